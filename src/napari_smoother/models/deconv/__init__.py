@@ -1,1 +1,1 @@
-"""TODO."""
+"""Deconvolution: how much of every cell type each spot holds."""

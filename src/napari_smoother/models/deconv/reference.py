@@ -1,0 +1,287 @@
+"""What every cell type expresses: from annotated single cells, or from a table."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.counts import csr_chunks, find_counts
+from napari_smoother.models.deconv.genes import alternative_names
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+PER_CELL = 1e4
+"""The total every cell, and every column of a table, is brought to."""
+
+FEWEST_CELLS = 2
+"""A type with fewer cells has no mean worth the name."""
+
+MISSING_LABELS = frozenset({"", "NA", "N/A", "NaN", "nan", "None", "none", "<NA>"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """Mean expression of every cell type.
+
+    Parameters
+    ----------
+    name
+        What the user calls it.
+    types
+        Names of the K cell types, in the order of the columns.
+    genes
+        Names of the G genes, in the order of the rows, as the reference spells them.
+    mean_counts
+        G x K, float64: mean counts per ten thousand, on the linear scale.
+    mean_log
+        G x K, float64: mean of log1p of counts per ten thousand. For a table, log1p of its
+        columns, which is all it tells.
+    gene_ids
+        Other names of the same genes (Ensembl identifiers beside symbols, or symbols beside
+        identifiers); None when there are none.
+    cells_per_type
+        How many cells each mean is taken over; None for a table.
+    cell_totals
+        Mean total count of a cell of each type, in the reference's own units: what turns
+        shares of RNA into shares of cells.
+    n_dropped
+        Cells that were not used: without a label, without a count, or of too rare a type.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    genes: pd.Index[str]
+    mean_counts: NDArray[np.float64]
+    mean_log: NDArray[np.float64]
+    gene_ids: pd.Index[str] | None = None
+    cells_per_type: NDArray[np.int64] | None = None
+    cell_totals: NDArray[np.float64] | None = None
+    n_dropped: int = 0
+
+    def __post_init__(self) -> None:
+        shape = (len(self.genes), len(self.types))
+        for array in (self.mean_counts, self.mean_log):
+            if array.shape != shape:
+                raise InputError(
+                    f"The signature has the shape {array.shape}, not genes x types = {shape}",
+                    where=self.name,
+                    remedy="Give one row a gene and one column a cell type",
+                )
+        if len(set(self.types)) != len(self.types):
+            raise InputError(
+                "Two cell types have the same name",
+                where=self.name,
+                remedy="Rename one of them",
+            )
+        if not self.types:
+            raise InputError(
+                "There is no cell type",
+                where=self.name,
+                remedy="Choose a reference with at least one cell type",
+            )
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return len(self.genes)
+
+    @property
+    def n_types(self) -> int:
+        """Number of cell types."""
+        return len(self.types)
+
+    @classmethod
+    def from_cells(cls, adata: AnnData, cell_type: str, name: str) -> Self:
+        """Average annotated single cells by type.
+
+        Every cell is brought to ten thousand counts before the mean, so that each counts as much
+        as the next. The matrix is read a few thousand cells at a time and stays sparse.
+
+        Parameters
+        ----------
+        adata
+            Cells x genes. Counts are looked for in ``X``, ``layers["counts"]`` and ``raw.X``.
+        cell_type
+            Column of ``adata.obs`` with the type of every cell. Cells without one are left out.
+        name
+            What to call the reference.
+
+        Returns
+        -------
+        Reference
+
+        Raises
+        ------
+        InputError
+            If the column is missing, no counts can be found, a count is negative or not finite,
+            or no type has two cells.
+
+        Warns
+        -----
+        UserWarning
+            If types with fewer than two cells are left out; they are named.
+        """
+        codes, types = _labels(adata, cell_type, name)
+        found = find_counts(adata, where=name)
+        sums, log_sums, totals, cells = _sums_by_type(
+            found.matrix, codes, len(types), logged=found.logged, where=f"{name}, {found.place}"
+        )
+        kept = cells >= FEWEST_CELLS
+        if not kept.any():
+            raise InputError(
+                "No cell type has two cells with counts",
+                where=f'{name}, obs["{cell_type}"]',
+                remedy="Choose the column that holds the cell types",
+            )
+        if not kept.all():
+            rare = ", ".join(t for t, keep in zip(types, kept, strict=True) if not keep)
+            warnings.warn(
+                f"{name}: left out cell types with fewer than {FEWEST_CELLS} cells: {rare}",
+                UserWarning,
+                stacklevel=2,
+            )
+        cells_kept = cells[kept]
+        return cls(
+            name=name,
+            types=tuple(t for t, keep in zip(types, kept, strict=True) if keep),
+            genes=pd.Index(found.var.index.astype(str)),
+            mean_counts=np.ascontiguousarray((sums[kept] / cells_kept[:, None]).T),
+            mean_log=np.ascontiguousarray((log_sums[kept] / cells_kept[:, None]).T),
+            gene_ids=next(iter(alternative_names(found.var).values()), None),
+            cells_per_type=cells_kept,
+            cell_totals=None if found.logged else totals[kept] / cells_kept,
+            n_dropped=int(adata.n_obs - cells_kept.sum()),
+        )
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, name: str) -> Self:
+        """Take a signature that somebody else made.
+
+        Parameters
+        ----------
+        table
+            Genes x types on the linear scale (counts, means or transcripts per million). Each
+            column is brought to a total of ten thousand.
+        name
+            What to call the reference.
+
+        Returns
+        -------
+        Reference
+
+        Raises
+        ------
+        InputError
+            If the table is empty, holds text, negative or missing values, or a column of zeros.
+        """
+        where = f"{name}, signature table"
+        if table.shape[0] == 0 or table.shape[1] == 0:
+            raise InputError(
+                f"The table has the shape {table.shape}, so it holds no signature",
+                where=where,
+                remedy="Give one row a gene and one column a cell type",
+            )
+        try:
+            values = table.to_numpy(dtype=np.float64)
+        except (TypeError, ValueError) as fault:
+            text = [str(c) for c in table if not pd.api.types.is_numeric_dtype(table[c])]
+            raise InputError(
+                f"The table holds text in {', '.join(text[:3])}",
+                where=where,
+                remedy="Keep gene names in the first column only, and numbers in the others",
+            ) from fault
+        _check_values(values, where)
+        totals = values.sum(axis=0)
+        if (totals == 0).any():
+            empty = ", ".join(str(c) for c in table.columns[totals == 0][:3])
+            raise InputError(
+                f"Nothing is expressed in {empty}",
+                where=where,
+                remedy="Remove these columns",
+            )
+        mean_counts = values * (PER_CELL / totals)
+        return cls(
+            name=name,
+            types=tuple(str(column) for column in table.columns),
+            genes=pd.Index(table.index.astype(str)),
+            mean_counts=mean_counts,
+            mean_log=np.log1p(mean_counts),
+            cell_totals=totals,
+        )
+
+
+def _labels(adata: AnnData, cell_type: str, name: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Code of every cell (-1 without a label) and the names of the codes."""
+    if cell_type not in adata.obs:
+        columns = ", ".join(map(str, adata.obs.columns[:8])) or "none"
+        raise InputError(
+            f'The cells have no column "{cell_type}"; there are: {columns}',
+            where=f"{name}, obs",
+            remedy="Choose the column that holds the cell types",
+        )
+    labels = adata.obs[cell_type]
+    missing = labels.isna() | labels.astype(str).isin(MISSING_LABELS)
+    text = labels.astype(str)
+    present = set(text[~missing])
+    if isinstance(labels.dtype, pd.CategoricalDtype):
+        types = [str(c) for c in labels.cat.categories if str(c) in present]
+    else:
+        types = sorted(present)
+    codes = pd.Categorical(text.where(~missing), categories=types).codes
+    return np.asarray(codes, dtype=np.int64), types
+
+
+def _sums_by_type(
+    matrix: Any, codes: NDArray[np.int64], n_types: int, *, logged: bool, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Sum over the cells of each type: normalised, log1p of it, totals, and cells counted.
+
+    Shapes: K x G, K x G, K, K. Cells without a single count do not count.
+    """
+    sums = np.zeros((n_types, matrix.shape[1]))
+    log_sums = np.zeros_like(sums)
+    totals = np.zeros(n_types)
+    cells = np.zeros(n_types, dtype=np.int64)
+    start = 0
+    for chunk in csr_chunks(matrix):
+        chunk_codes = codes[start : start + chunk.shape[0]]
+        start += chunk.shape[0]
+        _check_values(chunk.data, where)
+        if logged:
+            chunk.data = np.expm1(chunk.data)
+        chunk_totals = np.asarray(chunk.sum(axis=1)).ravel()
+        used = np.flatnonzero((chunk_codes >= 0) & (chunk_totals > 0))
+        chunk, chunk_codes, chunk_totals = chunk[used], chunk_codes[used], chunk_totals[used]
+        members = sparse.csr_matrix(
+            (np.ones(used.size), (chunk_codes, np.arange(used.size))), shape=(n_types, used.size)
+        )
+        chunk.data *= np.repeat(PER_CELL / chunk_totals, np.diff(chunk.indptr))
+        sums += (members @ chunk).toarray()
+        np.log1p(chunk.data, out=chunk.data)
+        log_sums += (members @ chunk).toarray()
+        totals += np.bincount(chunk_codes, weights=chunk_totals, minlength=n_types)
+        cells += np.bincount(chunk_codes, minlength=n_types)
+    return sums, log_sums, totals, cells
+
+
+def _check_values(values: NDArray[np.float64], where: str) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{int((~np.isfinite(values)).sum())} values are missing or infinite",
+            where=where,
+            remedy="Replace them by zeros, or remove these genes",
+        )
+    if (values < 0).any():
+        raise InputError(
+            f"{int((values < 0).sum())} values are negative, so these are not counts",
+            where=where,
+            remedy="Give raw counts, not scaled or centred values",
+        )
