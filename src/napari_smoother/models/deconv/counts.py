@@ -87,7 +87,7 @@ def find_counts(adata: AnnData, *, where: str) -> FoundCounts:
             return FoundCounts(matrix, var, place)
     looked = ", ".join(place for place, _, _ in places) or "no matrix at all"
     raise InputError(
-        f"No counts were found; looked at {looked}, where values are negative, not finite or logged",
+        f"No counts were found; looked at {looked}, with negative, infinite or log values",
         where=where,
         remedy='Keep the raw counts in X or in layers["counts"]; scaled values cannot be used',
     )
@@ -109,7 +109,8 @@ def csr_chunks(matrix: Any, rows: int = ROWS_PER_CHUNK) -> Iterator[sparse.csr_m
         A copy the caller may change.
     """
     if sparse.issparse(matrix):
-        matrix = sparse.csr_matrix(matrix)
+        stored: Any = matrix
+        matrix = stored.tocsr()
     for start in range(0, matrix.shape[0], rows):
         yield sparse.csr_matrix(matrix[start : start + rows], dtype=np.float64, copy=True)
 
