@@ -1,0 +1,437 @@
+"""Turn counts and a reference into the small matrices the deconvolution is solved with.
+
+A spot's expression is modelled as a mixture of signatures, ``y_i = X b_i + g_i 1 + noise``. Least
+squares needs the genes only through the Gram matrix ``A = X'WX`` and the products ``C = YWX``, so
+both are made once for a data set and every later solve is independent of the number of genes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import numpy as np
+from scipy import sparse
+
+from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.models.deconv.genes import match_genes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_smoother.models.deconv.reference import Reference
+
+DataScale = Literal["counts", "log1p"]
+GeneWeights = Literal["none", "inverse_mean", "inverse_variance"]
+
+DAMPING = 0.05
+"""Share of the mean over genes that is added to every gene's mean or variance, so that a gene
+that hardly varies does not decide alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedDeconvolution:
+    """A deconvolution problem without its genes.
+
+    The data term of abundances B (n x K) is ``1/2 tr(B A B') - <C, B> + data_norm / 2``, half the
+    weighted sum of squares that is left.
+
+    Parameters
+    ----------
+    gram
+        A, K x K, float64.
+    linear
+        C, n x K, float64; zero for spots without counts.
+    types
+        The K cell types.
+    genes
+        The G shared genes, as the section spells them.
+    intercept
+        Whether every spot has a free constant, eliminated here.
+    gene_weights
+        G, float64: the weights that were used, after normalisation.
+    spot_norm
+        n, float64: weighted sum of squares of each spot's (centred) expression.
+    empty
+        n, bool: spots without a single count in the shared genes. They say nothing.
+    spot_total
+        The total every spot was brought to before the logarithm.
+    """
+
+    gram: NDArray[np.float64]
+    linear: NDArray[np.float64]
+    types: tuple[str, ...]
+    genes: pd.Index[str]
+    intercept: bool
+    gene_weights: NDArray[np.float64]
+    spot_norm: NDArray[np.float64]
+    empty: NDArray[np.bool_]
+    spot_total: float
+
+    @property
+    def n_genes(self) -> int:
+        """Number of shared genes, G."""
+        return len(self.genes)
+
+    @property
+    def n_types(self) -> int:
+        """Number of cell types, K."""
+        return len(self.types)
+
+    @property
+    def n_spots(self) -> int:
+        """Number of spots, n."""
+        return len(self.spot_norm)
+
+    @property
+    def data_norm(self) -> float:
+        """Weighted sum of squares of the (centred) data: what is left when B is zero."""
+        return float(self.spot_norm.sum())
+
+    def residual_squares(self, abundance: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Weighted sum of squares that the abundances leave at every spot.
+
+        Parameters
+        ----------
+        abundance
+            n x K.
+
+        Returns
+        -------
+        numpy.ndarray
+            n, float64, not negative.
+        """
+        values = np.asarray(abundance, dtype=np.float64)
+        left = self.spot_norm - np.einsum("ik,ik->i", values, 2 * self.linear - values @ self.gram)
+        bounded: NDArray[np.float64] = np.maximum(left, 0)
+        return bounded
+
+
+def prepare_deconvolution(
+    counts: Any,
+    section_var: pd.DataFrame | pd.Index[str],
+    reference: Reference,
+    *,
+    scale: DataScale,
+    gene_weights: GeneWeights | ArrayLike,
+    intercept: bool = False,
+    cancelled: Callable[[], bool] | None = None,
+) -> PreparedDeconvolution:
+    r"""Reduce counts and a reference to the matrices of the least-squares problem.
+
+    Every spot is brought to one total over the shared genes: the total that the reference's types
+    have over these genes when each has ten thousand counts over all its genes. Section and
+    signature are then on one scale however many genes they share, and abundances add up to about
+    one.
+
+    Weights are normalised so that the mean diagonal of the Gram matrix (before centring) is that
+    of the unweighted ``log1p`` problem on the same genes. A lambda therefore asks for about the
+    same smoothness at every scale and with every weighting; on ``log1p`` without weights it is
+    exactly the lambda of the published method.
+
+    Parameters
+    ----------
+    counts
+        n x section genes, raw counts: CSR, any other sparse format, or dense.
+    section_var
+        ``var`` of the section, or only its gene names, in the order of the columns.
+    reference
+        Mean expression of every cell type.
+    scale
+        ``"counts"``: normalised counts against the reference's mean counts; ``"log1p"``: log1p
+        of both.
+    gene_weights
+        ``"none"``; ``"inverse_mean"``: one over the gene's mean over the spots;
+        ``"inverse_variance"``: one over its variance; both on the chosen scale and damped by five
+        per cent of their mean over genes. Or one weight for every gene of the section.
+    intercept
+        Whether every spot has a free constant.
+    cancelled
+        Asked between steps.
+
+    Returns
+    -------
+    PreparedDeconvolution
+
+    Raises
+    ------
+    InputError
+        If a count is negative or not finite, too few genes are shared, or weights are unusable.
+    Cancelled
+        If ``cancelled`` returned True.
+    """
+    _check_choice(scale, gene_weights)
+    matrix = _as_csr(counts)
+    n_columns = len(section_var)
+    if matrix.shape[1] != n_columns:
+        raise InputError(
+            f"The counts have {matrix.shape[1]} columns for {n_columns} gene names",
+            where="counts of the section",
+            remedy="Give counts as spots x genes",
+        )
+    match = match_genes(section_var, reference)
+    _stop_if(cancelled)
+    shared = matrix[:, match.section_index]
+    _stop_if(cancelled)
+    mean_counts = reference.mean_counts[match.reference_index]
+    mean_log = reference.mean_log[match.reference_index]
+    total = float(mean_counts.sum(axis=0).mean())
+    expression = normalise_counts(shared, scale, total=total)
+    empty = np.asarray(expression.sum(axis=1)).ravel() == 0
+    _stop_if(cancelled)
+
+    signature = mean_counts if scale == "counts" else mean_log
+    if isinstance(gene_weights, str):
+        weights = damped_weights(expression, cast("GeneWeights", gene_weights))
+    else:
+        weights = _weights_given(gene_weights, n_columns)[match.section_index]
+    energy = float((weights[:, None] * signature**2).sum())
+    if energy == 0:
+        raise InputError(
+            "No shared gene with a weight is expressed by any cell type",
+            where=reference.name,
+            remedy="Use a reference of the same tissue, or other gene weights",
+        )
+    weights = weights * (float((mean_log**2).sum()) / energy)
+
+    gram, linear, spot_norm = reduce_genes(expression, signature, weights, intercept=intercept)
+    _stop_if(cancelled)
+    return PreparedDeconvolution(
+        gram=gram,
+        linear=linear,
+        types=reference.types,
+        genes=match.names,
+        intercept=intercept,
+        gene_weights=weights,
+        spot_norm=spot_norm,
+        empty=empty,
+        spot_total=total,
+    )
+
+
+def reduce_genes(
+    expression: sparse.csr_matrix | NDArray[np.float64],
+    signature: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    intercept: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sum over the genes: Gram matrix, products with the data, and squared norm of every spot.
+
+    The intercept of a spot is the weighted mean of what the mixture leaves, so it goes when the
+    weighted mean over genes is taken from the signature; the data need not be centred, because
+    the centred signature is orthogonal to constants.
+
+    Parameters
+    ----------
+    expression
+        n x G; sparse stays sparse.
+    signature
+        G x K.
+    weights
+        G, not negative.
+    intercept
+        Whether to eliminate a constant for every spot.
+
+    Returns
+    -------
+    gram : numpy.ndarray
+        K x K.
+    linear : numpy.ndarray
+        n x K.
+    spot_norm : numpy.ndarray
+        n.
+    """
+    weight_sum = weights.sum()
+    if intercept:
+        signature = signature - (weights @ signature) / weight_sum
+    weighted = weights[:, None] * signature
+    gram = weighted.T @ signature
+    linear = np.ascontiguousarray(expression @ weighted)
+    spot_norm = np.asarray(_squared(expression) @ weights)
+    if intercept:
+        spot_norm = np.maximum(spot_norm - (expression @ weights) ** 2 / weight_sum, 0)
+    return (gram + gram.T) / 2, linear, spot_norm
+
+
+def normalise_counts(
+    counts: sparse.csr_matrix, scale: DataScale, *, total: float = 1e4
+) -> sparse.csr_matrix:
+    """Bring every spot to one total, and take log1p if asked.
+
+    Parameters
+    ----------
+    counts
+        n x G, not negative. Not changed.
+    scale
+        ``"counts"`` or ``"log1p"``.
+    total
+        The total every spot is brought to. Spots without counts stay zero.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        n x G, float64, with the pattern of the counts.
+
+    Raises
+    ------
+    InputError
+        If a count is negative or not finite.
+    """
+    _check_counts(counts)
+    result = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
+    result.sum_duplicates()
+    totals = np.asarray(result.sum(axis=1)).ravel()
+    factors = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0)
+    result.data *= np.repeat(factors, np.diff(result.indptr))
+    if scale == "log1p":
+        np.log1p(result.data, out=result.data)
+    return result
+
+
+def lambda_to_weight(lambda_: float, n_genes: int, n_types: int) -> float:
+    """Weight of the prior in the solver's units.
+
+    The published objective is ``||Y - XB'||^2 / (G n) + lambda tr(B'QB) / (K n)``. Times
+    ``G n / 2`` it is the solver's ``1/2 ||Y - XB'||^2 + weight / 2 tr(B'QB)`` with
+    ``weight = lambda G / K``.
+
+    Parameters
+    ----------
+    lambda_
+        Strength of the spatial prior, zero or more.
+    n_genes, n_types
+        G and K.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        If lambda is negative or not finite.
+    """
+    if not (np.isfinite(lambda_) and lambda_ >= 0):
+        raise InputError(
+            f"lambda is {lambda_}", where="spatial prior", remedy="Choose a number from zero up"
+        )
+    return float(lambda_) * n_genes / n_types
+
+
+def gene_moments(
+    expression: sparse.csr_matrix | NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of every gene over the spots.
+
+    Parameters
+    ----------
+    expression
+        n x G.
+
+    Returns
+    -------
+    mean, variance : numpy.ndarray
+        G each.
+    """
+    mean = np.asarray(expression.mean(axis=0)).ravel()
+    variance = np.asarray(_squared(expression).mean(axis=0)).ravel() - mean**2
+    return mean, np.maximum(variance, 0)
+
+
+def damped_weights(
+    expression: sparse.csr_matrix | NDArray[np.float64], gene_weights: GeneWeights
+) -> NDArray[np.float64]:
+    """Weight of every gene before normalisation.
+
+    Parameters
+    ----------
+    expression
+        n x G on the scale of the fit.
+    gene_weights
+        How to weigh.
+
+    Returns
+    -------
+    numpy.ndarray
+        G, positive.
+    """
+    if gene_weights == "none":
+        return np.ones(expression.shape[1])
+    mean, variance = gene_moments(expression)
+    spread = mean if gene_weights == "inverse_mean" else variance
+    if not spread.any():
+        return np.ones(expression.shape[1])
+    weights: NDArray[np.float64] = 1 / (spread + DAMPING * spread.mean())
+    return weights
+
+
+def _squared(expression: Any) -> Any:
+    is_sparse: bool = sparse.issparse(expression)
+    return expression.power(2) if is_sparse else expression**2
+
+
+def _weights_given(gene_weights: ArrayLike, n_genes: int) -> NDArray[np.float64]:
+    weights = np.asarray(gene_weights, dtype=np.float64)
+    if weights.shape != (n_genes,):
+        raise InputError(
+            f"The gene weights have the shape {weights.shape} for {n_genes} genes of the section",
+            where="gene weights",
+            remedy="Give one weight for every gene of the section",
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise InputError(
+            "A gene weight is negative, missing or infinite",
+            where="gene weights",
+            remedy="Give weights from zero up",
+        )
+    return weights
+
+
+def _check_choice(scale: object, gene_weights: object) -> None:
+    if scale not in get_args(DataScale):
+        raise InputError(
+            f"There is no data scale {scale!r}",
+            where="deconvolution",
+            remedy=f"Choose one of {', '.join(get_args(DataScale))}",
+        )
+    if isinstance(gene_weights, str) and gene_weights not in get_args(GeneWeights):
+        raise InputError(
+            f"There are no gene weights {gene_weights!r}",
+            where="deconvolution",
+            remedy=f"Choose one of {', '.join(get_args(GeneWeights))}, or give an array",
+        )
+
+
+def _as_csr(counts: Any) -> sparse.csr_matrix:
+    is_sparse: bool = sparse.issparse(counts)
+    if is_sparse:
+        return sparse.csr_matrix(counts)
+    return sparse.csr_matrix(np.asarray(counts, dtype=np.float64))
+
+
+def _check_counts(counts: sparse.csr_matrix) -> None:
+    values = counts.data
+    if values.size == 0:
+        return
+    lowest, highest = values.min(), values.max()  # both are NaN when any value is
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise InputError(
+            f"{int((~np.isfinite(values)).sum())} counts are missing or infinite",
+            where="counts of the section",
+            remedy="Replace them by zeros, or remove these genes",
+        )
+    if lowest < 0:
+        raise InputError(
+            f"{int((values < 0).sum())} counts are negative",
+            where="counts of the section",
+            remedy="Give raw counts, not scaled or centred values",
+        )
+
+
+def _stop_if(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled
