@@ -8,12 +8,21 @@ both are made once for a data set and every later solve is independent of the nu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.models.deconv.expression import (
+    DataScale,
+    GeneWeights,
+    check_choice,
+    damped_weights,
+    given_weights,
+    normalise_counts,
+    squares,
+)
 from napari_smoother.models.deconv.genes import match_genes
 
 if TYPE_CHECKING:
@@ -24,12 +33,23 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.deconv.reference import Reference
 
-DataScale = Literal["counts", "log1p"]
-GeneWeights = Literal["none", "inverse_mean", "inverse_variance"]
+__all__ = [
+    "DEFAULT_GENE_WEIGHTS",
+    "DEFAULT_LAMBDA",
+    "DEFAULT_SCALE",
+    "DataScale",
+    "GeneWeights",
+    "PreparedDeconvolution",
+    "lambda_to_weight",
+    "normalise_counts",
+    "prepare_deconvolution",
+    "reduce_genes",
+]
 
-DAMPING = 0.05
-"""Share of the mean over genes that is added to every gene's mean or variance, so that a gene
-that hardly varies does not decide alone."""
+# docs/accuracy.md holds the evidence, benchmarks/accuracy.py makes it.
+DEFAULT_SCALE: DataScale = "counts"
+DEFAULT_GENE_WEIGHTS: GeneWeights = "inverse_mean"
+DEFAULT_LAMBDA = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +183,7 @@ def prepare_deconvolution(
     Cancelled
         If ``cancelled`` returned True.
     """
-    _check_choice(scale, gene_weights)
+    check_choice(scale, gene_weights)
     matrix = _as_csr(counts)
     n_columns = len(section_var)
     if matrix.shape[1] != n_columns:
@@ -187,7 +207,7 @@ def prepare_deconvolution(
     if isinstance(gene_weights, str):
         weights = damped_weights(expression, cast("GeneWeights", gene_weights))
     else:
-        weights = _weights_given(gene_weights, n_columns)[match.section_index]
+        weights = given_weights(gene_weights, n_columns)[match.section_index]
     energy = float((weights[:, None] * signature**2).sum())
     if energy == 0:
         raise InputError(
@@ -251,45 +271,10 @@ def reduce_genes(
     weighted = weights[:, None] * signature
     gram = weighted.T @ signature
     linear = np.ascontiguousarray(expression @ weighted)
-    spot_norm = np.asarray(_squared(expression) @ weights)
+    spot_norm = np.asarray(squares(expression) @ weights)
     if intercept:
         spot_norm = np.maximum(spot_norm - (expression @ weights) ** 2 / weight_sum, 0)
     return (gram + gram.T) / 2, linear, spot_norm
-
-
-def normalise_counts(
-    counts: sparse.csr_matrix, scale: DataScale, *, total: float = 1e4
-) -> sparse.csr_matrix:
-    """Bring every spot to one total, and take log1p if asked.
-
-    Parameters
-    ----------
-    counts
-        n x G, not negative. Not changed.
-    scale
-        ``"counts"`` or ``"log1p"``.
-    total
-        The total every spot is brought to. Spots without counts stay zero.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix
-        n x G, float64, with the pattern of the counts.
-
-    Raises
-    ------
-    InputError
-        If a count is negative or not finite.
-    """
-    _check_counts(counts)
-    result = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
-    result.sum_duplicates()
-    totals = np.asarray(result.sum(axis=1)).ravel()
-    factors = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0)
-    result.data *= np.repeat(factors, np.diff(result.indptr))
-    if scale == "log1p":
-        np.log1p(result.data, out=result.data)
-    return result
 
 
 def lambda_to_weight(lambda_: float, n_genes: int, n_types: int) -> float:
@@ -322,114 +307,11 @@ def lambda_to_weight(lambda_: float, n_genes: int, n_types: int) -> float:
     return float(lambda_) * n_genes / n_types
 
 
-def gene_moments(
-    expression: sparse.csr_matrix | NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance of every gene over the spots.
-
-    Parameters
-    ----------
-    expression
-        n x G.
-
-    Returns
-    -------
-    mean, variance : numpy.ndarray
-        G each.
-    """
-    mean = np.asarray(expression.mean(axis=0)).ravel()
-    variance = np.asarray(_squared(expression).mean(axis=0)).ravel() - mean**2
-    return mean, np.maximum(variance, 0)
-
-
-def damped_weights(
-    expression: sparse.csr_matrix | NDArray[np.float64], gene_weights: GeneWeights
-) -> NDArray[np.float64]:
-    """Weight of every gene before normalisation.
-
-    Parameters
-    ----------
-    expression
-        n x G on the scale of the fit.
-    gene_weights
-        How to weigh.
-
-    Returns
-    -------
-    numpy.ndarray
-        G, positive.
-    """
-    if gene_weights == "none":
-        return np.ones(expression.shape[1])
-    mean, variance = gene_moments(expression)
-    spread = mean if gene_weights == "inverse_mean" else variance
-    if not spread.any():
-        return np.ones(expression.shape[1])
-    weights: NDArray[np.float64] = 1 / (spread + DAMPING * spread.mean())
-    return weights
-
-
-def _squared(expression: Any) -> Any:
-    is_sparse: bool = sparse.issparse(expression)
-    return expression.power(2) if is_sparse else expression**2
-
-
-def _weights_given(gene_weights: ArrayLike, n_genes: int) -> NDArray[np.float64]:
-    weights = np.asarray(gene_weights, dtype=np.float64)
-    if weights.shape != (n_genes,):
-        raise InputError(
-            f"The gene weights have the shape {weights.shape} for {n_genes} genes of the section",
-            where="gene weights",
-            remedy="Give one weight for every gene of the section",
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise InputError(
-            "A gene weight is negative, missing or infinite",
-            where="gene weights",
-            remedy="Give weights from zero up",
-        )
-    return weights
-
-
-def _check_choice(scale: object, gene_weights: object) -> None:
-    if scale not in get_args(DataScale):
-        raise InputError(
-            f"There is no data scale {scale!r}",
-            where="deconvolution",
-            remedy=f"Choose one of {', '.join(get_args(DataScale))}",
-        )
-    if isinstance(gene_weights, str) and gene_weights not in get_args(GeneWeights):
-        raise InputError(
-            f"There are no gene weights {gene_weights!r}",
-            where="deconvolution",
-            remedy=f"Choose one of {', '.join(get_args(GeneWeights))}, or give an array",
-        )
-
-
 def _as_csr(counts: Any) -> sparse.csr_matrix:
     is_sparse: bool = sparse.issparse(counts)
     if is_sparse:
         return sparse.csr_matrix(counts)
     return sparse.csr_matrix(np.asarray(counts, dtype=np.float64))
-
-
-def _check_counts(counts: sparse.csr_matrix) -> None:
-    values = counts.data
-    if values.size == 0:
-        return
-    lowest, highest = values.min(), values.max()  # both are NaN when any value is
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise InputError(
-            f"{int((~np.isfinite(values)).sum())} counts are missing or infinite",
-            where="counts of the section",
-            remedy="Replace them by zeros, or remove these genes",
-        )
-    if lowest < 0:
-        raise InputError(
-            f"{int((values < 0).sum())} counts are negative",
-            where="counts of the section",
-            remedy="Give raw counts, not scaled or centred values",
-        )
 
 
 def _stop_if(cancelled: Callable[[], bool] | None) -> None:

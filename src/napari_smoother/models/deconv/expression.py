@@ -1,0 +1,195 @@
+"""Bring counts to a scale on which mixtures add up, and weigh the genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from scipy import sparse
+
+from napari_smoother.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+DataScale = Literal["counts", "log1p"]
+GeneWeights = Literal["none", "inverse_mean", "inverse_variance"]
+
+DAMPING = 0.05
+"""Share of the mean over genes that is added to every gene's mean or variance, so that a gene
+that hardly varies does not decide alone."""
+
+
+def normalise_counts(
+    counts: sparse.csr_matrix, scale: DataScale, *, total: float = 1e4
+) -> sparse.csr_matrix:
+    """Bring every spot to one total, and take log1p if asked.
+
+    Parameters
+    ----------
+    counts
+        n x G, not negative. Not changed.
+    scale
+        ``"counts"`` or ``"log1p"``.
+    total
+        The total every spot is brought to. Spots without counts stay zero.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        n x G, float64, with the pattern of the counts.
+
+    Raises
+    ------
+    InputError
+        If a count is negative or not finite.
+    """
+    _check_counts(counts)
+    result = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
+    result.sum_duplicates()
+    totals = np.asarray(result.sum(axis=1)).ravel()
+    factors = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0)
+    result.data *= np.repeat(factors, np.diff(result.indptr))
+    if scale == "log1p":
+        np.log1p(result.data, out=result.data)
+    return result
+
+
+def gene_moments(
+    expression: sparse.csr_matrix | NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of every gene over the spots.
+
+    Parameters
+    ----------
+    expression
+        n x G.
+
+    Returns
+    -------
+    mean, variance : numpy.ndarray
+        G each.
+    """
+    mean = np.asarray(expression.mean(axis=0)).ravel()
+    variance = np.asarray(squares(expression).mean(axis=0)).ravel() - mean**2
+    return mean, np.maximum(variance, 0)
+
+
+def damped_weights(
+    expression: sparse.csr_matrix | NDArray[np.float64], gene_weights: GeneWeights
+) -> NDArray[np.float64]:
+    """Weight of every gene before normalisation.
+
+    Parameters
+    ----------
+    expression
+        n x G on the scale of the fit.
+    gene_weights
+        How to weigh.
+
+    Returns
+    -------
+    numpy.ndarray
+        G, positive.
+    """
+    if gene_weights == "none":
+        return np.ones(expression.shape[1])
+    mean, variance = gene_moments(expression)
+    spread = mean if gene_weights == "inverse_mean" else variance
+    if not spread.any():
+        return np.ones(expression.shape[1])
+    weights: NDArray[np.float64] = 1 / (spread + DAMPING * spread.mean())
+    return weights
+
+
+def squares(expression: Any) -> Any:
+    """Square every value; sparse stays sparse.
+
+    Parameters
+    ----------
+    expression
+        Sparse or dense.
+
+    Returns
+    -------
+    array of the same kind
+    """
+    is_sparse: bool = sparse.issparse(expression)
+    return expression.power(2) if is_sparse else expression**2
+
+
+def given_weights(gene_weights: ArrayLike, n_genes: int) -> NDArray[np.float64]:
+    """Check weights that the user gave.
+
+    Parameters
+    ----------
+    gene_weights
+        One weight for every gene.
+    n_genes
+        How many there must be.
+
+    Returns
+    -------
+    numpy.ndarray
+        G, float64.
+
+    Raises
+    ------
+    InputError
+        If the shape is another, or a weight is negative or not finite.
+    """
+    weights = np.asarray(gene_weights, dtype=np.float64)
+    if weights.shape != (n_genes,):
+        raise InputError(
+            f"The gene weights have the shape {weights.shape} for {n_genes} genes of the section",
+            where="gene weights",
+            remedy="Give one weight for every gene of the section",
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise InputError(
+            "A gene weight is negative, missing or infinite",
+            where="gene weights",
+            remedy="Give weights from zero up",
+        )
+    return weights
+
+
+def check_choice(scale: object, gene_weights: object) -> None:
+    """Refuse a scale or a weighting that does not exist.
+
+    Raises
+    ------
+    InputError
+        With the choices there are.
+    """
+    if scale not in get_args(DataScale):
+        raise InputError(
+            f"There is no data scale {scale!r}",
+            where="deconvolution",
+            remedy=f"Choose one of {', '.join(get_args(DataScale))}",
+        )
+    if isinstance(gene_weights, str) and gene_weights not in get_args(GeneWeights):
+        raise InputError(
+            f"There are no gene weights {gene_weights!r}",
+            where="deconvolution",
+            remedy=f"Choose one of {', '.join(get_args(GeneWeights))}, or give an array",
+        )
+
+
+def _check_counts(counts: sparse.csr_matrix) -> None:
+    values = counts.data
+    if values.size == 0:
+        return
+    lowest, highest = values.min(), values.max()  # both are NaN when any value is
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise InputError(
+            f"{int((~np.isfinite(values)).sum())} counts are missing or infinite",
+            where="counts of the section",
+            remedy="Replace them by zeros, or remove these genes",
+        )
+    if lowest < 0:
+        raise InputError(
+            f"{int((values < 0).sum())} counts are negative",
+            where="counts of the section",
+            remedy="Give raw counts, not scaled or centred values",
+        )
