@@ -1,0 +1,395 @@
+"""The exact solver behind live sliders: one convex quadratic, abundances not below zero.
+
+    min over B >= 0 of  1/2 tr(B A B') - <C, B> + weight/2 tr(B' Q B)
+
+Projected Newton steps (Bertsekas 1982, SIAM J. Control Optim. 20): the entries at zero with
+a gradient pushing them down are held, the rest is free; conjugate gradients improve the free
+entries in float32; the step is projected and kept when the objective falls enough. Gradient,
+residual and objective are formed afresh in float64 after every step, so what is reported is
+never the result of a recurrence. Sweeps of block coordinate descent find the zeros at a cold
+start and wherever a Newton step fails.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.solvers.conjugate_gradients import ConjugateGradients, Operator
+from napari_smoother.solvers.coordinate_descent import sweep
+from napari_smoother.solvers.free_blocks import FreeBlocks
+from napari_smoother.solvers.quadratic_terms import DataTerm, PriorTerm
+from napari_smoother.solvers.row_blocks import sums_over_rows
+from napari_smoother.solvers.separable import solve_each_spot
+from napari_smoother.solvers.sparse_product import gradient, projected_step
+from napari_smoother.solvers.spectral_jacobi import SpectralJacobi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_smoother.solvers.conjugate_gradients import Preconditioner
+
+__all__ = ["DataTerm", "PriorTerm", "Solution", "solve_bounded_quadratic", "warm_up"]
+
+SINGLE_ROUNDING = 6e-8
+
+
+@dataclass(frozen=True)
+class Solution:
+    """An answer and what is known about it.
+
+    Attributes
+    ----------
+    values
+        B, shape (spots, types), float32, or float64 where float32 could not hold an answer of
+        the tolerance asked for.
+    residual
+        Norm of the projected gradient over the norm of C, from these values, in float64.
+    objective
+        Value of the objective, float64.
+    steps
+        Conjugate gradient steps and sweeps taken.
+    products
+        Products with Q taken, those of sweeps and gradients included.
+    seconds
+        Wall time.
+    converged
+        Whether `residual` is at or below the tolerance.
+    method
+        What did the work, for the curious.
+    """
+
+    values: NDArray[np.floating]
+    residual: float
+    objective: float
+    steps: int
+    products: int
+    seconds: float
+    converged: bool
+    method: str
+
+
+@dataclass
+class _Point:
+    """Values with everything measured at them."""
+
+    values: NDArray[Any]
+    gradient: NDArray[np.float32]
+    free: NDArray[np.float32]
+    residual: float = np.inf
+    objective: float = np.inf
+    slope: float = 0.0
+    slope_after: float = 0.0
+    free_count: int = 0
+
+
+class _Solve:
+    """One call of the solver: its scratch space, its counters and its clock."""
+
+    def __init__(
+        self,
+        data: DataTerm,
+        prior: PriorTerm,
+        weight: float,
+        bounded: bool,
+        deadline: float,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        self.data, self.prior, self.weight, self.bounded = data, prior, weight, bounded
+        self.deadline, self.cancelled = deadline, cancelled
+        self.steps = 0
+        self.products = 0
+        self.shape = data.linear.shape
+        self.scale = data.linear_norm if data.linear_norm > 0 else 1.0
+        self.shift = (weight * prior.diagonal).astype(np.float32)
+        self.inner = ConjugateGradients(*self.shape)
+
+    def asked(self) -> None:
+        """Stop when the caller wishes so."""
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled("the solve was cancelled")
+
+    def measure(self, point: _Point, before: _Point) -> None:
+        """Form gradient, free set, residual and objective of `point` afresh, in float64."""
+        data, prior = self.data, self.prior
+        sums = sums_over_rows(
+            gradient,
+            *self.shape,
+            7,
+            (
+                prior.pointers,
+                prior.neighbours,
+                prior.entries,
+                self.weight,
+                data.gram,
+                data.linear,
+                point.values,
+                before.values,
+                before.gradient,
+                self.bounded,
+                point.gradient,
+                point.free,
+            ),
+        )
+        self.products += 1
+        point.residual = float(np.sqrt(sums[0])) / self.scale
+        point.objective = float((sums[1] - sums[2]) / 2)
+        point.slope, point.slope_after = float(sums[3]), float(sums[4])
+        point.free_count = int(sums[5])
+
+    def project(self, point: _Point, step: NDArray[np.float32], length: float, out: _Point) -> int:
+        """Write the projected step into `out` and return how many entries were clipped."""
+        sums = sums_over_rows(
+            projected_step,
+            *self.shape,
+            2,
+            (point.values, step, np.float32(length), self.bounded, out.values),
+        )
+        return int(sums[1])
+
+    def sweep(self, values: NDArray[Any], passes: int) -> None:
+        """One sweep of projected block coordinate descent, in place."""
+        self.asked()
+        prior = self.prior
+        sweep(
+            prior.pointers,
+            prior.neighbours,
+            prior.entries,
+            self.weight,
+            self.data.gram,
+            self.data.linear,
+            values,
+            *prior.colours,
+            passes,
+        )
+        self.steps += 1
+        self.products += 1
+
+    def preconditioner(self, point: _Point) -> Preconditioner:
+        """Choose each spot's block solver by how many entries are free."""
+        data = self.data
+        ridge = 1e-6 * float(data.eigenvalues[-1]) + 1e-30
+        if point.free_count > 0.8 * point.free.size:
+            return SpectralJacobi(
+                data.basis.astype(np.float32),
+                (data.eigenvalues + ridge).astype(np.float32),
+                self.shift,
+                point.free,
+            )
+        return FreeBlocks(data.gram_single, self.shift, ridge, point.free)
+
+    def floor(self, values: NDArray[Any]) -> float:
+        """Residual that rounding these values to float32 leaves behind, roughly."""
+        stiffness = self.weight * self.prior.largest_diagonal + float(self.data.eigenvalues[-1])
+        norm = float(np.linalg.norm(values.ravel()))
+        return SINGLE_ROUNDING * stiffness * norm / self.scale
+
+
+def _start(data: DataTerm, prior: PriorTerm, start: Any, bounded: bool) -> NDArray[Any] | None:
+    if data.linear.shape[0] != prior.spots:
+        raise InputError(
+            f"The data have {data.linear.shape[0]} spots and the precision {prior.spots}",
+            where="solve_bounded_quadratic",
+            remedy="Build both from the same section",
+        )
+    if start is None:
+        return None
+    given = np.asarray(start)
+    if given.shape != data.linear.shape or not np.isfinite(given).all():
+        raise InputError(
+            f"The start has shape {given.shape} or values that are not finite",
+            where="start",
+            remedy=f"Pass a finite array of shape {data.linear.shape}, or nothing",
+        )
+    dtype = np.float64 if given.dtype == np.float64 else np.float32
+    copy = np.array(given, dtype=dtype, order="C")
+    return np.maximum(copy, 0, out=copy) if bounded else copy
+
+
+def solve_bounded_quadratic(
+    data: DataTerm,
+    prior: PriorTerm,
+    weight: float,
+    *,
+    start: NDArray[Any] | None = None,
+    tolerance: float = 1e-5,
+    maximum_seconds: float = np.inf,
+    maximum_steps: int = 5000,
+    bounded: bool = True,
+    cancelled: Callable[[], bool] | None = None,
+    report: Callable[[NDArray[np.floating], float], None] | None = None,
+) -> Solution:
+    """Minimise ``1/2 tr(B A B') - <C, B> + weight/2 tr(B' Q B)`` over B, or over B >= 0.
+
+    Parameters
+    ----------
+    data, prior
+        The two terms, prepared once.
+    weight
+        Factor of the prior, not negative; 0 gives every spot its own least squares.
+    start
+        A guess, usually the answer for the settings before; never modified.
+    tolerance
+        Projected-gradient norm over ||C|| at which the answer counts as converged.
+    maximum_seconds, maximum_steps
+        Stop after this time or this many steps, with what was reached by then.
+    bounded
+        Whether B must not be negative.
+    cancelled
+        Asked at every step; `Cancelled` is raised when it returns True.
+    report
+        Called with a copy of the values so far and their residual after every outer step.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, the weight is negative or anything is not finite.
+    Cancelled
+        If `cancelled` returned True.
+    """
+    began = time.perf_counter()
+    if not (np.isfinite(weight) and weight >= 0):
+        raise InputError(
+            f"The weight of the prior is {weight}",
+            where="weight",
+            remedy="Choose a finite weight of at least 0",
+        )
+    if not (np.isfinite(tolerance) and tolerance > 0):
+        raise InputError(
+            f"The tolerance is {tolerance}", where="tolerance", remedy="Choose one above 0"
+        )
+    guess = _start(data, prior, start, bounded)
+    work = _Solve(data, prior, float(weight), bounded, began + maximum_seconds, cancelled)
+    work.asked()
+    cold = guess is None
+    if data.linear_norm == 0:
+        values = np.zeros(work.shape, np.float32)
+        method = "zero"
+    elif weight == 0 and bounded:
+        values = solve_each_spot(data.gram, data.linear, guess, work.asked)
+        method = "active set at every spot"
+    else:
+        values = np.zeros(work.shape, np.float32) if guess is None else guess
+        method = ""
+    point = _Point(values, np.zeros(work.shape, np.float32), np.zeros(work.shape, np.float32))
+    if cold and not method and bounded:
+        for passes in (2, 2):
+            work.sweep(point.values, passes)
+    work.measure(point, point)
+    if not method:
+        point, method = _newton(work, point, tolerance, maximum_steps, report)
+    return Solution(
+        values=point.values,
+        residual=point.residual,
+        objective=point.objective,
+        steps=work.steps,
+        products=work.products,
+        seconds=time.perf_counter() - began,
+        converged=bool(point.residual <= tolerance),
+        method=method,
+    )
+
+
+def _newton(
+    work: _Solve,
+    point: _Point,
+    tolerance: float,
+    maximum_steps: int,
+    report: Callable[[NDArray[np.floating], float], None] | None,
+) -> tuple[_Point, str]:
+    """Projected Newton steps until the residual is small or the allowance is spent."""
+    other = _Point(
+        np.empty_like(point.values), np.empty_like(point.gradient), np.zeros_like(point.free)
+    )
+    used = "spectral Jacobi"
+    while True:
+        if report is not None:
+            report(point.values.copy(), point.residual)
+        if point.residual <= tolerance:
+            break
+        if work.steps >= maximum_steps or time.perf_counter() >= work.deadline:
+            break
+        work.asked()
+        if point.values.dtype == np.float32 and work.floor(point.values) > tolerance / 4:
+            point.values = point.values.astype(np.float64)
+            other.values = np.empty_like(point.values)
+        preconditioner = work.preconditioner(point)
+        used = "spectral Jacobi" if isinstance(preconditioner, SpectralJacobi) else "free blocks"
+        operator = Operator(
+            work.prior.pointers,
+            work.prior.neighbours,
+            work.prior.entries_single,
+            work.weight,
+            work.data.gram_single,
+            point.free,
+        )
+        reduction = max(0.1 if work.bounded else 1e-3, 0.3 * tolerance / point.residual)
+        allowance = max(1, min(30 if work.bounded else 200, maximum_steps - work.steps))
+        step, taken = work.inner.solve(
+            operator, preconditioner, point.gradient, reduction, allowance, work.asked
+        )
+        work.steps += taken
+        work.products += taken
+        if _accept(work, point, step, other):
+            point, other = other, point
+        elif work.bounded:
+            other.values[...] = point.values
+            work.sweep(other.values, 3)
+            work.measure(other, point)
+            point, other = other, point
+        else:
+            break
+    precision = "float64" if point.values.dtype == np.float64 else "float32"
+    return point, f"projected Newton, {used}, {precision}"
+
+
+def _accept(work: _Solve, point: _Point, step: NDArray[np.float32], trial: _Point) -> bool:
+    """Search along the projected step; leave the accepted point in `trial`."""
+    length = 1.0
+    for _ in range(6):
+        work.project(point, step, length, trial)
+        work.measure(trial, point)
+        slope, bend = trial.slope, trial.slope_after - trial.slope
+        change = slope + bend / 2
+        if change <= 0.05 * slope and slope < 0:
+            return True
+        if trial.residual < 0.5 * point.residual:
+            return True
+        length *= min(max(-slope / bend, 0.1), 0.7) if bend > 0 and slope < 0 else 0.25
+    return False
+
+
+def warm_up() -> None:
+    """Compile every kernel, or load it from the cache, on a tiny problem.
+
+    A view calls this in a background thread when it starts, so that the first slider does not
+    wait for the compiler.
+    """
+    import scipy.sparse as sparse
+
+    spots, types = 6, 2
+    chain = sparse.diags_array(
+        [np.full(spots - 1, -1.0), np.full(spots, 2.0), np.full(spots - 1, -1.0)],
+        offsets=[-1, 0, 1],
+    )
+    prior = PriorTerm.prepare(chain.tocsr())
+    line = np.linspace(-1.0, 1.0, spots)
+    data = DataTerm.prepare(np.array([[2.0, 0.5], [0.5, 1.0]]), np.stack([line, -line], axis=1))
+    for weight, bounded, start in (
+        (0.0, True, None),
+        (1.0, True, None),
+        (1.0, True, np.full((spots, types), 3.0)),
+        (1.0, False, None),
+        (1e6, True, None),
+    ):
+        solve_bounded_quadratic(data, prior, weight, start=start, bounded=bounded, tolerance=1e-9)

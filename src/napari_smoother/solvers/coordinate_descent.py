@@ -1,0 +1,149 @@
+"""Projected block coordinate descent: each spot is improved given its neighbours, in place.
+
+Spots of one colour share no entry of Q, so they may be visited at once and in any order with
+the same result, and the objective never rises. A few sweeps find most of the zeros.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+from napari_smoother.solvers.row_blocks import share_out
+from napari_smoother.solvers.sparse_product import FAST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@numba.njit(nogil=True, cache=True)
+def _colour(pointers, neighbours, colours):  # type: ignore[no-untyped-def]
+    rows = pointers.shape[0] - 1
+    taken = np.full(rows + 1, -1, np.int64)
+    most = 0
+    for row in range(rows):
+        for place in range(pointers[row], pointers[row + 1]):
+            neighbour = neighbours[place]
+            if neighbour < row:
+                taken[colours[neighbour]] = row
+        colour = 0
+        while taken[colour] == row:
+            colour += 1
+        colours[row] = colour
+        most = max(most, colour + 1)
+    return most
+
+
+def colour_spots(
+    pointers: NDArray[np.int32], neighbours: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Colour the graph of a sparse symmetric matrix greedily.
+
+    Parameters
+    ----------
+    pointers, neighbours
+        Sparse rows of the matrix.
+
+    Returns
+    -------
+    order, cuts
+        Spots sorted by colour, and where each colour begins (one more entry than colours).
+    """
+    colours = np.zeros(pointers.size - 1, np.int64)
+    most = _colour(pointers, neighbours, colours)
+    order = np.argsort(colours, kind="stable").astype(np.int32)
+    cuts = np.concatenate([[0], np.cumsum(np.bincount(colours, minlength=most))])
+    return order, cuts.astype(np.int64)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _sweep(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, weight, gram, linear, values, order, offset, passes, first, last
+):
+    types = values.shape[1]
+    slope = np.empty(types)
+    here = np.empty(types)
+    for visit in range(offset + first, offset + last):
+        row = order[visit]
+        own = 0.0
+        for k in range(types):
+            slope[k] = -linear[row, k]
+            here[k] = values[row, k]
+        for place in range(pointers[row], pointers[row + 1]):
+            neighbour = neighbours[place]
+            entry = weight * entries[place]
+            if neighbour == row:
+                own += entry
+            for k in range(types):
+                slope[k] += entry * np.float64(values[neighbour, k])
+        for k in range(types):
+            value = here[k]
+            if value != 0:
+                for other in range(types):
+                    slope[other] += value * gram[k, other]
+        for _ in range(passes):
+            for k in range(types):
+                if here[k] == 0 and slope[k] >= 0:
+                    continue
+                curvature = gram[k, k] + own
+                if not curvature > 0:
+                    continue
+                value = max(here[k] - slope[k] / curvature, 0.0)
+                change = value - here[k]
+                if change != 0:
+                    here[k] = value
+                    slope[k] += own * change
+                    for other in range(types):
+                        slope[other] += change * gram[k, other]
+        for k in range(types):
+            values[row, k] = here[k]
+
+
+def sweep(
+    pointers: NDArray[np.int32],
+    neighbours: NDArray[np.int32],
+    entries: NDArray[np.float64],
+    weight: float,
+    gram: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    values: NDArray[np.floating],
+    order: NDArray[np.int32],
+    cuts: NDArray[np.int64],
+    passes: int,
+) -> None:
+    """Visit every spot once, `passes` rounds over its types at each visit, in place.
+
+    Parameters
+    ----------
+    pointers, neighbours, entries, weight
+        The prior, ``weight * Q``, as sparse rows.
+    gram, linear
+        A and C.
+    values
+        B, shape (spots, types), not negative; changed.
+    order, cuts
+        Spots by colour, from `colour_spots`.
+    passes
+        Rounds over the types of a spot.
+    """
+    for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+        rows = int(end - begin)
+        share_out(
+            _sweep,
+            rows,
+            rows * values.shape[1] * 4,
+            (
+                pointers,
+                neighbours,
+                entries,
+                weight,
+                gram,
+                linear,
+                values,
+                order,
+                int(begin),
+                passes,
+            ),
+        )

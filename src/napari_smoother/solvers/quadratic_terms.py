@@ -1,0 +1,218 @@
+"""The two halves of the problem, prepared once and used for every weight.
+
+`DataTerm` holds A and C, `PriorTerm` holds Q. What is costly and does not depend on the weight
+(eigenbasis, sorted copies of either precision, colours, multigrid levels) is kept in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sparse
+
+from napari_smoother.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def _finite(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    if not np.isfinite(array).all():
+        raise InputError(
+            f"{name} has values that are not finite",
+            where=name,
+            remedy="Remove spots, genes or edges with missing or infinite values",
+        )
+    return array
+
+
+@dataclass(frozen=True)
+class DataTerm:
+    """What the data ask of the abundances: ``1/2 tr(B A B') - <C, B>``.
+
+    Build it with `DataTerm.prepare`.
+
+    Attributes
+    ----------
+    gram, linear
+        A, shape (types, types), and C, shape (spots, types), float64, C-contiguous.
+    gram_single
+        A in float32.
+    eigenvalues, basis
+        A = basis diag(eigenvalues) basis', float64, ascending, not below zero.
+    linear_norm
+        Frobenius norm of C, against which residuals are measured.
+    """
+
+    gram: NDArray[np.float64]
+    linear: NDArray[np.float64]
+    gram_single: NDArray[np.float32]
+    eigenvalues: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    linear_norm: float
+
+    @classmethod
+    def prepare(cls, gram: ArrayLike, linear: ArrayLike) -> DataTerm:
+        """Check A and C and compute what all weights share.
+
+        Parameters
+        ----------
+        gram
+            A, symmetric positive semidefinite, shape (types, types); may be singular.
+        linear
+            C, shape (spots, types).
+
+        Returns
+        -------
+        DataTerm
+
+        Raises
+        ------
+        InputError
+            If shapes disagree, a value is not finite, or A is not symmetric or has a clearly
+            negative eigenvalue.
+        """
+        a = _finite(np.array(gram, dtype=np.float64, order="C"), "gram")
+        c = _finite(np.array(linear, dtype=np.float64, order="C"), "linear")
+        if a.ndim != 2 or a.shape[0] != a.shape[1] or a.shape[0] == 0:
+            raise InputError(
+                f"The Gram matrix has shape {a.shape}",
+                where="gram",
+                remedy="Pass a square matrix with one row a type",
+            )
+        if c.ndim != 2 or c.shape[1] != a.shape[0] or c.shape[0] == 0:
+            raise InputError(
+                f"The linear term has shape {c.shape} beside {a.shape[0]} types",
+                where="linear",
+                remedy="Pass one row a spot and one column a type",
+            )
+        scale = float(np.abs(a).max())
+        if np.abs(a - a.T).max() > 1e-6 * scale:
+            raise InputError(
+                "The Gram matrix is not symmetric",
+                where="gram",
+                remedy="Pass X'X, or X'WX with gene weights W",
+            )
+        a = np.ascontiguousarray((a + a.T) / 2)
+        eigenvalues, basis = np.linalg.eigh(a)
+        if eigenvalues[0] < -1e-6 * max(scale, 1e-300):
+            raise InputError(
+                f"The Gram matrix has the negative eigenvalue {eigenvalues[0]:.3g}",
+                where="gram",
+                remedy="Pass X'X with gene weights that are not negative",
+            )
+        return cls(
+            gram=a,
+            linear=c,
+            gram_single=a.astype(np.float32),
+            eigenvalues=np.maximum(eigenvalues, 0.0),
+            basis=np.ascontiguousarray(basis),
+            linear_norm=float(np.linalg.norm(c)),
+        )
+
+
+@dataclass(frozen=True)
+class PriorTerm:
+    """What the tissue asks of the abundances: ``1/2 tr(B' Q B)``.
+
+    Build it with `PriorTerm.prepare`. Coarse levels and colours are computed when first needed
+    and shared by all weights.
+
+    Attributes
+    ----------
+    pointers, neighbours
+        Sparse rows of Q with sorted columns, int32.
+    entries, entries_single
+        Their values, float64 and float32, in the same order.
+    diagonal
+        Diagonal of Q, float64.
+    """
+
+    pointers: NDArray[np.int32]
+    neighbours: NDArray[np.int32]
+    entries: NDArray[np.float64]
+    entries_single: NDArray[np.float32]
+    diagonal: NDArray[np.float64]
+
+    @classmethod
+    def prepare(cls, precision: Any) -> PriorTerm:
+        """Check Q and sort its rows.
+
+        Parameters
+        ----------
+        precision
+            Q, a scipy sparse matrix or array, symmetric, shape (spots, spots).
+
+        Returns
+        -------
+        PriorTerm
+
+        Raises
+        ------
+        InputError
+            If Q is not square, not finite, not symmetric or has a negative diagonal.
+        """
+        q = sparse.csr_array(precision, dtype=np.float64, copy=True)
+        q.sum_duplicates()
+        q.sort_indices()
+        if q.shape[0] != q.shape[1] or q.shape[0] == 0:
+            raise InputError(
+                f"The precision has shape {q.shape}",
+                where="precision",
+                remedy="Pass a square sparse matrix with one row a spot",
+            )
+        _finite(q.data, "precision")
+        turned = q.T.tocsr()
+        turned.sort_indices()
+        scale = float(np.abs(q.data).max()) if q.nnz else 0.0
+        same = np.array_equal(q.indices, turned.indices) and np.array_equal(
+            q.indptr, turned.indptr
+        )
+        gap = np.abs(q.data - turned.data).max(initial=0.0) if same else abs(q - turned).max()
+        if gap > 1e-6 * scale:
+            raise InputError(
+                "The precision is not symmetric",
+                where="precision",
+                remedy="Symmetrise the weights before building it",
+            )
+        diagonal = np.asarray(q.diagonal(), dtype=np.float64)
+        if diagonal.min() < 0:
+            raise InputError(
+                f"The precision has the negative diagonal entry {diagonal.min():.3g}",
+                where="precision",
+                remedy="Choose rho inside the range that keeps the precision positive",
+            )
+        if q.nnz > np.iinfo(np.int32).max:
+            raise InputError(
+                f"The precision has {q.nnz} entries",
+                where="precision",
+                remedy="Use fewer neighbours a spot",
+            )
+        entries = np.ascontiguousarray(q.data)
+        return cls(
+            pointers=q.indptr.astype(np.int32),
+            neighbours=q.indices.astype(np.int32),
+            entries=entries,
+            entries_single=entries.astype(np.float32),
+            diagonal=diagonal,
+        )
+
+    @property
+    def spots(self) -> int:
+        """Number of spots."""
+        return int(self.diagonal.size)
+
+    @cached_property
+    def largest_diagonal(self) -> float:
+        """The largest diagonal entry of Q."""
+        return float(self.diagonal.max())
+
+    @cached_property
+    def colours(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Spots by colour and where each colour begins, for coordinate descent."""
+        from napari_smoother.solvers.coordinate_descent import colour_spots
+
+        return colour_spots(self.pointers, self.neighbours)

@@ -1,0 +1,118 @@
+"""Rows of an array shared out over a few threads, with sums that never depend on timing.
+
+Kernels work on blocks of 128 rows and write one partial sum a block. Which thread takes which
+block changes nothing in any number: every block is computed alone and the partial sums are
+added in the order of the blocks. Numba's own parallel loops are not used, because their default
+threading layer aborts the process when two Python threads enter it at once.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+BLOCK_ROWS = 128
+"""Rows a block; large enough for BLAS, small enough to stay in the first caches."""
+
+PARALLEL_VALUES = 120_000
+"""Arrays with fewer values than this stay on one thread: measured, hand-over costs more."""
+
+THREADS = min(os.cpu_count() or 1, 8)
+
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = Lock()
+
+
+def _forget_pool() -> None:
+    """Drop the pool in a forked child, where its threads do not exist."""
+    global _pool, _pool_lock
+    _pool = None
+    _pool_lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(THREADS - 1, 1), thread_name_prefix="solver")
+        return _pool
+
+
+def block_count(rows: int) -> int:
+    """Return the number of blocks that cover `rows` rows."""
+    return -(-rows // BLOCK_ROWS)
+
+
+def share_out(
+    kernel: Callable[..., None], items: int, values: int, arguments: tuple[Any, ...]
+) -> None:
+    """Call ``kernel(*arguments, first, last)`` over ranges that cover ``0 .. items``.
+
+    Parameters
+    ----------
+    kernel
+        A compiled function that releases the interpreter lock and whose result does not depend
+        on how the items are cut into ranges.
+    items
+        Number of things to share out (blocks, or rows of one colour).
+    values
+        Amount of work, as a number of array entries; below `PARALLEL_VALUES` one thread does all.
+    arguments
+        Passed on before the range.
+    """
+    if THREADS == 1 or values < PARALLEL_VALUES or items < 2:
+        kernel(*arguments, 0, items)
+        return
+    pieces = min(THREADS, items)
+    cuts = [items * piece // pieces for piece in range(pieces + 1)]
+    pool = _threads()
+    waiting = [
+        pool.submit(kernel, *arguments, cuts[piece], cuts[piece + 1]) for piece in range(1, pieces)
+    ]
+    try:
+        kernel(*arguments, cuts[0], cuts[1])
+    finally:
+        for future in waiting:
+            future.result()
+
+
+def sums_over_rows(
+    kernel: Callable[..., None], rows: int, columns: int, sums: int, arguments: tuple[Any, ...]
+) -> NDArray[np.float64]:
+    """Run a block kernel that leaves `sums` partial sums a block, and return their totals.
+
+    Parameters
+    ----------
+    kernel
+        Called as ``kernel(*arguments, partial, first_block, last_block)`` where ``partial`` has
+        shape (blocks, sums), float64.
+    rows, columns
+        Shape of the arrays worked on.
+    sums
+        Number of sums.
+    arguments
+        Passed on to the kernel.
+
+    Returns
+    -------
+    ndarray
+        The sums, shape (sums,), float64, the same bits whatever the threads did.
+    """
+    blocks = block_count(rows)
+    partial = np.zeros((blocks, sums))
+    share_out(kernel, blocks, rows * columns, (*arguments, partial))
+    total: NDArray[np.float64] = partial.sum(axis=0)
+    return total

@@ -1,0 +1,383 @@
+"""The bounded quadratic solver against independent solvers, closed forms and its own promises."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cvxpy
+import numpy as np
+import pytest
+import scipy.sparse as sparse
+from scipy.optimize import nnls
+from scipy.spatial import cKDTree
+
+from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
+
+
+def neighbour_weights(spots: int, seed: int = 0, neighbours: int = 6) -> sparse.csr_array:
+    """Mutual nearest neighbours of random positions."""
+    positions = np.random.default_rng(seed).random((spots, 2))
+    _, index = cKDTree(positions).query(positions, k=neighbours + 1)
+    rows = np.repeat(np.arange(spots), neighbours)
+    ones = np.ones(rows.size)
+    directed = sparse.csr_array((ones, (rows, index[:, 1:].ravel())), shape=(spots, spots))
+    return sparse.csr_array(directed.minimum(directed.T))
+
+
+def intrinsic_precision(weights: sparse.csr_array, rho: float) -> sparse.csr_array:
+    """D - rho W."""
+    degree = np.asarray(weights.sum(axis=1)).ravel()
+    return sparse.csr_array(sparse.diags_array(degree) - rho * weights)
+
+
+def noisy_data(spots: int, types: int, seed: int = 0, genes: int = 40):
+    """A signature of similar types and few counts: A, C and the signature and counts."""
+    random = np.random.default_rng(seed)
+    base = random.lognormal(0.0, 1.0, (genes, 1))
+    signature = base * np.exp(0.4 * random.standard_normal((genes, types)))
+    abundance = random.gamma(0.4, 1.0, (spots, types))
+    counts = random.poisson(abundance @ signature.T).astype(float)
+    return signature.T @ signature, counts @ signature, signature, counts
+
+
+def objective(gram, linear, precision, weight, values):
+    b = np.asarray(values, dtype=np.float64)
+    data = 0.5 * np.sum((b @ gram) * b) - np.sum(linear * b)
+    return data + 0.5 * weight * np.sum(b * (precision @ b))
+
+
+def projected_gradient(gram, linear, precision, weight, values, bounded=True):
+    """KKT residual from its definition, float64: norm of B - max(B - g, 0) where B is zero."""
+    b = np.asarray(values, dtype=np.float64)
+    slope = b @ gram + weight * (precision @ b) - linear
+    if bounded:
+        slope = np.where((b <= 0) & (slope > 0), 0.0, slope)
+    return np.linalg.norm(slope) / np.linalg.norm(linear)
+
+
+def best_known(gram, linear, precision, weight):
+    """The optimum by an interior-point method in float64."""
+    spots, types = linear.shape
+    hessian = sparse.kron(sparse.eye_array(spots), gram) + weight * sparse.kron(
+        precision, sparse.eye_array(types)
+    )
+    unknown = cvxpy.Variable(spots * types, nonneg=True)
+    target = linear.ravel()
+    form = cvxpy.quad_form(unknown, cvxpy.psd_wrap(sparse.csc_matrix(hessian)))
+    problem = cvxpy.Problem(cvxpy.Minimize(0.5 * form - target @ unknown))
+    for accuracy in (1e-10, 1e-8):
+        problem.solve(
+            solver=cvxpy.CLARABEL,
+            tol_gap_abs=accuracy,
+            tol_gap_rel=accuracy,
+            tol_feas=accuracy,
+        )
+        if problem.status == "optimal":
+            break
+    return problem.value, np.maximum(unknown.value.reshape(spots, types), 0)
+
+
+def solve(gram, linear, precision, weight, **settings):
+    return solve_bounded_quadratic(
+        DataTerm.prepare(gram, linear), PriorTerm.prepare(precision), weight, **settings
+    )
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.99, 1.0])
+@pytest.mark.parametrize("weight", [0.0, 0.01, 1.0, 100.0, 1e3, 1e5])
+def test_optimum_of_an_interior_point_method_is_reached(weight, rho):
+    gram, linear, *_ = noisy_data(100, 5)
+    precision = intrinsic_precision(neighbour_weights(100), rho)
+    solution = solve(gram, linear, precision, weight, tolerance=1e-8)
+    best, _ = best_known(gram, linear, precision, weight)
+    assert solution.converged
+    assert solution.values.min() >= 0
+    ours = objective(gram, linear, precision, weight, solution.values)
+    assert ours == pytest.approx(best, rel=2e-7, abs=1e-9)
+    assert solution.objective == pytest.approx(ours, rel=1e-9)
+    measured = projected_gradient(gram, linear, precision, weight, solution.values)
+    assert measured <= 1e-8
+    assert solution.residual == pytest.approx(measured, rel=1e-2, abs=1e-12)
+
+
+def test_larger_problem_agrees_in_its_values():
+    gram, linear, *_ = noisy_data(400, 8, seed=3)
+    precision = intrinsic_precision(neighbour_weights(400, seed=3), 0.99)
+    solution = solve(gram, linear, precision, 10.0, tolerance=1e-8)
+    _, values = best_known(gram, linear, precision, 10.0)
+    np.testing.assert_allclose(solution.values, values, atol=1e-3)
+
+
+def broken_graph() -> sparse.csr_array:
+    """Two pieces, a spot with only a diagonal and one whose row of Q is empty."""
+    weights = sparse.lil_array((60, 60))
+    weights[:30, :30] = neighbour_weights(30, seed=1).todense()
+    weights[30:58, 30:58] = neighbour_weights(28, seed=2).todense()
+    precision = intrinsic_precision(sparse.csr_array(weights), 1.0).tolil()
+    precision[58, 58] = 1.0
+    csr = sparse.csr_array(precision)
+    csr.eliminate_zeros()
+    return csr
+
+
+def degenerate_cases():
+    gram, linear, signature, counts = noisy_data(60, 5, seed=5)
+    close = signature.copy()
+    close[:, 1] = close[:, 0] * (1 + 1e-4 * np.sin(np.arange(close.shape[0])))
+    twin = signature.copy()
+    twin[:, 1] = twin[:, 0]
+    absent = signature.copy()
+    absent[:, 2] = 0
+    empty = counts.copy()
+    empty[[0, 17, 58, 59]] = 0
+    yield "pieces", gram, linear
+    yield "collinear", close.T @ close, counts @ close
+    yield "duplicate", twin.T @ twin, counts @ twin
+    yield "absent type", absent.T @ absent, counts @ absent
+    yield "empty spots", gram, empty @ signature
+    yield "one type", gram[:1, :1], linear[:, :1]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 100.0, 1e4])
+@pytest.mark.parametrize("case", list(degenerate_cases()), ids=lambda case: case[0])
+def test_degenerate_problems_reach_the_optimum(case, weight):
+    _, gram, linear = case
+    precision = broken_graph()
+    solution = solve(gram, linear, precision, weight, tolerance=1e-7)
+    best, _ = best_known(gram, linear, precision, weight)
+    assert solution.converged
+    ours = objective(gram, linear, precision, weight, solution.values)
+    assert ours <= best + 1e-6 * abs(best)
+    assert projected_gradient(gram, linear, precision, weight, solution.values) <= 1e-7
+
+
+def test_without_prior_every_spot_is_its_own_least_squares():
+    gram, linear, signature, counts = noisy_data(80, 8, seed=7)
+    solution = solve(gram, linear, intrinsic_precision(neighbour_weights(80), 0.9), 0.0)
+    alone = np.stack([nnls(signature, spot)[0] for spot in counts])
+    np.testing.assert_allclose(solution.values, alone, atol=1e-9 * alone.max())
+
+
+def test_without_prior_a_start_changes_nothing():
+    gram, linear, *_ = noisy_data(80, 8, seed=7)
+    data = DataTerm.prepare(gram, linear)
+    prior = PriorTerm.prepare(intrinsic_precision(neighbour_weights(80), 0.9))
+    cold = solve_bounded_quadratic(data, prior, 0.0)
+    for start in (cold.values, np.ones((80, 8)), np.random.default_rng(0).random((80, 8)) - 0.5):
+        warm = solve_bounded_quadratic(data, prior, 0.0, start=start)
+        np.testing.assert_allclose(warm.values, cold.values, atol=1e-9 * cold.values.max())
+
+
+def test_strong_intrinsic_prior_tends_to_one_fit_a_component():
+    _, _, signature, counts = noisy_data(60, 4, seed=9)
+    weights = sparse.block_diag(
+        [neighbour_weights(25, seed=1, neighbours=5), neighbour_weights(35, seed=2)]
+    )
+    precision = intrinsic_precision(sparse.csr_array(weights), 1.0)
+    count, labels = sparse.csgraph.connected_components(precision)
+    assert count >= 2
+    solution = solve(signature.T @ signature, counts @ signature, precision, 1e7, tolerance=1e-7)
+    assert solution.converged
+    for component in range(count):
+        inside = labels == component
+        together, _ = nnls(signature, counts[inside].mean(axis=0))
+        np.testing.assert_allclose(
+            solution.values[inside], np.tile(together, (inside.sum(), 1)), atol=1e-3
+        )
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1, 30.0, 1e4])
+def test_unbounded_problem_is_the_linear_system(weight):
+    gram, linear, *_ = noisy_data(70, 4, seed=11)
+    precision = intrinsic_precision(neighbour_weights(70), 0.99)
+    solution = solve(gram, linear, precision, weight, bounded=False, tolerance=1e-9)
+    system = np.kron(np.eye(70), gram) + weight * np.kron(precision.toarray(), np.eye(4))
+    exact = np.linalg.solve(system, linear.ravel()).reshape(70, 4)
+    assert solution.converged
+    assert weight > 1 or solution.values.min() < 0
+    np.testing.assert_allclose(solution.values, exact, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_no_counts_gives_no_abundance(bounded):
+    gram, linear, *_ = noisy_data(30, 4)
+    precision = intrinsic_precision(neighbour_weights(30), 1.0)
+    solution = solve(gram, np.zeros_like(linear), precision, 5.0, bounded=bounded)
+    assert solution.converged
+    assert solution.residual == 0
+    assert not solution.values.any()
+
+
+def test_one_spot_with_and_without_a_prior():
+    gram, linear, signature, counts = noisy_data(1, 6, seed=2)
+    alone, _ = nnls(signature, counts[0])
+    nothing = sparse.csr_array((1, 1))
+    for weight in (0.0, 10.0):
+        solution = solve(gram, linear, nothing, weight, tolerance=1e-8)
+        assert solution.converged
+        np.testing.assert_allclose(solution.values[0], alone, atol=1e-5 * alone.max())
+
+
+def test_sixty_types():
+    gram, linear, *_ = noisy_data(50, 60, seed=4, genes=200)
+    precision = intrinsic_precision(neighbour_weights(50), 0.99)
+    solution = solve(gram, linear, precision, 20.0, tolerance=1e-7)
+    assert solution.converged
+    assert projected_gradient(gram, linear, precision, 20.0, solution.values) <= 1e-7
+
+
+def test_renumbering_spots_and_types_renumbers_the_answer():
+    gram, linear, *_ = noisy_data(90, 6, seed=13)
+    precision = intrinsic_precision(neighbour_weights(90), 0.99)
+    random = np.random.default_rng(0)
+    spots, types = random.permutation(90), random.permutation(6)
+    plain = solve(gram, linear, precision, 3.0, tolerance=1e-8)
+    shuffled = solve(
+        gram[np.ix_(types, types)],
+        linear[np.ix_(spots, types)],
+        sparse.csr_array(precision)[spots][:, spots],
+        3.0,
+        tolerance=1e-8,
+    )
+    np.testing.assert_allclose(
+        shuffled.values, plain.values[np.ix_(spots, types)], atol=1e-5 * plain.values.max()
+    )
+
+
+def test_unsorted_rows_of_the_precision_make_no_difference():
+    gram, linear, *_ = noisy_data(40, 3)
+    precision = intrinsic_precision(neighbour_weights(40), 0.9)
+    precision.sort_indices()
+    reversed_rows = precision.copy()
+    for row in range(40):
+        part = slice(precision.indptr[row], precision.indptr[row + 1])
+        reversed_rows.indices[part] = precision.indices[part][::-1]
+        reversed_rows.data[part] = precision.data[part][::-1]
+    reversed_rows.has_sorted_indices = False
+    expected = solve(gram, linear, precision, 2.0).values
+    np.testing.assert_array_equal(solve(gram, linear, reversed_rows, 2.0).values, expected)
+
+
+@pytest.mark.parametrize("weight", [0.5, 200.0])
+def test_warm_and_cold_start_agree(weight):
+    gram, linear, *_ = noisy_data(300, 6, seed=17)
+    data = DataTerm.prepare(gram, linear)
+    prior = PriorTerm.prepare(intrinsic_precision(neighbour_weights(300), 0.99))
+    before = solve_bounded_quadratic(data, prior, weight / 1.07)
+    kept = before.values.copy()
+    warm = solve_bounded_quadratic(data, prior, weight, start=before.values)
+    cold = solve_bounded_quadratic(data, prior, weight)
+    np.testing.assert_array_equal(before.values, kept)
+    assert warm.converged
+    assert cold.converged
+    assert warm.steps < cold.steps
+    assert warm.objective == pytest.approx(cold.objective, rel=1e-7)
+
+
+def test_precision_of_the_values_follows_the_stiffness():
+    gram, linear, *_ = noisy_data(200, 4, seed=19)
+    precision = intrinsic_precision(neighbour_weights(200), 1.0)
+    gentle = solve(gram, linear, precision, 1.0, tolerance=1e-5)
+    stiff = solve(gram, linear, precision, 1e5, tolerance=1e-7)
+    assert gentle.values.dtype == np.float32
+    assert stiff.values.dtype == np.float64
+    assert gentle.converged
+    assert stiff.converged
+
+
+def large_problem():
+    """Large enough for several threads and blocks."""
+    gram, linear, *_ = noisy_data(9000, 20, seed=23, genes=60)
+    prior = PriorTerm.prepare(intrinsic_precision(neighbour_weights(9000, seed=23), 0.99))
+    return DataTerm.prepare(gram, linear), prior
+
+
+@pytest.mark.parametrize("weight", [5.0, 2000.0])
+def test_same_bits_every_time_and_from_two_threads_at_once(weight):
+    data, prior = large_problem()
+    first = solve_bounded_quadratic(data, prior, weight)
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(solve_bounded_quadratic, data, prior, weight) for _ in range(4)]
+        others = [future.result() for future in futures]
+    for other in others:
+        assert other.values.tobytes() == first.values.tobytes()
+        assert (other.residual, other.objective) == (first.residual, first.objective)
+
+
+def test_cancelling_stops_inside_the_loop_and_leaves_the_start_alone():
+    gram, linear, *_ = noisy_data(300, 6, seed=29)
+    precision = intrinsic_precision(neighbour_weights(300), 1.0)
+    start = np.ones((300, 6), np.float32)
+    for patience in (0, 1, 3, 6):
+        asked = 0
+
+        def cancelled(patience=patience):
+            nonlocal asked
+            asked += 1
+            return asked > patience
+
+        with pytest.raises(Cancelled):
+            solve(gram, linear, precision, 300.0, start=start, cancelled=cancelled)
+        assert asked == patience + 1
+    np.testing.assert_array_equal(start, 1)
+
+
+def test_reports_lead_to_the_answer():
+    gram, linear, *_ = noisy_data(300, 6, seed=31)
+    precision = intrinsic_precision(neighbour_weights(300), 0.99)
+    seen = []
+    solution = solve(
+        gram, linear, precision, 50.0, report=lambda values, at: seen.append((values, at))
+    )
+    assert len(seen) > 1
+    assert seen[-1][1] == solution.residual < seen[0][1]
+    np.testing.assert_array_equal(seen[-1][0], solution.values)
+    heights = [objective(gram, linear, precision, 50.0, values) for values, _ in seen]
+    assert heights[-1] == min(heights)
+
+
+@pytest.mark.parametrize("limit", [{"maximum_steps": 3}, {"maximum_seconds": 0.0}])
+def test_running_out_of_steps_is_admitted(limit):
+    gram, linear, *_ = noisy_data(300, 6, seed=37)
+    precision = intrinsic_precision(neighbour_weights(300), 1.0)
+    solution = solve(gram, linear, precision, 1e4, tolerance=1e-10, **limit)
+    assert not solution.converged
+    assert solution.residual > 1e-10
+    measured = projected_gradient(gram, linear, precision, 1e4, solution.values)
+    assert solution.residual == pytest.approx(measured, rel=1e-4)
+
+
+def bad_inputs():
+    gram, linear, *_ = noisy_data(20, 3)
+    precision = intrinsic_precision(neighbour_weights(20, neighbours=4), 0.9)
+    missing = linear.copy()
+    missing[3, 1] = np.nan
+    lopsided = gram.copy()
+    lopsided[0, 1] += gram.max()
+    directed = precision.tolil()
+    directed[0, 19] = 5.0
+    infinite = precision.copy()
+    infinite.data[2] = np.inf
+    yield pytest.param(gram, missing, precision, {}, id="missing counts")
+    yield pytest.param(lopsided, linear, precision, {}, id="A not symmetric")
+    yield pytest.param(-gram, linear, precision, {}, id="A negative")
+    yield pytest.param(gram[:2], linear, precision, {}, id="A not square")
+    yield pytest.param(gram, linear[:, :2], precision, {}, id="types differ")
+    yield pytest.param(gram, linear[:10], precision, {}, id="spots differ")
+    yield pytest.param(gram, linear, directed.tocsr(), {}, id="Q not symmetric")
+    yield pytest.param(gram, linear, -precision, {}, id="Q negative")
+    yield pytest.param(gram, linear, infinite, {}, id="Q infinite")
+    yield pytest.param(gram, linear, precision, {"weight": -1.0}, id="weight negative")
+    yield pytest.param(gram, linear, precision, {"weight": np.nan}, id="weight missing")
+    yield pytest.param(gram, linear, precision, {"tolerance": 0.0}, id="tolerance zero")
+    yield pytest.param(gram, linear, precision, {"start": np.ones(3)}, id="start shape")
+    yield pytest.param(gram, linear, precision, {"start": linear * np.inf}, id="start infinite")
+
+
+@pytest.mark.parametrize(("gram", "linear", "precision", "settings"), list(bad_inputs()))
+def test_bad_input_is_refused_with_a_remedy(gram, linear, precision, settings):
+    settings = {"weight": 1.0, **settings}
+    with pytest.raises(InputError) as refusal:
+        solve(gram, linear, precision, **settings)
+    assert refusal.value.remedy
