@@ -1,1 +1,6 @@
-"""TODO."""
+"""Who is next to whom, and how strongly: neighbours, scalings, precision matrices.
+
+Modules, from positions upwards: `neighbours` (graphs from positions), `scaling` (factors on
+edges), `precision` (spatial processes), `summary` (what a graph looks like), `histology`
+(features from the tissue image) and `matrix` (`SpatialWeightMatrix`, all of it in one object).
+"""
