@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import h5py
 import numpy as np
 
 from napari_smoother.errors import InputError
-from napari_smoother.io.atomic import replacing
-from napari_smoother.io.counts import are_whole, as_counts
+from napari_smoother.io.h5ad_counts import with_counts_in_x
+from napari_smoother.io.h5ad_file import check_h5ad, read_anndata, write_h5ad
 from napari_smoother.io.h5ad_positions import set_positions
 from napari_smoother.io.images import is_blank
 from napari_smoother.io.physical_scale import physical_scale
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+__all__ = ["SeveralLibraries", "libraries_in", "read_h5ad_section", "write_h5ad"]
+
 LIBRARY_COLUMNS = (
     "library_id",
     "library",
@@ -36,19 +37,6 @@ LIBRARY_COLUMNS = (
     "section",
 )
 """Columns of obs that usually say which section a spot is from; others are searched after."""
-
-READ_FAULTS = (
-    OSError,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    RuntimeError,
-)
-"""What h5py and anndata raise on files that are truncated or were written by something else."""
-
-COPY_AGAIN = "Copy or download the file again, and check that it is an AnnData file (.h5ad)"
 
 
 class SeveralLibraries(InputError):
@@ -90,7 +78,7 @@ def libraries_in(path: str | Path) -> tuple[str, ...]:
     InputError
         If the file is not an AnnData file.
     """
-    path = _checked(Path(path))
+    path = check_h5ad(Path(path))
     with h5py.File(path, "r") as file:
         spatial = file.get("uns/spatial")
         if not isinstance(spatial, h5py.Group):
@@ -137,7 +125,7 @@ def read_h5ad_section(path: str | Path, *, library: str | None = None) -> Sectio
         When counts are not whole, spots of other sections are left out, or a picture cannot be
         placed.
     """
-    path = _checked(Path(path))
+    path = check_h5ad(Path(path))
     libraries = libraries_in(path)
     if library is None and len(libraries) > 1:
         raise SeveralLibraries(libraries, where=str(path))
@@ -171,159 +159,6 @@ def read_h5ad_section(path: str | Path, *, library: str | None = None) -> Sectio
         micrometres_per_pixel=scale.micrometres_per_pixel,
         source=path,
     )
-
-
-def read_anndata(path: Path) -> Any:
-    """Read a whole ``.h5ad`` file, saying what is wrong when it cannot be.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    anndata.AnnData
-
-    Raises
-    ------
-    InputError
-        If the file is missing, truncated, or not an AnnData file.
-    """
-    import anndata
-
-    path = _checked(path)
-    try:
-        with warnings.catch_warnings():
-            # Names are made unique by whoever reads; the advice to do so would alarm.
-            warnings.filterwarnings("ignore", message=".*names are not unique")
-            return anndata.read_h5ad(path)
-    except READ_FAULTS as fault:
-        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        raise InputError(
-            f"The file cannot be read: {reason}", where=str(path), remedy=COPY_AGAIN
-        ) from fault
-
-
-def write_h5ad(adata: Any, path: str | Path) -> None:
-    """Write an AnnData whole or not at all.
-
-    Parameters
-    ----------
-    adata
-        Spots or cells x genes.
-    path
-        Where to; an existing file is replaced once the new one is complete.
-
-    Raises
-    ------
-    InputError
-        If the folder does not exist.
-    """
-    with replacing(path) as temporary:
-        adata.write_h5ad(temporary)
-
-
-def with_counts_in_x(adata: Any, *, where: str) -> Any:
-    """Bring the counts to ``X``.
-
-    Parameters
-    ----------
-    adata
-        In memory; may be changed.
-    where
-        The file, for messages.
-
-    Returns
-    -------
-    anndata.AnnData
-        The same object, or another when the counts were in ``raw`` and have other genes; then
-        layers and varm are those of ``raw``, that is none.
-
-    Raises
-    ------
-    InputError
-        If no matrix can be counts, or there are no genes.
-
-    Warns
-    -----
-    UserWarning
-        When the values are not whole, as after normalisation.
-    """
-    if "counts" in adata.layers:
-        return _moved(adata, adata.layers["counts"], where=f'{where}, layers["counts"]')
-    if adata.X is not None and are_whole(adata.X):
-        adata.X = as_counts(adata.X, where=f"{where}, X")
-        return adata
-    if adata.raw is not None and (adata.X is None or are_whole(adata.raw.X)):
-        return _from_raw(adata, where)
-    if adata.X is None:
-        raise InputError(
-            "The file has no counts",
-            where=f"{where}, X",
-            remedy='Store the counts in X or in layers["counts"]',
-        )
-    adata.X = as_counts(adata.X, where=f"{where}, X")
-    warnings.warn(
-        f"The values in X of {where} are not whole numbers, so they are not counts but "
-        'normalised. Models of counts want the raw counts: store them in layers["counts"].',
-        stacklevel=2,
-    )
-    return adata
-
-
-def _moved(adata: Any, counts: Any, *, where: str) -> Any:
-    before = adata.X
-    adata.X = as_counts(counts, where=where)
-    if before is not None and "X" not in adata.layers:
-        adata.layers["X"] = before
-    return adata
-
-
-def _from_raw(adata: Any, where: str) -> Any:
-    from anndata import AnnData
-
-    raw = adata.raw
-    if raw.var_names.equals(adata.var_names):
-        return _moved(adata, raw.X, where=f"{where}, raw")
-    return AnnData(
-        X=as_counts(raw.X, where=f"{where}, raw"),
-        obs=adata.obs,
-        var=raw.var,
-        uns=adata.uns,
-        obsm=dict(adata.obsm),
-        obsp=dict(adata.obsp),
-    )
-
-
-def _checked(path: Path) -> Path:
-    """Refuse what is not an AnnData file before anything is read."""
-    path = Path(os.path.abspath(path.expanduser()))
-    if not path.is_file():
-        raise InputError("There is no such file", where=str(path), remedy="Choose another file")
-    try:
-        with h5py.File(path, "r") as file:
-            names = set(file)
-    except OSError as fault:
-        raise InputError(
-            f"The file is truncated or not an AnnData file: {fault}",
-            where=str(path),
-            remedy=COPY_AGAIN,
-        ) from fault
-    if "obs" not in names or "var" not in names:
-        remedy = COPY_AGAIN
-        if "matrix" in names:
-            remedy = (
-                "This is a count matrix of Space Ranger or Cell Ranger: for a section, open its "
-                "folder instead"
-            )
-        raise InputError(
-            f"The file is not an AnnData file: it holds {', '.join(sorted(names)) or 'nothing'}, "
-            "but not obs and var",
-            where=str(path),
-            remedy=remedy,
-        )
-    return path
 
 
 def _spots_of(adata: Any, chosen: str | None, libraries: tuple[str, ...], path: Path) -> Any:
