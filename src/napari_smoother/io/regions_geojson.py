@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 UNNAMED = "Unclassified"
 """What QuPath's annotations without a class and without a name are called."""
 
-EXPORT_AGAIN = "Export the annotations as GeoJSON again, areas only (in QuPath: File > Export objects as "
-    "GeoJSON)"
+EXPORT_AGAIN = (
+    "Export the annotations as GeoJSON again, areas only "
+    "(in QuPath: File > Export objects as GeoJSON)"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
