@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -169,15 +169,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return table.set_axis(list(COLUMNS), axis=1)
 
 
-def _numbers(column: pd.Series[str], barcodes: pd.Index[str], path: Path) -> pd.Series[float]:
+def _numbers(column: pd.Series[Any], barcodes: pd.Index[str], path: Path) -> pd.Series[float]:
     """Turn a column into numbers; empty cells become NaN, text is refused."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    text = numbers.isna() & column.notna() & (column.astype(str).str.strip().str.lower() != "nan")
-    if text.any():
-        row = int(np.flatnonzero(text.to_numpy())[0])
+    if column.dtype.kind in "biuf":
+        return column
+    text = column.fillna("nan").astype(str).str.strip().replace("", "nan")
+    unreadable = pd.to_numeric(text, errors="coerce").isna() & (text.str.lower() != "nan")
+    if unreadable.any():
+        row = int(np.flatnonzero(unreadable.to_numpy())[0])
         raise InputError(
             f'"{column.iloc[row]}" of barcode {barcodes[row]} is not a number',
             where=f"{path}, {column.name}",
             remedy=COPY_AGAIN,
         )
-    return numbers
+    # numpy reads decimals to the last bit, to_numeric does not.
+    return pd.Series(text.to_numpy(dtype=str).astype(np.float64), index=column.index)
