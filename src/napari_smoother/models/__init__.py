@@ -1,1 +1,1 @@
-"""TODO."""
+"""Models: deconvolution, reduction and imputation under a spatial prior."""
