@@ -116,7 +116,7 @@ def nearest_neighbours(
 
 
 def neighbours_within(
-    positions: ArrayLike, radius: float, *, bandwidth: float | None = None
+    positions: ArrayLike, radius: float, *, bandwidth: float | None = None, norm: float = 2.0
 ) -> Neighbourhood:
     """Link all spots that are no farther apart than a radius.
 
@@ -133,6 +133,9 @@ def neighbours_within(
     bandwidth
         Standard deviation b of a Gaussian kernel in the unit of the positions: the weight of
         an edge is exp(-d^2 / (2 b^2)). None gives every edge the weight 1.
+    norm
+        Order of the norm of distances: 2 is straight lines, 1 the sum over the axes, infinity
+        the largest over the axes.
 
     Returns
     -------
@@ -159,12 +162,15 @@ def neighbours_within(
     tree = cKDTree(near, balanced_tree=False, compact_nodes=False)
     reach = radius * (1 + TIE) + 4 * precision * float(np.abs(points).max())
     sample = near[:: max(1, n // 1000)]
-    expected = tree.query_ball_point(sample, reach, return_length=True).mean() * n
+    expected = tree.query_ball_point(sample, reach, p=norm, return_length=True).mean() * n
     if expected > MOST_EDGES:
         raise _too_many(f"The radius {radius:g} takes in about {expected / n:.0f} spots a spot")
-    pairs = tree.query_pairs(reach, output_type="ndarray")
+    pairs = tree.query_pairs(reach, p=norm, output_type="ndarray")
     difference = near[pairs[:, 0]] - near[pairs[:, 1]]
-    distance = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    if norm == 2:
+        distance = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    else:
+        distance = np.linalg.norm(difference, ord=norm, axis=1)
     indptr, indices, lengths = join_pairs(order[pairs[:, 0]], order[pairs[:, 1]], distance, n)
     values = None if bandwidth is None else np.exp(-0.5 * (lengths / bandwidth) ** 2)
     return _neighbourhood(indptr, indices, lengths, values)

@@ -35,13 +35,10 @@ Process = Literal["car", "sar", "icar", "isar", "sma"]
 LANCZOS = 1e-4
 """Relative accuracy of the extreme eigenvalues of more than 200 spots."""
 
-SparseProcess = Literal["car", "sar", "icar", "isar"]
-"""A process whose precision is sparse."""
-
 
 def precision(
     weights: csr_array,
-    process: SparseProcess,
+    process: Process,
     rho: float,
     *,
     standardise: bool = False,
@@ -55,7 +52,7 @@ def precision(
         n x n, non-negative, zero diagonal, sorted indices. Stored zeros (cut edges) are left
         out of the precision.
     process
-        `car`, `sar`, `icar` or `isar`. For `sma`, whose precision is dense, use
+        `car`, `sar`, `icar` or `isar`. The precision of `sma` is dense and refused: use
         `MovingAverage`.
     rho
         Autocorrelation; see `rho_range`.
@@ -78,7 +75,7 @@ def precision(
         If the process is unknown, weights are negative or not finite, or the precision is
         indefinite; the message gives the valid range of rho.
     """
-    if process not in get_args(SparseProcess):
+    if process not in get_args(Process) or process == "sma":
         raise _unknown(process)
     check_weights(weights)
     if check:
@@ -102,9 +99,10 @@ def rho_range(weights: csr_array, process: Process) -> tuple[float, float]:
     """Open interval of rho in which the precision is positive definite.
 
     1 / smallest and 1 / largest eigenvalue of the matrix that rho multiplies (W; for `icar`
-    and `isar` W scaled by its row sums), by Lanczos iterations (above 200 spots to 1e-4, on the safe side). `sar` and `isar` are
-    semi-definite beyond it too, but no longer the stationary process; `sma` stays
-    invertible in the mirrored interval. Infinite where nothing limits rho.
+    and `isar` W scaled by its row sums), by Lanczos iterations: above 200 spots to 1e-4, on
+    the safe side. `sar` and `isar` are semi-definite beyond it too, but no longer the
+    stationary process; `sma` is invertible in the mirrored interval. Infinite where nothing
+    limits rho.
 
     Parameters
     ----------

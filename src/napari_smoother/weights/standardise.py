@@ -73,8 +73,10 @@ def marginal_variances(matrix: csr_array) -> NDArray[np.float64]:
     except RuntimeError as error:
         raise refused from error
     pivots = factor.U.diagonal()
-    # A pivot that rounding alone could have produced means singular.
-    if not (pivots > 1e-13 * np.abs(matrix.diagonal()).max()).all():
+    # A pivot that rounding alone could have left of its diagonal means singular.
+    permuted = np.empty_like(pivots)
+    permuted[factor.perm_c] = matrix.diagonal()
+    if not (pivots > 1e-13 * permuted).all():
         raise refused
     if not np.array_equal(factor.perm_r, factor.perm_c):
         return _by_solving(factor, matrix.shape[0])

@@ -1,0 +1,162 @@
+"""`ContrastiveSpatialLoss`: near neighbours alike, random spots apart."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_smoother.errors import InputError
+from napari_smoother.losses.spatial import SpatialLoss
+from napari_smoother.weights.moving_average import MovingAverage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_smoother.weights.matrix import SpatialWeightMatrix
+    from napari_smoother.weights.precision import Process
+
+
+class ContrastiveSpatialLoss(SpatialLoss):
+    """Spatial loss minus a share of its mean over random relabelings of spots.
+
+    Zhu, Sun and Koniusz 2021, Contrastive Laplacian eigenmaps. With `num_perm` a number, each
+    call draws that many relabelings; with None it takes the mean over all n! of them, which has
+    a closed form (see `QuadraticForm.average`), costs no product and has no noise.
+
+    Parameters
+    ----------
+    prior, spatial_weights, rho, use_sparse
+        As for `SpatialLoss`. At the defaults, the graph Laplacian.
+    standardize_cov
+        Scale to unit marginal variance; a singular precision, as at the defaults, gets a unit
+        diagonal (the normalised Laplacian).
+    num_perm
+        Random relabelings in a call, or None for the exact expectation.
+    neg2pos_ratio
+        Weight of the mean over relabelings.
+    lower_bound
+        The normalised loss is not allowed below it; beyond, its gradient is 0.
+    check_positive_definite
+        Warn when the expected precision is indefinite, so that only the bound keeps the loss
+        from minus infinity.
+    seed
+        Of the relabelings. Calls draw on: the same sequence of calls gives the same numbers.
+    """
+
+    def __init__(
+        self,
+        prior: Process = "icar",
+        spatial_weights: SpatialWeightMatrix | Sequence[SpatialWeightMatrix] = (),
+        rho: float = 1,
+        use_sparse: bool = True,
+        standardize_cov: bool = True,
+        num_perm: int | None = 10,
+        neg2pos_ratio: float = 0.5,
+        lower_bound: float = -1,
+        check_positive_definite: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(prior, spatial_weights, rho, use_sparse, standardize_cov)
+        if num_perm is not None and num_perm < 1:
+            raise InputError(
+                f"num_perm is {num_perm}",
+                where="ContrastiveSpatialLoss",
+                remedy="Ask for at least one relabeling, or None for the exact expectation",
+            )
+        self.num_perm = num_perm
+        self.neg2pos_ratio = float(neg2pos_ratio)
+        self.lower_bound = float(lower_bound)
+        self._random = np.random.default_rng(seed)
+        if check_positive_definite:
+            self.check_positive_definite()
+
+    def forward(self, coefs: torch.Tensor, normalize: bool = True) -> torch.Tensor:
+        """Calculate the loss.
+
+        Parameters
+        ----------
+        coefs
+            Dims x spots, any floating dtype and device.
+        normalize
+            Divide by dims x spots; otherwise `lower_bound` is multiplied by them.
+
+        Returns
+        -------
+        loss
+            A scalar.
+        """
+        values, dtype = self._checked(coefs)
+        negative = self._expected(values) if self.num_perm is None else self._sampled(values)
+        loss = self._form(values) - self.neg2pos_ratio * negative
+        size = values.numel()
+        bounded = torch.clamp(loss / size, min=self.lower_bound)
+        return (bounded if normalize else bounded * size).to(dtype)
+
+    def check_positive_definite(self) -> bool:
+        """Whether the expected contrastive precision of every group is positive semi-definite.
+
+        Warns
+        -----
+        UserWarning
+            If it is not.
+        """
+        lowest = min(self._lowest_eigenvalue(group) for group in range(len(self._forms)))
+        if lowest < -1e-7:
+            warnings.warn(
+                f"The contrastive precision is indefinite: its lowest eigenvalue is {lowest:.3g}. "
+                f"A neg2pos_ratio below {self.neg2pos_ratio:g} may mend that",
+                UserWarning,
+                stacklevel=2,
+            )
+        return lowest >= -1e-7
+
+    def _sampled(self, values: torch.Tensor) -> torch.Tensor:
+        assert self.num_perm is not None
+        total = values.new_zeros(())
+        for _ in range(self.num_perm):
+            order = torch.from_numpy(self._random.permutation(self.n_spots)).to(values.device)
+            total = total + self._form(values[:, order])
+        return total / self.num_perm
+
+    def _expected(self, values: torch.Tensor) -> torch.Tensor:
+        averages = values.new_tensor([form.average() for form in self._forms])
+        own, other = averages[:, 0], averages[:, 1]
+        squares = values.square().sum(dim=1)
+        return (
+            self.confidences.to(values)
+            * ((own - other) * squares + other * values.sum(dim=1).square())
+        ).sum()
+
+    def _lowest_eigenvalue(self, group: int) -> float:
+        from scipy.sparse.linalg import LinearOperator, eigsh
+
+        form = self._forms[group]
+        own, other = form.average()
+        n = self.n_spots
+
+        def apply(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+            flat = vector.ravel()
+            precision = form.precision
+            direct = (
+                precision.product(flat)
+                if isinstance(precision, MovingAverage)
+                else precision @ flat
+            )
+            mean = (own - other) * flat + other * flat.sum()
+            return np.asarray(direct - self.neg2pos_ratio * mean)
+
+        if n < 200:
+            matrix = np.column_stack([apply(unit) for unit in np.eye(n)])
+            return float(np.linalg.eigvalsh(matrix)[0])
+        operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
+        start = np.random.default_rng(0).standard_normal(n)
+        found = eigsh(operator, k=1, which="SA", v0=start, tol=1e-4, return_eigenvectors=False)
+        return float(found[0])
+
+    def _report_range(self) -> None:
+        """Stay silent: the default, a Laplacian, is singular on purpose."""
