@@ -143,6 +143,17 @@ def test_mixture_of_signatures_is_recovered() -> None:
     np.testing.assert_allclose(abundance, truth, atol=1e-10)
 
 
+@pytest.mark.parametrize("gene_weights", WEIGHTS)
+def test_blocks_of_spots_change_nothing(problem, monkeypatch, gene_weights) -> None:
+    counts, names, reference = problem
+    settings = {"scale": "log1p", "gene_weights": gene_weights, "intercept": True}
+    whole = prepare_deconvolution(counts, names, reference, **settings)
+    monkeypatch.setattr("napari_smoother.models.deconv.preparation.SPOTS_PER_PIECE", 7)
+    blocks = prepare_deconvolution(counts, names, reference, **settings)
+    for field in ("gram", "linear", "spot_norm", "empty", "gene_weights"):
+        np.testing.assert_allclose(getattr(blocks, field), getattr(whole, field), rtol=1e-10)
+
+
 def test_empty_spots_say_nothing_and_are_named(problem) -> None:
     counts, names, reference = problem
     prepared = prepare_deconvolution(
@@ -226,6 +237,8 @@ def test_bad_scale_and_shape(problem) -> None:
         prepare_deconvolution(counts, names, reference, scale="sqrt", gene_weights="none")
     with pytest.raises(InputError, match="30 columns for 15 gene names"):
         prepare_deconvolution(counts.T, names, reference, scale="counts", gene_weights="none")
+    with pytest.raises(InputError, match="no spots"):
+        prepare_deconvolution(counts[:0], names, reference, scale="counts", gene_weights="none")
 
 
 def test_cancelling(problem) -> None:

@@ -103,7 +103,7 @@ def deconvolve(
     known = _reference(reference, cell_type)
     found = _section_counts(adata, layer)
     prepared = prepare_deconvolution(
-        _in_memory(found),
+        _unlogged(found),
         found.var,
         known,
         scale=scale,
@@ -191,13 +191,11 @@ def _section_counts(adata: AnnData, layer: str | None) -> FoundCounts:
     return FoundCounts(adata.layers[layer], adata.var, f'layers["{layer}"]')
 
 
-def _in_memory(found: FoundCounts) -> sparse.csr_matrix:
-    is_sparse: bool = sparse.issparse(found.matrix)
-    if is_sparse and not found.logged:
-        return sparse.csr_matrix(found.matrix)
+def _unlogged(found: FoundCounts) -> Any:
+    if not found.logged:
+        return found.matrix
     counts: sparse.csr_matrix = sparse.vstack(list(csr_chunks(found.matrix)), format="csr")
-    if found.logged:
-        counts.data = np.expm1(counts.data)
+    counts.data = np.expm1(counts.data)
     return counts
 
 

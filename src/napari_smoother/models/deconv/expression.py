@@ -10,6 +10,8 @@ from scipy import sparse
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike, NDArray
 
 DataScale = Literal["counts", "log1p"]
@@ -55,49 +57,48 @@ def normalise_counts(
     return result
 
 
-def gene_moments(
-    expression: sparse.csr_matrix | NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def gene_moments(pieces: Iterable[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and variance of every gene over the spots.
 
     Parameters
     ----------
-    expression
-        n x G.
+    pieces
+        Blocks of rows of the expression matrix, each spots x G, sparse or dense.
 
     Returns
     -------
     mean, variance : numpy.ndarray
         G each.
     """
-    mean = np.asarray(expression.mean(axis=0)).ravel()
-    variance = np.asarray(squares(expression).mean(axis=0)).ravel() - mean**2
-    return mean, np.maximum(variance, 0)
+    n_spots, first, second = 0, np.zeros(()), np.zeros(())
+    for piece in pieces:
+        n_spots += piece.shape[0]
+        first = first + np.asarray(piece.sum(axis=0)).ravel()
+        second = second + np.asarray(squares(piece).sum(axis=0)).ravel()
+    mean = first / n_spots
+    return mean, np.maximum(second / n_spots - mean**2, 0)
 
 
 def damped_weights(
-    expression: sparse.csr_matrix | NDArray[np.float64], gene_weights: GeneWeights
+    mean: NDArray[np.float64], variance: NDArray[np.float64], gene_weights: GeneWeights
 ) -> NDArray[np.float64]:
     """Weight of every gene before normalisation.
 
     Parameters
     ----------
-    expression
-        n x G on the scale of the fit.
+    mean, variance
+        Of every gene over the spots, on the scale of the fit.
     gene_weights
         How to weigh.
 
     Returns
     -------
     numpy.ndarray
-        G, positive.
+        G, positive where the mean is not negative.
     """
-    if gene_weights == "none":
-        return np.ones(expression.shape[1])
-    mean, variance = gene_moments(expression)
     spread = mean if gene_weights == "inverse_mean" else variance
-    if not spread.any():
-        return np.ones(expression.shape[1])
+    if gene_weights == "none" or not spread.any():
+        return np.ones(mean.shape)
     weights: NDArray[np.float64] = 1 / (spread + DAMPING * spread.mean())
     return weights
 

@@ -15,6 +15,7 @@ from napari_smoother.models.deconv.expression import (
     GeneWeights,
     check_choice,
     damped_weights,
+    gene_moments,
     given_weights,
 )
 from napari_smoother.models.deconv.fit import FitReport, fit_abundance
@@ -223,7 +224,8 @@ def _weights(
     if not isinstance(gene_weights, str):
         return given_weights(gene_weights, len(signature))
     check_choice("counts", gene_weights)
-    weights = damped_weights(expression, cast("GeneWeights", gene_weights))
+    named = cast("GeneWeights", gene_weights)
+    weights = damped_weights(*gene_moments([expression]), named)
     if not (np.isfinite(weights) & (weights > 0)).all():
         raise InputError(
             f"y has negative means, which have no {gene_weights} weights",
