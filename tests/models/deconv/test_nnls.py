@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import optimize, sparse
 
+from napari_smoother import ContrastiveSpatialLoss, SpatialLoss, SpatialWeightMatrix
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.models.deconv import NNLS
 
@@ -141,6 +142,35 @@ def test_every_form_of_precision(data, form) -> None:
     plain.deconv(x, y, loss_of(chain_precision()))
     other.deconv(x, y, SimpleNamespace(inv_cov=form(chain_precision()), confidences=[1.0]))
     np.testing.assert_array_equal(other.abundance, plain.abundance)
+
+
+@pytest.mark.parametrize("process", ["car", "sar", "icar", "isar", "sma"])
+def test_losses_of_this_package(data, process) -> None:
+    """The objective that was minimised is mean square error plus lambda times the loss itself."""
+    x, y = data
+    weights = SpatialWeightMatrix()
+    weights.calc_weights_knn(np.column_stack([np.arange(N_SPOTS) % 4, np.arange(N_SPOTS) // 4]))
+    rho = 0.2 if process in ("car", "sar", "sma") else 0.95
+    loss = SpatialLoss(process, weights, rho=rho)
+    loss.confidences = torch.tensor([0.5, 1.0, 2.0])
+    model = NNLS()
+    model.deconv(x, y, spatial_loss=loss, lambda_spatial_loss=3.0, tolerance=1e-7)
+    assert model.report.converged
+    fitted = x @ model.abundance.T + model.intercepts
+    value = ((y - fitted) ** 2).mean() + 3.0 * float(loss(torch.tensor(model.abundance.T)))
+    assert model.report.objective == pytest.approx(value, rel=1e-5)
+    q = sparse.csr_array(loss.inv_cov[0].to_dense().double().numpy())
+    best, _, _ = optimum(x, y, (q + q.T) / 2, 3.0, True, confidences=np.array([0.5, 1.0, 2.0]))
+    assert model.report.objective == pytest.approx(best, rel=1e-5)
+
+
+def test_losses_that_are_no_quadratic_form(data) -> None:
+    weights = SpatialWeightMatrix()
+    weights.calc_weights_knn(np.random.default_rng(0).random((N_SPOTS, 2)))
+    with pytest.raises(InputError, match="ContrastiveSpatialLoss is not a quadratic form"):
+        NNLS().deconv(*data, ContrastiveSpatialLoss("icar", weights, rho=0.9))
+    with pytest.raises(InputError, match="precision for every type"):
+        NNLS().deconv(*data, SpatialLoss("icar", [weights] * N_TYPES, rho=0.9))
 
 
 def test_names_come_back(data) -> None:

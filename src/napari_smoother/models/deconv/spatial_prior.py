@@ -12,6 +12,8 @@ from napari_smoother.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST_DENSE_SPOTS = 5000
+
 
 def shared_precision(
     spatial_loss: Any, n_spots: int, n_types: int
@@ -21,8 +23,8 @@ def shared_precision(
     Parameters
     ----------
     spatial_loss
-        Has ``inv_cov``, a sparse or dense tensor or array of n x n or 1 x n x n, and may have
-        ``confidences``, one or K numbers.
+        A `SpatialLoss`; or anything with ``inv_cov``, a sparse or dense tensor or array of n x n
+        or 1 x n x n. It may have ``confidences``, one or K numbers.
     n_spots, n_types
         n and K.
 
@@ -36,9 +38,10 @@ def shared_precision(
     Raises
     ------
     InputError
-        If the precision belongs to another number of spots, or differs between types.
+        If the precision belongs to another number of spots or differs between types, the loss
+        is not a quadratic form, or a moving average is too large to be inverted.
     """
-    precision = _as_csr(spatial_loss.inv_cov)
+    precision = _of_loss(spatial_loss)
     if precision.shape != (n_spots, n_spots):
         raise InputError(
             f"The precision of the spatial loss has the shape {precision.shape} "
@@ -53,6 +56,32 @@ def shared_precision(
     if confidences.size == 1:
         confidences = np.repeat(confidences, n_types)
     return precision, None if (confidences == 1).all() else confidences
+
+
+def _of_loss(spatial_loss: Any) -> sparse.csr_array:
+    name = type(spatial_loss).__name__
+    if "Contrastive" in name or not hasattr(spatial_loss, "inv_cov"):
+        raise InputError(
+            f"{name} is not a quadratic form with one precision",
+            where="spatial loss",
+            remedy="Give a SpatialLoss",
+        )
+    given = getattr(spatial_loss, "precisions", None)
+    if given is None:
+        return _as_csr(spatial_loss.inv_cov)
+    if len(given) != 1:
+        raise _one_each((len(given), *given[0].shape))
+    is_sparse: bool = sparse.issparse(given[0])
+    if is_sparse:
+        return _as_csr(given[0])  # float64, where the tensor is float32
+    if given[0].shape[0] > MOST_DENSE_SPOTS:
+        raise InputError(
+            f"The precision of a moving average is dense, and there are {given[0].shape[0]} spots",
+            where="spatial loss",
+            remedy=f"Choose car, sar, icar or isar above {MOST_DENSE_SPOTS} spots",
+        )
+    precision = _as_csr(spatial_loss.inv_cov)
+    return sparse.csr_array((precision + precision.T) / 2)
 
 
 def _as_csr(matrix: Any) -> sparse.csr_array:
