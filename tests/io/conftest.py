@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -17,6 +15,10 @@ import pytest
 from PIL import Image
 from scipy import io as scipy_io
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 ROWS, COLUMNS = 600, 800  # of the full-resolution picture: sides differ, so a swap shows
 PITCH = 40.0
@@ -69,9 +71,14 @@ def write_positions(spots: pd.DataFrame, path: Path, *, header: bool) -> None:
         writer = csv.writer(file)
         if header:
             writer.writerow(
-                "barcode,in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres".split(
-                    ","
-                )
+                [
+                    "barcode",
+                    "in_tissue",
+                    "array_row",
+                    "array_col",
+                    "pxl_row_in_fullres",
+                    "pxl_col_in_fullres",
+                ]
             )
         for barcode, spot in spots.iterrows():
             writer.writerow(

@@ -1,4 +1,4 @@
-"""Space Ranger folders of every version against what was written, and real ones against csv/h5py."""
+"""Space Ranger folders of every version against what was written; real ones against csv, h5py."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def test_x_is_the_pixel_column(visium):
     assert section.positions[:, 0].max() > 600 > section.positions[:, 1].max()
     for image in section.images:
         rows, columns = np.nonzero((image.pixels == (255, 0, 0)).all(axis=2))
-        assert (columns[0], rows[0]) == (300 * image.scale, 100 * image.scale) or image.scale < 0.2
+        assert columns.tolist() == [round(300 * image.scale)]
+        assert rows.tolist() == [round(100 * image.scale)]
         assert image.pixels.shape[1] > image.pixels.shape[0]
 
 

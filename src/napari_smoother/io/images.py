@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,7 @@ def _read_tiff(path: Path, largest: int) -> Picture:
             pixels = _channels_last(fitting.asarray(), fitting.axes, path)
             width = full.shape[full.axes.index("X")]
             return Picture(pixels, reduction=pixels.shape[1] / width)
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError) as fault:
+    except (OSError, ValueError, KeyError, IndexError, RuntimeError, zlib.error) as fault:
         if isinstance(fault, InputError):
             raise
         raise InputError(

@@ -1,0 +1,179 @@
+"""References: candidate columns found without the counts, and cells or tables read."""
+
+from __future__ import annotations
+
+import gzip
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+import napari_smoother.io.reference as reading
+from napari_smoother.errors import InputError
+from napari_smoother.io.reference import cell_type_candidates, read_reference
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """Write sixty cells with the columns asked for."""
+
+    def write(**columns):
+        rng = np.random.default_rng(8)
+        adata = anndata.AnnData(
+            X=rng.poisson(2.0, size=(60, 5)).astype(np.float32) + 1,
+            obs=pd.DataFrame(columns, index=[f"cell{k}" for k in range(60)]),
+            var=pd.DataFrame(index=list("ABCDE")),
+        )
+        adata.write_h5ad(tmp_path / "cells.h5ad")
+        return tmp_path / "cells.h5ad"
+
+    return write
+
+
+def levels(count):
+    return [f"level {k % count}" for k in range(60)]
+
+
+def test_candidates_are_ranked_by_name(cells):
+    path = cells(
+        donor=levels(4),
+        leiden=pd.Categorical(levels(7)),
+        cluster_name=levels(9),
+        **{"Cell Type": pd.Categorical(levels(5))},
+    )
+    assert cell_type_candidates(path) == [
+        ("Cell Type", 5),
+        ("cluster_name", 9),
+        ("leiden", 7),
+        ("donor", 4),
+    ]
+
+
+def test_columns_that_cannot_be_types_are_no_candidates(cells):
+    path = cells(
+        barcode=[f"b{k}" for k in range(60)],
+        pairs=levels(30),
+        assay=["10x"] * 60,
+        n_counts=np.arange(60) % 5,
+        kind=levels(3),
+    )
+    assert cell_type_candidates(path) == [("kind", 3)]
+
+
+def test_only_levels_with_cells_count(cells):
+    column = pd.Categorical(levels(3), categories=[*sorted(set(levels(3))), "never", "nowhere"])
+    path = cells(cell_type=column)
+    with h5py.File(path) as file:
+        assert len(file["obs/cell_type/categories"]) == 5
+    assert cell_type_candidates(path) == [("cell_type", 3)]
+
+
+def test_candidates_are_read_without_the_counts(cells):
+    path = cells(cell_type=levels(3))
+    with h5py.File(path, "a") as file:
+        del file["X"]
+    assert cell_type_candidates(path) == [("cell_type", 3)]
+
+
+def test_missing_labels_are_no_level(cells):
+    path = cells(cell_type=pd.Categorical([*levels(3)[:50], *[np.nan] * 10]))
+    assert cell_type_candidates(path) == [("cell_type", 3)]
+
+
+def test_best_column_is_taken(cells):
+    path = cells(donor=levels(4), cell_type=levels(3))
+    assert read_reference(path).types == ("level 0", "level 1", "level 2")
+
+
+def test_chosen_column_is_taken(cells):
+    path = cells(donor=levels(4), cell_type=levels(3))
+    reference = read_reference(path, "donor")
+    assert len(reference.types) == 4
+    assert reference.name == "cells"
+
+
+def test_means_are_those_of_the_cells(cells):
+    path = cells(cell_type=levels(3))
+    with h5py.File(path) as file:
+        counts = file["X"][:].astype(np.float64)
+    share = 1e4 * counts / counts.sum(axis=1, keepdims=True)
+    truth = np.column_stack([share[k::3].mean(axis=0) for k in range(3)])
+    np.testing.assert_allclose(read_reference(path).mean_counts, truth, rtol=1e-6)
+
+
+def test_large_files_stay_on_disk_and_give_the_same(cells, monkeypatch):
+    path = cells(cell_type=levels(3))
+    small = read_reference(path)
+    opened = []
+    real = anndata.read_h5ad
+
+    def watched(file, backed=None, **options):
+        opened.append(backed)
+        return real(file, backed=backed, **options)
+
+    monkeypatch.setattr(anndata, "read_h5ad", watched)
+    monkeypatch.setattr(reading, "LARGEST_IN_MEMORY", 100)
+    large = read_reference(path)
+    assert opened == ["r"]
+    np.testing.assert_array_equal(large.mean_counts, small.mean_counts)
+    with h5py.File(path, "a"):  # closed: otherwise it could not be opened for writing
+        pass
+
+
+def test_two_equally_good_columns_have_to_be_chosen_from(cells):
+    path = cells(donor=levels(4), batch=levels(3))
+    with pytest.raises(InputError, match=r"donor \(4 levels\), batch \(3 levels\)") as caught:
+        read_reference(path)
+    assert "cells.h5ad, obs" in caught.value.where
+
+
+def test_no_candidate(cells):
+    with pytest.raises(InputError, match="looks like cell types"):
+        read_reference(cells(n_counts=np.arange(60)))
+
+
+def test_column_that_is_not_there(cells):
+    with pytest.raises(InputError, match="celltype"):
+        read_reference(cells(cell_type=levels(3)), "celltype")
+
+
+def test_text_renamed(tmp_path):
+    path = tmp_path / "cells.h5ad"
+    path.write_text("not HDF5")
+    for read in (read_reference, cell_type_candidates):
+        with pytest.raises(InputError, match="not an AnnData file"):
+            read(path)
+
+
+def test_tables_by_every_ending(tmp_path):
+    for name in ("a.csv", "a.tsv", "a.txt", "a.csv.gz"):
+        text = "gene,B,T\nG1,1,2\nG2,3,0\n"
+        if name.endswith(".gz"):
+            (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+        else:
+            (tmp_path / name).write_text(text)
+        reference = read_reference(tmp_path / name)
+        assert reference.types == ("B", "T")
+        assert list(reference.genes) == ["G1", "G2"]
+        np.testing.assert_allclose(reference.mean_counts, [[2500, 10000], [7500, 0]])
+
+
+@pytest.mark.parametrize("name", ["reference.rds", "reference"])
+def test_other_endings(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(InputError, match="are not references"):
+        read_reference(tmp_path / name)
+
+
+@pytest.mark.tissue
+def test_real_references(tissue):
+    nodes = tissue / "visium_human_lymph_node" / "lymph_node_reference_330cells.h5ad"
+    assert cell_type_candidates(nodes) == [("cell_type", 11)]
+    reference = read_reference(nodes)
+    assert (reference.n_genes, reference.n_types) == (10237, 11)
+    cortex = tissue / "osmfish_somatosensory_cortex" / "osmfish_cells.h5ad"
+    assert cell_type_candidates(cortex)[0] == ("ClusterName", 32)
+    table = tissue / "starmap_visual_cortex" / "starmap_signature_from_same_cells_GPL3.csv"
+    assert read_reference(table).n_genes == 882
