@@ -1,0 +1,195 @@
+"""What is drawn inside a panel, in full-resolution pixels, the y axis pointing down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_smoother.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
+    from napari_smoother.section import Section, SectionImage
+
+Extent = tuple[float, float, float, float]
+"""Left, right, top, bottom in full-resolution pixels."""
+
+
+def spot_diameter(section: Section) -> float:
+    """Diameter at which spots are drawn, in full-resolution pixels.
+
+    Where the section does not know it: 0.55 of the median distance to the nearest other
+    spot, as on a Visium slide; 1 for a single spot.
+    """
+    from scipy.spatial import cKDTree
+
+    if section.spot_diameter is not None:
+        return float(section.spot_diameter)
+    positions = np.unique(section.positions, axis=0)
+    if len(positions) < 2:
+        return 1.0
+    distance = np.asarray(cKDTree(positions).query(positions, k=2)[0])[:, 1]
+    return float(0.55 * np.median(distance))
+
+
+def view_of(section: Section) -> Extent:
+    """Extent of the spots with a margin around."""
+    low, high = section.positions.min(axis=0), section.positions.max(axis=0)
+    margin = 0.75 * spot_diameter(section) + 0.02 * float((high - low).max())
+    return (
+        float(low[0] - margin),
+        float(high[0] + margin),
+        float(low[1] - margin),
+        float(high[1] + margin),
+    )
+
+
+def draw_image(axes: Axes, image: SectionImage, view: Extent) -> None:
+    """Draw the part of an image that lies in view.
+
+    Pixel (row r, column c) of an image of scale s is a square about x = c / s, y = r / s
+    with sides of 1 / s: a spot at (x, y) lies over row ``y * s``, column ``x * s``.
+    """
+    rows, columns = image.pixels.shape[:2]
+    left, right, top, bottom = view
+    first_column = int(np.clip(np.floor(left * image.scale), 0, columns))
+    last_column = int(np.clip(np.ceil(right * image.scale) + 1, 0, columns))
+    first_row = int(np.clip(np.floor(top * image.scale), 0, rows))
+    last_row = int(np.clip(np.ceil(bottom * image.scale) + 1, 0, rows))
+    if first_column >= last_column or first_row >= last_row:
+        return
+    axes.imshow(
+        as_rgb(image)[first_row:last_row, first_column:last_column],
+        extent=(
+            (first_column - 0.5) / image.scale,
+            (last_column - 0.5) / image.scale,
+            (last_row - 0.5) / image.scale,
+            (first_row - 0.5) / image.scale,
+        ),
+        zorder=0,
+        gid="image",
+    )
+
+
+def as_rgb(image: SectionImage) -> NDArray[np.uint8]:
+    """Turn any image into 8-bit RGB: whole numbers by their type's range, floats from 0 to 1.
+
+    16-bit images are stretched to their own maximum, as cameras seldom fill the range;
+    transparent pixels show white; of more than four channels the first three are taken.
+
+    Raises
+    ------
+    InputError
+        If the array is not rows x columns or rows x columns x channels.
+    """
+    pixels = np.asarray(image.pixels)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3:
+        raise InputError(
+            f"The image has the shape {pixels.shape}",
+            where=f"image {image.name}",
+            remedy="Give rows x columns, or rows x columns x channels",
+        )
+    if pixels.dtype == np.bool_:
+        share = pixels.astype(np.float32)
+    elif pixels.dtype == np.uint8:
+        if pixels.shape[2] == 3:
+            return pixels
+        share = pixels.astype(np.float32) / np.float32(255)
+    elif np.issubdtype(pixels.dtype, np.integer):
+        share = pixels.astype(np.float32) / np.float32(max(pixels.max(initial=1), 1))
+    else:
+        share = np.nan_to_num(pixels.astype(np.float32))
+        if share.max(initial=0) > 1:  # floats that kept the range of 8-bit images
+            share /= np.float32(255)
+    colour = share[..., :3] if share.shape[2] >= 3 else np.repeat(share[..., :1], 3, axis=2)
+    if share.shape[2] in (2, 4):
+        alpha = share[..., -1:]
+        colour = colour * alpha + (1 - alpha)
+    return np.rint(255 * np.clip(colour, 0, 1)).astype(np.uint8)
+
+
+def draw_spots(axes: Axes, section: Section, panel: Panel) -> None:
+    """Draw spots as circles of their true diameter, whatever the figure's size."""
+    from matplotlib.collections import EllipseCollection
+
+    visible = np.ones(section.n_spots, bool) if panel.visible is None else panel.visible
+    diameter = spot_diameter(section)
+    spots = EllipseCollection(
+        [diameter],
+        [diameter],
+        [0.0],
+        units="xy",
+        offsets=section.positions[visible],
+        offset_transform=axes.transData,
+        facecolors=panel.colours[visible],
+        linewidths=0,
+        zorder=3,
+        gid="spots",
+    )
+    axes.add_collection(spots, autolim=False)
+
+
+def draw_edges(axes: Axes, edges: EdgeOverlay) -> None:
+    """Draw the graph beneath the spots."""
+    from matplotlib.collections import LineCollection
+
+    colours = np.atleast_2d(edges.colours)
+    lines = LineCollection(
+        list(edges.segments),
+        colors=[tuple(map(float, colour)) for colour in colours],
+        linewidths=edges.width,
+        capstyle="round",
+        zorder=2,
+        gid="edges",
+    )
+    axes.add_collection(lines, autolim=False)
+
+
+def draw_outlines(axes: Axes, outlines: Sequence[RegionOutline], width: float) -> None:
+    """Draw borders of regions above the spots, ``width`` points wide."""
+    from matplotlib.patches import Polygon
+
+    for number, outline in enumerate(outlines):
+        border = Polygon(
+            np.asarray(outline.vertices, float),
+            closed=True,
+            fill=False,
+            edgecolor=outline.colour,
+            linewidth=width,
+            joinstyle="round",
+            zorder=4,
+            gid=f"outline {number}",
+        )
+        axes.add_patch(border)
+
+
+def round_length(limit: float) -> float:
+    """Largest of 1, 2, 5, 10, 20, 50 ... (or 0.5, 0.2, 0.1 ...) not above a limit."""
+    power = 10.0 ** np.floor(np.log10(limit))
+    step = max(factor for factor in (1, 2, 5) if factor * power <= limit * (1 + 1e-9))
+    return float(step * power)
+
+
+def scale_bar_length(view: Extent, micrometres_per_pixel: float | None) -> tuple[float, str]:
+    """Choose a scale bar of at most 30 % of the panel's width.
+
+    Returns
+    -------
+    tuple
+        Its length in full-resolution pixels, and what to write beside it.
+    """
+    limit = 0.3 * (view[1] - view[0])
+    if micrometres_per_pixel is None:
+        length = round_length(limit)
+        return length, f"{length:g} px"
+    micrometres = round_length(limit * micrometres_per_pixel)
+    shown = f"{micrometres / 1000:g} mm" if micrometres >= 1000 else f"{micrometres:g} µm"
+    return micrometres / micrometres_per_pixel, shown
