@@ -1,1 +1,1 @@
-"""TODO."""
+"""The state of one open section, and the pipeline that keeps its results up to date."""

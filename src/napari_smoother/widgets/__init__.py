@@ -1,1 +1,1 @@
-"""TODO."""
+"""Docks that show a study and change its settings; they never compute."""

@@ -1,0 +1,132 @@
+"""What is on screen, as the panels, edges and outlines of a figure for print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_smoother.errors import InputError
+from napari_smoother.figures.compose import compose_figure
+from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
+from napari_smoother.layers import edges, spot_map
+from napari_smoother.study.view import Classes, View, dominant_types, proportion_of, values_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from napari_smoother.layers.scene import Scene
+    from napari_smoother.study.study import Study
+
+ON_SCREEN = "what is on screen"
+DOMINANT_TYPE = "dominant cell type"
+EDGE_WIDTH = 0.4
+"""In points."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSettings:
+    """How a figure is composed.
+
+    Parameters
+    ----------
+    contents
+        `ON_SCREEN`, `DOMINANT_TYPE`, names of cell types, genes or obs columns; one panel each.
+    columns
+        Panels beside each other; 0 decides by their number.
+    width_mm
+        Of the whole figure, in millimetres.
+    image, edges, outlines, scale_bar
+        What is drawn besides the spots.
+    """
+
+    contents: tuple[str, ...] = (ON_SCREEN,)
+    columns: int = 0
+    width_mm: float = 180.0
+    image: bool = True
+    edges: bool = False
+    outlines: bool = True
+    scale_bar: bool = True
+
+
+def compose(scene: Scene, settings: FigureSettings) -> Figure:
+    """Return a figure of a scene.
+
+    Raises
+    ------
+    InputError
+        If no section is open, or a panel asks for something there is not.
+    """
+    study = scene.study
+    section = study.section
+    if section is None:
+        raise InputError("There is nothing to print", where="figure", remedy="Open a section")
+    return compose_figure(
+        section,
+        [panel(scene, content) for content in settings.contents],
+        image="best" if settings.image else None,
+        edges=edge_overlay(study) if settings.edges else None,
+        outlines=region_outlines(study) if settings.outlines else (),
+        columns=settings.columns or None,
+        width_mm=settings.width_mm,
+        scale_bar=settings.scale_bar,
+    )
+
+
+def panel(scene: Scene, content: str) -> Panel:
+    """Return the panel of one map.
+
+    Raises
+    ------
+    InputError
+        If there is no cell type, gene or column of that name.
+    """
+    study = scene.study
+    composition = study.composition
+    if content == ON_SCREEN:
+        colours = scene.colours
+        return Panel("", np.asarray(colours, dtype=np.float64), scene.key)
+    if composition is not None and content == DOMINANT_TYPE:
+        return Panel(content, *spot_map.colour_classes(dominant_types(composition)))
+    if composition is not None and content in composition.types:
+        numbers = proportion_of(composition, content)
+        return Panel(content, *spot_map.colour_proportion(numbers))
+    return _data_panel(study, content)
+
+
+def _data_panel(study: Study, name: str) -> Panel:
+    section = study.section
+    assert section is not None
+    if name in section.adata.obs:
+        values = values_of(section, View("obs", name))
+    else:
+        values = values_of(section, View("gene", name))
+    if isinstance(values, Classes):
+        return Panel(name, *spot_map.colour_classes(values))
+    return Panel(
+        name, *spot_map.colour_numbers(values, colormap="viridis", percentiles=(1.0, 99.0))
+    )
+
+
+def edge_overlay(study: Study) -> EdgeOverlay | None:
+    """Return the edges of the graph, those that are cut in their colour."""
+    graph = study.graph
+    if graph is None or not len(graph.edges):
+        return None
+    colours: NDArray[np.floating] = np.array(edges.weight_colours(graph), dtype=np.float64)
+    if graph.connectivity < 1:
+        colours[graph.crossing] = (*edges.CUT_COLOUR, 1.0)
+    segments = graph.section.positions[graph.edges]
+    return EdgeOverlay(segments, colours, width=EDGE_WIDTH)
+
+
+def region_outlines(study: Study) -> tuple[RegionOutline, ...]:
+    """Return the outlines that were drawn."""
+    colours = {region.name: region.colour for region in study.regions.classes}
+    return tuple(
+        RegionOutline(shape.region, shape.vertices, (*colours[shape.region], 1.0))
+        for shape in study.regions.shapes
+        if len(shape.vertices) >= 3
+    )

@@ -1,0 +1,90 @@
+"""A point layer that shows one quantity, with its key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_smoother.figures.colours import (
+    categorical_palette,
+    map_classes,
+    map_numbers,
+    percentile_limits,
+)
+from napari_smoother.figures.panels import ClassKey, NumberKey
+from napari_smoother.layers.tissue import recolour
+
+if TYPE_CHECKING:
+    from napari.layers import Points
+    from numpy.typing import NDArray
+
+    from napari_smoother.study.view import Classes, Numbers
+
+
+Key = NumberKey | ClassKey
+
+
+def colour_numbers(
+    numbers: Numbers,
+    *,
+    colormap: str,
+    percentiles: tuple[float, float] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> tuple[NDArray[np.floating], NumberKey]:
+    """Return the colour of each spot (n x 4) and the key to them.
+
+    Parameters
+    ----------
+    numbers
+        What to show.
+    colormap
+        Name of the colour map.
+    percentiles
+        Of the values, at the ends of the colour map; not used when `limits` are given.
+    limits
+        Values at the ends of the colour map.
+    """
+    low, high = limits or percentile_limits(numbers.values, *(percentiles or (0.0, 100.0)))
+    colours = map_numbers(numbers.values, low, high, colormap)
+    missing = bool(np.isnan(numbers.values).any())
+    return colours, NumberKey(numbers.quantity, float(low), float(high), colormap, missing)
+
+
+def colour_proportion(numbers: Numbers) -> tuple[NDArray[np.floating], NumberKey]:
+    """Return colours and key of a proportion.
+
+    The scale runs from 0 to the largest proportion rounded up to a twentieth, so that it stays
+    where it is while a slider moves a little.
+    """
+    largest = np.nanmax(numbers.values, initial=0.0)
+    high = max(np.ceil(20 * float(largest) - 1e-9) / 20, 0.05)
+    return colour_numbers(numbers, colormap="viridis", limits=(0.0, high))
+
+
+def colour_classes(
+    classes: Classes, palette: NDArray[np.floating] | None = None
+) -> tuple[NDArray[np.floating], ClassKey]:
+    """Return the colour of each spot (n x 4) and the key to them."""
+    if palette is None:
+        palette = categorical_palette(len(classes.names))
+    pairs = tuple(
+        (name, (float(red), float(green), float(blue), float(alpha)))
+        for name, (red, green, blue, alpha) in zip(classes.names, palette, strict=True)
+    )
+    key = ClassKey(classes.quantity, pairs, missing=bool((classes.codes < 0).any()))
+    return map_classes(classes.codes, palette), key
+
+
+def paint(layer: Points, colours: NDArray[np.floating], key: Key) -> None:
+    """Show colours and, for numbers, their colour bar in the canvas."""
+    recolour(layer, colours)
+    is_number = isinstance(key, NumberKey)
+    if isinstance(key, NumberKey):
+        if layer.face_colormap.name != key.colormap:
+            layer.face_colormap = key.colormap
+        limits = (key.low, key.high)
+        if layer.face_contrast_limits != limits:
+            layer.face_contrast_limits = limits
+    if layer.face_colorbar.visible != is_number:
+        layer.face_colorbar.visible = is_number

@@ -1,0 +1,78 @@
+"""The layers every section has: its image and its spots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Points
+
+from napari_smoother.layers.coordinates import World, to_rows_and_columns
+from napari_smoother.study.pipeline import typical_spacing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_smoother.section import Section, SectionImage
+
+SPOTS = "spots"
+PLAIN_SPOT = "#9ea8b8"
+SHARE_OF_SPACING = 0.55
+"""Diameter of a spot of unknown size relative to the spacing, as on a Visium slide."""
+
+
+def image_layer(section: Section, image: SectionImage) -> Image:
+    """Return the layer of a tissue image, its pixels placed under the spots."""
+    world = World.of(section)
+    side = world.pixel / image.scale
+    return Image(
+        image.pixels,
+        name=f"image ({image.name})",
+        rgb=image.pixels.ndim == 3,
+        scale=(side, side),
+        units=world.units,
+        interpolation2d="linear",
+    )
+
+
+def spot_diameter(section: Section) -> float:
+    """Return the diameter to draw spots with, in full-resolution pixels."""
+    return section.spot_diameter or SHARE_OF_SPACING * typical_spacing(section)
+
+
+def spot_layer(section: Section, diameter: float, name: str = SPOTS) -> Points:
+    """Return a layer with one point a spot.
+
+    Parameters
+    ----------
+    section
+        Whose spots they are.
+    diameter
+        In full-resolution pixels.
+    name
+        Of the layer.
+    """
+    world = World.of(section)
+    layer = Points(
+        to_rows_and_columns(section.positions),
+        name=name,
+        size=diameter,
+        scale=world.scale,
+        units=world.units,
+        border_width=0,
+        face_color=PLAIN_SPOT,
+        canvas_size_limits=(1, 10_000),
+    )
+    layer.face_colorbar.visible = False
+    layer.editable = False
+    return layer
+
+
+def recolour(layer: Points, colours: NDArray[np.floating]) -> None:
+    """Give every spot its colour, n x 4 from 0 to 1.
+
+    Setting the colours of a Points layer announces the change twice, and each announcement
+    rebuilds every attribute of every point; one of them is held back.
+    """
+    with layer.events.face_color.blocker():
+        layer.face_color = np.asarray(colours, dtype=np.float32)

@@ -1,0 +1,335 @@
+"""From positions and counts to composition, each step run only when its inputs changed.
+
+positions -> neighbours -> scaled weights -> precision -> prior -> result
+counts and reference -> prepared data ------------------------> result
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from napari_smoother.models.deconv.preparation import (
+    DataScale,
+    GeneWeights,
+    PreparedDeconvolution,
+    lambda_to_weight,
+    prepare_deconvolution,
+)
+from napari_smoother.solvers.bounded_quadratic import (
+    DataTerm,
+    PriorTerm,
+    Solution,
+    solve_bounded_quadratic,
+)
+from napari_smoother.study.results import Composition, Graph
+from napari_smoother.study.stage import Stage
+from napari_smoother.weights.neighbours import (
+    Neighbourhood,
+    nearest_neighbours,
+    neighbours_within,
+)
+from napari_smoother.weights.precision import precision as precision_of
+from napari_smoother.weights.scaling import identity_factors
+from napari_smoother.weights.summary import edge_list, graph_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_smoother.models.deconv.reference import Reference
+    from napari_smoother.section import Section
+    from napari_smoother.study.settings import GraphSettings, Settings
+
+TOLERANCE = 1e-5
+"""Projected gradient relative to the linear term at which a result is called the optimum."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Everything one run of the pipeline needs, taken from a study at one moment.
+
+    Parameters
+    ----------
+    generation
+        Grows with every change of the study.
+    section
+        The open section.
+    settings
+        Its settings.
+    labels
+        n int codes of the region of each spot, -1 for none.
+    reference
+        Cell types to look for; None to stop at the graph.
+    start
+        Abundance to start from, n x K; None for the canonical start, which makes the result
+        independent of what was solved before.
+    """
+
+    generation: int
+    section: Section
+    settings: Settings
+    labels: NDArray[np.integer]
+    reference: Reference | None = None
+    start: NDArray[np.floating] | None = None
+
+    def without_composition(self) -> Request:
+        """Return the same request, stopping at the graph."""
+        return replace(self, reference=None, start=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a run of the pipeline found.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    graph
+        The neighbour graph.
+    composition
+        The composition; None when no reference was given.
+    finished
+        False for the iterate of a solve that still goes on.
+    """
+
+    request: Request
+    graph: Graph
+    composition: Composition | None
+    finished: bool = True
+
+
+class Pipeline:
+    """The memoised stages of one study.
+
+    A pipeline runs one request at a time; a second caller waits for the first.
+    """
+
+    def __init__(self) -> None:
+        self._running = threading.Lock()
+        self._cancelled: Callable[[], bool] | None = None
+        self._report: Callable[[NDArray[np.floating], float], None] | None = None
+        self.neighbours = Stage(_neighbours)
+        self.edges = Stage(_edges)
+        self.factors = Stage(_factors)
+        self.weights = Stage(_scaled)
+        self.summary = Stage(graph_summary)
+        self.crossing = Stage(_crossing)
+        self.graph = Stage(Graph)
+        self.precision = Stage(precision_of)
+        self.prior = Stage(PriorTerm.prepare)
+        self.prepared = Stage(self._prepare)
+        self.data = Stage(_data_term)
+        self.settled = Stage(self._solve_from_canonical_start)
+
+    def run(
+        self,
+        request: Request,
+        *,
+        cancelled: Callable[[], bool] | None = None,
+        report: Callable[[Outcome], None] | None = None,
+    ) -> Outcome:
+        """Bring graph and composition up to date with a request.
+
+        Parameters
+        ----------
+        request
+            What to compute.
+        cancelled
+            Asked between and within the steps; returning True stops the work.
+        report
+            Told about the outcome so far of a long solve: its composition has a residual but
+            is not converged. The report must not change it.
+
+        Raises
+        ------
+        Cancelled
+            If `cancelled` returned True.
+        InputError
+            If data or settings cannot be used.
+        """
+        with self._running:
+            self._cancelled = cancelled
+            try:
+                graph = self._graph(request)
+                composition = self._composition(request, graph, report)
+            finally:
+                self._cancelled = self._report = None
+        return Outcome(request, graph, composition)
+
+    def _graph(self, request: Request) -> Graph:
+        section, settings = request.section, request.settings
+        neighbourhood = self.neighbours(section, settings.graph)
+        factors = self.factors(neighbourhood, request.labels, settings.boundary_connectivity)
+        weights = self.weights(neighbourhood, factors)
+        edges, edge_weights = self.edges(neighbourhood)
+        return self.graph(
+            section,
+            neighbourhood,
+            weights,
+            self.summary(weights),
+            edges,
+            edge_weights,
+            self.crossing(edges, request.labels),
+            settings.boundary_connectivity,
+        )
+
+    def _composition(
+        self,
+        request: Request,
+        graph: Graph,
+        report: Callable[[Outcome], None] | None,
+    ) -> Composition | None:
+        if request.reference is None:
+            return None
+        chosen = request.settings.deconvolution
+        prepared = self.prepared(
+            request.section,
+            request.reference,
+            chosen.scale,
+            chosen.gene_weights,
+            chosen.intercept,
+        )
+        data = self.data(prepared)
+        precision = self.precision(graph.weights, chosen.process, chosen.rho)
+        prior = self.prior(precision)
+        weight = lambda_to_weight(
+            chosen.lambda_spatial_loss, prepared.n_genes, len(prepared.types)
+        )
+
+        def composition(
+            abundance: NDArray[np.floating],
+            residual: float,
+            seconds: float,
+            converged: bool,
+        ) -> Composition:
+            return Composition(
+                section=request.section,
+                types=prepared.types,
+                abundance=abundance,
+                settings=request.settings,
+                residual=residual,
+                seconds=seconds,
+                converged=converged,
+                settled=converged and request.start is None,
+                n_genes=prepared.n_genes,
+            )
+
+        if report is not None:
+            self._report = lambda values, residual: report(
+                Outcome(request, graph, composition(values, residual, 0.0, False), finished=False)
+            )
+        if request.start is None:
+            solution = self.settled(data, prior, weight)
+        else:
+            solution = self._solve(data, prior, weight, request.start)
+        return composition(
+            solution.values, solution.residual, solution.seconds, solution.converged
+        )
+
+    def _prepare(
+        self,
+        section: Section,
+        reference: Reference,
+        scale: DataScale,
+        gene_weights: GeneWeights,
+        intercept: bool,
+    ) -> PreparedDeconvolution:
+        return prepare_deconvolution(
+            section.adata.X,
+            section.adata.var,
+            reference,
+            scale=scale,
+            gene_weights=gene_weights,
+            intercept=intercept,
+            cancelled=self._cancelled,
+        )
+
+    def _solve_from_canonical_start(
+        self, data: DataTerm, prior: PriorTerm, weight: float
+    ) -> Solution:
+        return self._solve(data, prior, weight, None)
+
+    def _solve(
+        self,
+        data: DataTerm,
+        prior: PriorTerm,
+        weight: float,
+        start: NDArray[np.floating] | None,
+    ) -> Solution:
+        return solve_bounded_quadratic(
+            data,
+            prior,
+            weight,
+            start=start,
+            tolerance=TOLERANCE,
+            cancelled=self._cancelled,
+            report=self._report,
+        )
+
+
+def _neighbours(section: Section, settings: GraphSettings) -> Neighbourhood:
+    positions = section.positions
+    if settings.rule == "nearest":
+        return nearest_neighbours(positions, settings.neighbours, mutual=settings.mutual)
+    return neighbours_within(positions, radius_in_pixels(section, settings))
+
+
+def radius_in_pixels(section: Section, settings: GraphSettings) -> float:
+    """Return the radius of a graph in full-resolution pixels.
+
+    Parameters
+    ----------
+    section
+        Its scale turns micrometres into pixels.
+    settings
+        Whose radius it is; without one, one and a half times the median distance to the
+        nearest spot.
+    """
+    if settings.radius is None:
+        return 1.5 * typical_spacing(section)
+    return settings.radius / (section.micrometres_per_pixel or 1.0)
+
+
+def typical_spacing(section: Section) -> float:
+    """Return the median distance of a spot to its nearest other, in full-resolution pixels."""
+    if section.n_spots < 2:
+        return 1.0
+    distances = nearest_neighbours(section.positions, 1, mutual=False).distances
+    positive = distances.data[distances.data > 0]
+    return float(np.median(positive)) if positive.size else 1.0
+
+
+def _factors(
+    neighbourhood: Neighbourhood, labels: NDArray[np.integer], connectivity: float
+) -> NDArray[np.float64]:
+    return identity_factors(neighbourhood.weights, labels, connectivity)
+
+
+def _scaled(neighbourhood: Neighbourhood, factors: NDArray[np.float64]) -> csr_array:
+    weights = neighbourhood.weights
+    return csr_array(
+        (weights.data * factors, weights.indices, weights.indptr), shape=weights.shape
+    )
+
+
+def _edges(
+    neighbourhood: Neighbourhood,
+) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
+    first, second, weights = edge_list(neighbourhood.weights)
+    return np.column_stack([first, second]), weights
+
+
+def _crossing(edges: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    crossing: NDArray[np.bool_] = labels[edges[:, 0]] != labels[edges[:, 1]]
+    return crossing
+
+
+def _data_term(prepared: PreparedDeconvolution) -> DataTerm:
+    return DataTerm.prepare(prepared.gram, prepared.linear)

@@ -1,0 +1,102 @@
+"""What a study finds: its graph and its composition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from napari_smoother.models.deconv.composition import dominant_type, proportions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from napari_smoother.section import Section
+    from napari_smoother.study.settings import Settings
+    from napari_smoother.weights.neighbours import Neighbourhood
+    from napari_smoother.weights.summary import GraphSummary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """The neighbour graph of a section, scaled by its regions.
+
+    Parameters
+    ----------
+    section
+        The section it connects.
+    neighbourhood
+        Before scaling.
+    weights
+        After scaling, on the same pattern: cut edges are explicit zeros.
+    summary
+        Counts of what is in `weights`.
+    edges
+        m x 2 int, each pair of neighbours once.
+    edge_weights
+        m, before scaling.
+    crossing
+        m, whether an edge joins two regions.
+    connectivity
+        What crossing edges keep of their weight.
+    """
+
+    section: Section
+    neighbourhood: Neighbourhood
+    weights: csr_array
+    summary: GraphSummary
+    edges: NDArray[np.integer]
+    edge_weights: NDArray[np.float64]
+    crossing: NDArray[np.bool_]
+    connectivity: float
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """Cell types found in each spot.
+
+    Parameters
+    ----------
+    section
+        The section whose spots they are.
+    types
+        Names of the K cell types.
+    abundance
+        n x K, not negative.
+    settings
+        The settings that this is the result of.
+    residual
+        Norm of the projected gradient relative to that of the linear term: how far from the
+        optimum the abundance is.
+    seconds
+        Time of the solve.
+    converged
+        Whether the residual is within the tolerance.
+    settled
+        Whether it was solved from the canonical start, so that the same settings give the
+        same numbers bit for bit; False while a slider moves and for unfinished iterates.
+    n_genes
+        How many genes it rests on.
+    """
+
+    section: Section
+    types: tuple[str, ...]
+    abundance: NDArray[np.floating]
+    settings: Settings
+    residual: float
+    seconds: float
+    converged: bool
+    settled: bool
+    n_genes: int
+
+    @cached_property
+    def proportions(self) -> NDArray[np.floating]:
+        """Share of each type in each spot, n x K; spots where nothing was found are NaN."""
+        return proportions(self.abundance)
+
+    @cached_property
+    def dominant(self) -> NDArray[np.integer]:
+        """Code of each spot's most abundant type, -1 where nothing was found."""
+        return dominant_type(self.proportions)

@@ -1,0 +1,137 @@
+"""What a user can set, one small immutable record per stage of the pipeline."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.preparation import (
+    DEFAULT_GENE_WEIGHTS,
+    DEFAULT_SCALE,
+    DataScale,
+    GeneWeights,
+)
+from napari_smoother.study.stage import ComparedByValue
+
+NeighbourRule = Literal["nearest", "radius"]
+Process = Literal["icar"]
+
+
+def _require(fulfilled: bool, problem: str, field: str, remedy: str) -> None:
+    if not fulfilled:
+        raise InputError(problem, where=field, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSettings(ComparedByValue):
+    """Which spots are neighbours.
+
+    Parameters
+    ----------
+    rule
+        ``"nearest"``: the k nearest spots; ``"radius"``: every spot within a distance.
+    neighbours
+        k of the nearest rule.
+    mutual
+        Keep only pairs in which each is among the other's k nearest.
+    radius
+        Distance of the radius rule, in micrometres, or in full-resolution pixels where the
+        section's scale is unknown. None: one and a half times the median distance to the
+        nearest spot.
+    """
+
+    rule: NeighbourRule = "nearest"
+    neighbours: int = 6
+    mutual: bool = True
+    radius: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            self.rule in get_args(NeighbourRule),
+            f"Unknown rule of neighbours {self.rule!r}",
+            "graph rule",
+            f"Choose one of {', '.join(get_args(NeighbourRule))}",
+        )
+        _require(
+            self.neighbours >= 1,
+            f"A spot cannot have {self.neighbours} neighbours",
+            "graph neighbours",
+            "Set at least 1",
+        )
+        _require(
+            self.radius is None or (math.isfinite(self.radius) and self.radius > 0),
+            f"The radius {self.radius} is not a distance",
+            "graph radius",
+            "Set a number above 0",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeconvolutionSettings(ComparedByValue):
+    """How cell-type composition is estimated.
+
+    Parameters
+    ----------
+    process
+        The spatial process of the prior.
+    rho
+        Its autocorrelation, 0 (none) to 1 (intrinsic).
+    lambda_spatial_loss
+        Weight of the spatial loss; 0 leaves every spot to itself.
+    scale
+        Scale of the data the signature is fitted on.
+    gene_weights
+        Weight of each gene in the fit.
+    intercept
+        Whether each spot has an intercept of its own.
+    """
+
+    process: Process = "icar"
+    rho: float = 0.99
+    lambda_spatial_loss: float = 1.0
+    scale: DataScale = DEFAULT_SCALE
+    gene_weights: GeneWeights = DEFAULT_GENE_WEIGHTS
+    intercept: bool = False
+
+    def __post_init__(self) -> None:
+        _require(
+            0.0 <= self.rho <= 1.0,
+            f"rho {self.rho} is outside the valid range",
+            "deconvolution rho",
+            "Set a number from 0 to 1",
+        )
+        _require(
+            math.isfinite(self.lambda_spatial_loss) and self.lambda_spatial_loss >= 0,
+            f"lambda {self.lambda_spatial_loss} is not a weight",
+            "deconvolution lambda",
+            "Set a number of at least 0",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(ComparedByValue):
+    """Everything that decides the numbers of a study, apart from data and regions.
+
+    Parameters
+    ----------
+    graph
+        Which spots are neighbours.
+    boundary_connectivity
+        What an edge between two regions keeps of its weight: 0 cuts it, 1 leaves it.
+    deconvolution
+        How composition is estimated.
+    """
+
+    graph: GraphSettings = GraphSettings()
+    boundary_connectivity: float = 0.0
+    deconvolution: DeconvolutionSettings = DeconvolutionSettings()
+
+    def __post_init__(self) -> None:
+        _require(
+            0.0 <= self.boundary_connectivity <= 1.0,
+            f"Boundary connectivity {self.boundary_connectivity} is outside the valid range",
+            "boundary_connectivity",
+            "Set a number from 0 (cut) to 1 (leave)",
+        )

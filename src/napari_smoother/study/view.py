@@ -1,0 +1,196 @@
+"""What a map of spots shows: numbers or classes, with the quantity they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from napari_smoother.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_smoother.section import Section
+    from napari_smoother.study.results import Composition
+
+Source = Literal["gene", "obs", "obsm"]
+
+MOST_CLASSES = 200
+"""Integer columns with more distinct values are shown as numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to colour spots by.
+
+    Parameters
+    ----------
+    source
+        Where the values are: a gene, an obs column, or a column of an obsm table.
+    key
+        Name of the gene, the obs column or the obsm table.
+    column
+        Column of the obsm table.
+    low, high
+        Percentiles that the ends of the colour map stand for.
+    colormap
+        Name of the colour map of numbers.
+    """
+
+    source: Source
+    key: str
+    column: str = ""
+    low: float = 1.0
+    high: float = 99.0
+    colormap: str = "viridis"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """A number for each spot.
+
+    Parameters
+    ----------
+    quantity
+        What it is, with its unit.
+    values
+        n floats, NaN where there is none.
+    """
+
+    quantity: str
+    values: NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classes:
+    """A class for each spot.
+
+    Parameters
+    ----------
+    quantity
+        What the classes are.
+    codes
+        n ints into `names`, -1 where there is none.
+    names
+        Of the classes.
+    """
+
+    quantity: str
+    codes: NDArray[np.integer]
+    names: tuple[str, ...]
+
+
+def viewable(section: Section) -> dict[Source, tuple[str, ...]]:
+    """Return what a section can be coloured by: names for each source.
+
+    Columns of obsm tables are written ``table / column``.
+    """
+    adata = section.adata
+    tables = [
+        f"{key} / {column}"
+        for key in adata.obsm
+        if key != "spatial"
+        for column in _columns(adata.obsm[key])
+    ]
+    return {
+        "gene": tuple(map(str, adata.var_names)),
+        "obs": tuple(map(str, adata.obs.columns)),
+        "obsm": tuple(tables),
+    }
+
+
+def values_of(section: Section, view: View) -> Numbers | Classes:
+    """Return the values a view shows.
+
+    Genes are shown as log1p of counts per ten thousand of the spot.
+
+    Raises
+    ------
+    InputError
+        If the section has nothing of that name, or it is neither numbers nor classes.
+    """
+    if view.source == "gene":
+        return _gene(section, view.key)
+    if view.source == "obs":
+        if view.key not in section.adata.obs:
+            raise _not_found(section, "obs column", view.key)
+        return _column(view.key, section.adata.obs[view.key])
+    table = section.adata.obsm.get(view.key)
+    if table is None or view.column not in _columns(table):
+        raise _not_found(section, "obsm column", f"{view.key} / {view.column}")
+    if isinstance(table, pd.DataFrame):
+        column = table.iloc[:, list(_columns(table)).index(view.column)]
+    else:
+        column = pd.Series(np.asarray(table)[:, int(view.column)])
+    return _column(f"{view.key} / {view.column}", column)
+
+
+def proportion_of(composition: Composition, cell_type: str) -> Numbers:
+    """Return the share of one cell type in each spot."""
+    if cell_type not in composition.types:
+        raise InputError(
+            f"There is no cell type {cell_type!r}",
+            where="composition",
+            remedy=f"Choose one of {', '.join(composition.types)}",
+        )
+    column = composition.types.index(cell_type)
+    return Numbers(f"proportion of {cell_type}", composition.proportions[:, column])
+
+
+def dominant_types(composition: Composition) -> Classes:
+    """Return the most abundant cell type of each spot."""
+    return Classes("dominant cell type", composition.dominant, composition.types)
+
+
+def _gene(section: Section, name: str) -> Numbers:
+    adata = section.adata
+    if name not in adata.var_names:
+        raise _not_found(section, "gene", name)
+    counts: Any = adata.X[:, adata.var_names.get_loc(name)]
+    dense = np.asarray(counts.todense() if sparse.issparse(counts) else counts).ravel()
+    totals = np.asarray(adata.X.sum(axis=1)).ravel()
+    per_ten_thousand = 1e4 * dense / np.where(totals > 0, totals, 1.0)
+    return Numbers(f"{name}, log1p of counts per 10,000", np.log1p(per_ten_thousand))
+
+
+def _column(quantity: str, column: pd.Series[Any]) -> Numbers | Classes:
+    integers = pd.api.types.is_integer_dtype(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        classes = column.cat.remove_unused_categories()
+        return Classes(
+            quantity,
+            classes.cat.codes.to_numpy(),
+            tuple(map(str, classes.cat.categories)),
+        )
+    if pd.api.types.is_numeric_dtype(column) and not (
+        pd.api.types.is_bool_dtype(column) or (integers and column.nunique() <= 30)
+    ):
+        return Numbers(quantity, column.to_numpy(dtype=np.float64, na_value=np.nan))
+    classes = column.where(column.notna()).astype(object)
+    codes, names = pd.factorize(classes, sort=True)
+    if len(names) > MOST_CLASSES:
+        raise InputError(
+            f"The column has {len(names)} different values, too many to colour",
+            where=quantity,
+            remedy=f"Choose a column of numbers or of at most {MOST_CLASSES} classes",
+        )
+    return Classes(quantity, codes, tuple(map(str, names)))
+
+
+def _columns(table: object) -> tuple[str, ...]:
+    if isinstance(table, pd.DataFrame):
+        return tuple(map(str, table.columns))
+    shape: tuple[int, ...] = getattr(table, "shape", ())
+    return tuple(map(str, range(shape[1]))) if len(shape) == 2 else ()
+
+
+def _not_found(section: Section, kind: str, name: str) -> InputError:
+    return InputError(
+        f"There is no {kind} {name!r}",
+        where=section.name,
+        remedy="Choose one from the list",
+    )

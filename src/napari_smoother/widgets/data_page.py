@@ -1,0 +1,187 @@
+"""The Data page: what is open, and what its spots are coloured by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGroupBox,
+    QHBoxLayout,
+    QMenu,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleRangeSlider, QSearchableComboBox
+
+from napari_smoother.errors import InputError
+from napari_smoother.study.view import Source, View, viewable
+from napari_smoother.widgets import opening
+from napari_smoother.widgets.notices import tell_error
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.sliders import NumberSlider
+
+if TYPE_CHECKING:
+    from napari_smoother.section import Section
+    from napari_smoother.widgets.session import Session
+
+SOURCES: dict[str, Source] = {"Gene": "gene", "Spot column": "obs", "Table column": "obsm"}
+COLORMAPS = ("viridis", "magma", "inferno", "plasma", "cividis", "gray", "turbo")
+NOTHING = "(one colour)"
+
+
+class DataPage(Page):
+    """Opens sections and colours their spots."""
+
+    title = "Data"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self._names: dict[Source, tuple[str, ...]] = {}
+
+        self.open_button = QToolButton()
+        self.open_button.setText("Open section…")
+        self.open_button.setToolTip("A Space Ranger output folder, an .h5ad file, or a sample")
+        self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.open_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        menu = QMenu(self.open_button)
+        menu.addAction("Space Ranger folder…", self._ask_for_folder)
+        menu.addAction("AnnData file (.h5ad)…", self._ask_for_file)
+        menu.addSeparator()
+        for sample in opening.SAMPLES:
+            menu.addAction(f"Sample: {sample}", lambda name=sample: self._open_sample(name))
+        self.open_button.setMenu(menu)
+        self.save_button = QPushButton("Save results…")
+        self.save_button.setToolTip(
+            "Writes an .h5ad file with the section, its graph, regions and composition"
+        )
+        self.save_button.clicked.connect(self._ask_where_to_save)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.open_button)
+        buttons.addWidget(self.save_button)
+        buttons.addStretch()
+
+        self.facts = wrapped_label()
+        self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+        self.source = QComboBox()
+        self.source.addItems(list(SOURCES))
+        self.source.setToolTip("Where the values to colour by are")
+        self.name = QSearchableComboBox()
+        self.name.setToolTip("Type a part of the name")
+        self.name.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.name.setMinimumContentsLength(12)
+        self.colormap = QComboBox()
+        self.colormap.addItems(list(COLORMAPS))
+        self.colormap.setToolTip("Colours of numbers, from low to high")
+        self.percentiles = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
+        self.percentiles.setRange(0, 100)
+        self.percentiles.setDecimals(1)
+        self.percentiles.setValue((1.0, 99.0))
+        self.percentiles.setToolTip("Percentiles of the values at the ends of the colour bar")
+        colouring = QGroupBox("Colour spots by")
+        rows = form()
+        rows.addRow("From", self.source)
+        rows.addRow("Name", self.name)
+        rows.addRow("Colours", self.colormap)
+        rows.addRow("Contrast, %", self.percentiles)
+        colouring.setLayout(rows)
+
+        self.image = QCheckBox("Show image")
+        self.image.setChecked(True)
+        self.size = NumberSlider(
+            0.2, 4.0, tip="Diameter of spots on screen: 1 is their true diameter"
+        )
+        self.size.set_value(1.0)
+        display = QGroupBox("Display")
+        rows = form()
+        rows.addRow("Spot size, ×", self.size)
+        rows.addRow(self.image)
+        display.setLayout(rows)
+
+        layout = QVBoxLayout(self)
+        layout.addLayout(buttons)
+        layout.addWidget(self.facts)
+        layout.addWidget(colouring)
+        layout.addWidget(display)
+        layout.addStretch()
+
+        self.source.currentTextChanged.connect(self._list_names)
+        self.name.currentTextChanged.connect(self._colour)
+        self.colormap.currentTextChanged.connect(self._colour)
+        self.percentiles.valueChanged.connect(self._colour)
+        self.image.toggled.connect(self.scene.show_image)
+        self.size.value_changed.connect(self.scene.resize_spots)
+        listen(self, self.study.section_changed, self._show_section)
+        self._show_section(self.study.section)
+
+    def enter(self) -> None:
+        """Show the spots as they are coloured here."""
+        self.scene.show_stage("data")
+
+    def _show_section(self, section: Section | None) -> None:
+        for widget in (self.source, self.name, self.colormap, self.percentiles, self.size):
+            widget.setEnabled(section is not None)
+        self.save_button.setEnabled(section is not None)
+        self.image.setEnabled(section is not None and bool(section.images))
+        self.facts.setText(opening.describe(section))
+        self._names = viewable(section) if section is not None else {}
+        with silent(self.image):
+            self.image.setChecked(True)
+        self._list_names()
+
+    def _list_names(self) -> None:
+        names = self._names.get(SOURCES[self.source.currentText()], ())
+        with silent(self.name):
+            self.name.clear()
+            self.name.addItem(NOTHING)
+            self.name.addItems(list(names))
+            view = self.scene.view
+            if view is not None and view.source == SOURCES[self.source.currentText()]:
+                shown = f"{view.key} / {view.column}" if view.column else view.key
+                self.name.setCurrentText(shown)
+
+    def chosen_view(self) -> View | None:
+        """Return what the controls ask the spots to be coloured by."""
+        name = self.name.currentText()
+        source = SOURCES[self.source.currentText()]
+        if name not in self._names.get(source, ()):
+            return None
+        key, _, column = name.partition(" / ") if source == "obsm" else (name, "", "")
+        low, high = cast("tuple[float, float]", self.percentiles.value())
+        return View(source, key, column, low, high, self.colormap.currentText())
+
+    def _colour(self) -> None:
+        known = self._names.get(SOURCES[self.source.currentText()], ())
+        if self.name.currentText() not in (NOTHING, *known):
+            return  # a name half typed
+        try:
+            self.scene.colour_by(self.chosen_view())
+        except InputError as error:
+            tell_error(error)
+
+    def _ask_for_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Space Ranger output folder")
+        if folder:
+            opening.open_path(self.session, Path(folder))
+
+    def _ask_for_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Section", "", "AnnData (*.h5ad)")
+        if name:
+            opening.open_path(self.session, Path(name))
+
+    def _open_sample(self, name: str) -> None:
+        opening.open_sample(self.session, name)
+
+    def _ask_where_to_save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save results", "", "AnnData (*.h5ad)")
+        if name:
+            opening.save_results(self.session, Path(name))

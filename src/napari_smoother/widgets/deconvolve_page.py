@@ -1,0 +1,211 @@
+"""The Deconvolve page: cell types in every spot, live under the sliders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGroupBox,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.preparation import DataScale, GeneWeights
+from napari_smoother.widgets import opening
+from napari_smoother.widgets.notices import tell_error
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.sliders import LogSlider, NumberSlider
+from napari_smoother.widgets.type_table import TypeTable
+
+if TYPE_CHECKING:
+    from napari_smoother.models.deconv.reference import Reference
+    from napari_smoother.section import Section
+    from napari_smoother.study.results import Composition
+    from napari_smoother.study.settings import Settings
+    from napari_smoother.widgets.session import Session
+
+SCALES: dict[str, DataScale] = {
+    "log1p of counts per 10,000": "log1p",
+    "counts per 10,000": "counts",
+}
+WEIGHTS: dict[str, GeneWeights] = {
+    "Inverse variance": "inverse_variance",
+    "Inverse mean": "inverse_mean",
+    "All genes alike": "none",
+}
+
+
+class DeconvolvePage(Page):
+    """Estimates composition and follows the sliders."""
+
+    title = "Deconvolve"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.open_button = QPushButton("Open reference…")
+        self.open_button.setToolTip(
+            "Single cells (.h5ad with a column of cell types) or a signature table (.csv, .tsv; "
+            "genes × types)"
+        )
+        self.facts = wrapped_label("No reference yet")
+
+        self.scale = QComboBox()
+        self.scale.addItems(list(SCALES))
+        self.scale.setToolTip("Scale of the data that the signature is fitted on")
+        self.weights = QComboBox()
+        self.weights.addItems(list(WEIGHTS))
+        self.weights.setToolTip("How much each gene counts in the fit")
+        self.model = QComboBox()
+        self.model.addItem("Non-negative least squares")
+        self.model.setToolTip("The model of a spot's expression")
+        self.process = QComboBox()
+        self.process.addItem("ICAR")
+        self.process.setToolTip(
+            "Spatial process of the prior: intrinsic conditional autoregression"
+        )
+        data = QGroupBox("Model")
+        rows = form()
+        rows.addRow("Model", self.model)
+        rows.addRow("Data", self.scale)
+        rows.addRow("Genes", self.weights)
+        rows.addRow("Process", self.process)
+        data.setLayout(rows)
+
+        self.rho = NumberSlider(
+            0.0, 1.0, decimals=3, tip="Autocorrelation of the prior, 0 (none) to 1 (intrinsic)"
+        )
+        self.lambda_ = LogSlider(
+            1e-3, 1e3, tip="Weight of the spatial loss: 0 leaves every spot to itself"
+        )
+        self.connectivity = NumberSlider(
+            0.0,
+            1.0,
+            tip="What an edge between two regions keeps of its weight: 0 cuts it, 1 leaves it",
+        )
+        smoothing = QGroupBox("Smoothing")
+        rows = form()
+        rows.addRow("ρ autocorrelation", self.rho)
+        rows.addRow("λ smoothness", self.lambda_)
+        rows.addRow("Across borders", self.connectivity)
+        self.live = QCheckBox("Live")
+        self.live.setChecked(session.preview.live)
+        self.live.setToolTip("Solve again at every change")
+        self.solve = QPushButton("Solve")
+        self.solve.setToolTip("Solves from the canonical start with the present settings")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.live)
+        buttons.addStretch()
+        buttons.addWidget(self.solve)
+        rows.addRow(buttons)
+        smoothing.setLayout(rows)
+
+        self.types = TypeTable()
+
+        reference = QHBoxLayout()
+        reference.addWidget(self.facts, 1)
+        reference.addWidget(self.open_button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(reference)
+        layout.addWidget(data)
+        layout.addWidget(smoothing)
+        layout.addWidget(self.types, 1)
+
+        self.open_button.clicked.connect(self._ask_for_reference)
+        self.scale.currentTextChanged.connect(self._change)
+        self.weights.currentTextChanged.connect(self._change)
+        self.rho.value_changed.connect(self._change)
+        self.lambda_.value_changed.connect(self._change)
+        self.connectivity.value_changed.connect(self._change_connectivity)
+        self.live.toggled.connect(self._change_live)
+        self.solve.clicked.connect(lambda: session.preview.solve())
+        self.types.type_chosen.connect(self.scene.show_type)
+        listen(self, self.study.section_changed, self._show_section)
+        listen(self, self.study.reference_changed, self._show_reference)
+        listen(self, self.study.settings_changed, self._show_settings)
+        listen(self, self.study.composition_changed, self._show_composition)
+        self._show_section(self.study.section)
+        self._show_settings(self.study.settings)
+        self._show_reference(self.study.reference)
+
+    def enter(self) -> None:
+        """Show the composition, once there is one."""
+        if self.study.composition is not None:
+            self.scene.show_stage("composition")
+
+    def _show_section(self, section: Section | None) -> None:
+        self.open_button.setEnabled(section is not None)
+
+    def _show_reference(self, reference: Reference | None) -> None:
+        match = self.study.gene_match
+        self.solve.setEnabled(reference is not None)
+        if reference is None or match is None:
+            self.facts.setText("No reference yet")
+        else:
+            self.facts.setText(
+                f"{reference.name}: {reference.n_types} types, {match.n_shared:,} genes shared "
+                f"(section {match.n_section:,}, reference {match.n_reference:,})"
+            )
+        self._show_composition(self.study.composition)
+
+    def _show_settings(self, settings: Settings) -> None:
+        chosen = settings.deconvolution
+        with silent(self.scale, self.weights):
+            self.scale.setCurrentIndex(list(SCALES.values()).index(chosen.scale))
+            self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
+        for slider, value in (
+            (self.rho, chosen.rho),
+            (self.lambda_, chosen.lambda_spatial_loss),
+            (self.connectivity, settings.boundary_connectivity),
+        ):
+            if slider.value() != value:
+                slider.set_value(value)
+
+    def _show_composition(self, composition: Composition | None) -> None:
+        self.types.show_composition(composition, self.scene.cell_type)
+
+    def _change(self) -> None:
+        self.study.deconvolution = replace(
+            self.study.deconvolution,
+            rho=self.rho.value(),
+            lambda_spatial_loss=self.lambda_.value(),
+            scale=SCALES[self.scale.currentText()],
+            gene_weights=WEIGHTS[self.weights.currentText()],
+        )
+
+    def _change_connectivity(self, connectivity: float) -> None:
+        self.study.boundary_connectivity = connectivity
+
+    def _change_live(self, live: bool) -> None:
+        self.session.preview.live = live
+
+    def _ask_for_reference(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self,
+            "Reference",
+            "",
+            "Cells or signature (*.h5ad *.csv *.tsv *.txt *.csv.gz *.tsv.gz)",
+        )
+        if name:
+            self.open_reference(Path(name))
+
+    def open_reference(self, path: Path) -> None:
+        """Open a reference, asking for the column of cell types where several may hold it."""
+        try:
+            column = opening.ask_for_cell_type(path)
+        except InputError as error:
+            tell_error(error)
+            return
+        if column != "":
+            opening.open_reference(self.session, path, column)
+
+
+assert set(SCALES.values()) == set(get_args(DataScale))
+assert set(WEIGHTS.values()) == set(get_args(GeneWeights))

@@ -1,0 +1,132 @@
+"""The one dock: a header, the pages, the key to the colours, and the status line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from napari_smoother.widgets.data_page import DataPage
+from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+from napari_smoother.widgets.figure_page import FigurePage
+from napari_smoother.widgets.graph_page import GraphPage
+from napari_smoother.widgets.key_panel import KeyPanel
+from napari_smoother.widgets.page import Page, listen
+from napari_smoother.widgets.regions_page import RegionsPage
+from napari_smoother.widgets.session import Session, session_of
+from napari_smoother.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_smoother.section import Section
+
+PAGES: tuple[type[Page], ...] = (DataPage, GraphPage, RegionsPage, DeconvolvePage, FigurePage)
+NARROWEST = 420
+"""Pixels; below this the sliders are too short to aim with."""
+
+
+class FramedPages(QWidget):
+    """Pages between a header, and the key and status that stay in view.
+
+    Parameters
+    ----------
+    session
+        Whose study they show.
+    pages
+        One is shown as it is, several as tabs.
+    """
+
+    def __init__(
+        self, session: Session, pages: tuple[type[Page], ...], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.setMinimumWidth(NARROWEST)
+        self.header = QLabel()
+        self.key = KeyPanel()
+        self.status = StatusLine(session)
+        self.pages = tuple(page(session) for page in pages)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.header)
+        if len(self.pages) == 1:
+            layout.addWidget(scrollable(self.pages[0]), 1)
+        else:
+            self.tabs = QTabWidget()
+            for page in self.pages:
+                self.tabs.addTab(scrollable(page), page.title)
+            self.tabs.currentChanged.connect(lambda number: self.pages[number].enter())
+            layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.key)
+        layout.addWidget(self.status)
+        listen(self, session.study.section_changed, self._show_section)
+        listen(self, session.scene.key_changed, self.key.show_key)
+        self._show_section(session.study.section)
+        self.key.show_key(session.scene.key)
+
+    def page(self, kind: type[Page]) -> Page:
+        """Return the page of a kind."""
+        return next(page for page in self.pages if isinstance(page, kind))
+
+    def turn_to(self, kind: type[Page]) -> Page:
+        """Bring a page to the front."""
+        page = self.page(kind)
+        self.tabs.setCurrentIndex(self.pages.index(page))
+        return page
+
+    def _show_section(self, section: Section | None) -> None:
+        if section is None:
+            self.header.setText("<b>Smoother</b>")
+        else:
+            self.header.setText(
+                f"<b>{section.name}</b> · {section.n_spots:,} spots · "
+                f"{section.adata.n_vars:,} genes"
+            )
+
+
+class SmootherDock(FramedPages):
+    """All pages of the session of a viewer.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer to work in.
+    """
+
+    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(session_of(viewer), PAGES, parent)
+
+
+def data_widget(viewer: napari.Viewer) -> FramedPages:
+    """Return the Data page as a widget of its own."""
+    return FramedPages(session_of(viewer), (DataPage,))
+
+
+def graph_widget(viewer: napari.Viewer) -> FramedPages:
+    """Return the Graph page as a widget of its own."""
+    return FramedPages(session_of(viewer), (GraphPage,))
+
+
+def regions_widget(viewer: napari.Viewer) -> FramedPages:
+    """Return the Regions page as a widget of its own."""
+    return FramedPages(session_of(viewer), (RegionsPage,))
+
+
+def deconvolve_widget(viewer: napari.Viewer) -> FramedPages:
+    """Return the Deconvolve page as a widget of its own."""
+    return FramedPages(session_of(viewer), (DeconvolvePage,))
+
+
+def figure_widget(viewer: napari.Viewer) -> FramedPages:
+    """Return the Figure page as a widget of its own."""
+    return FramedPages(session_of(viewer), (FigurePage,))
+
+
+def scrollable(page: Page) -> QScrollArea:
+    """Return a page in a frame that scrolls where the window is too low for it."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(page)
+    return area

@@ -1,0 +1,151 @@
+"""The Graph page: which spots are neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QGroupBox,
+    QLabel,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_smoother.study.pipeline import radius_in_pixels
+from napari_smoother.widgets.page import Page, form, listen, silent
+
+if TYPE_CHECKING:
+    from napari_smoother.section import Section
+    from napari_smoother.study.results import Graph
+    from napari_smoother.study.settings import NeighbourRule, Settings
+    from napari_smoother.widgets.session import Session
+
+RULES: dict[str, NeighbourRule] = {"k nearest neighbours": "nearest", "Radius": "radius"}
+
+
+class GraphPage(Page):
+    """Connects neighbours and shows the edges over the tissue."""
+
+    title = "Graph"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.edges = QCheckBox("Show edges over the tissue")
+        self.edges.setToolTip("Edges coloured by weight; edges cut between regions in red")
+
+        self.rule = QComboBox()
+        self.rule.addItems(list(RULES))
+        self.rule.setToolTip("How neighbours are found")
+        self.neighbours = QSpinBox()
+        self.neighbours.setRange(1, 50)
+        self.neighbours.setKeyboardTracking(False)
+        self.neighbours.setToolTip("Neighbours of each spot; 6 on a Visium slide")
+        self.mutual = QCheckBox("Mutual only")
+        self.mutual.setToolTip("Connect two spots only if each is among the other's k nearest")
+        self.radius = QDoubleSpinBox()
+        self.radius.setRange(0.01, 1e7)
+        self.radius.setDecimals(1)
+        self.radius.setKeyboardTracking(False)
+        self.radius.setToolTip("Connect every two spots that are at most this far apart")
+        self.radius_unit = QLabel("Radius, µm")
+        rule = QGroupBox("Neighbours")
+        rows = form()
+        rows.addRow("Rule", self.rule)
+        rows.addRow("k", self.neighbours)
+        rows.addRow(self.mutual)
+        rows.addRow(self.radius_unit, self.radius)
+        rule.setLayout(rows)
+
+        self.counts = {
+            name: QLabel("–")
+            for name in (
+                "Edges",
+                "Cut between regions",
+                "Mean degree",
+                "Components",
+                "Isolated spots",
+            )
+        }
+        tips = {
+            "Edges": "Pairs of connected spots",
+            "Cut between regions": "Edges of weight 0: boundary connectivity is 0 there",
+            "Mean degree": "Neighbours a spot has on average",
+            "Components": "Pieces of tissue with no edge between them; isolated spots count",
+            "Isolated spots": "Spots without any neighbour: nothing smooths them",
+        }
+        summary = QGroupBox("Graph")
+        rows = form()
+        for name, label in self.counts.items():
+            label.setToolTip(tips[name])
+            rows.addRow(name, label)
+        summary.setLayout(rows)
+
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.edges)
+        layout.addWidget(rule)
+        layout.addWidget(summary)
+        layout.addStretch()
+
+        self.edges.toggled.connect(self.scene.show_edges)
+        self.rule.currentTextChanged.connect(self._change)
+        self.neighbours.valueChanged.connect(self._change)
+        self.mutual.toggled.connect(self._change)
+        self.radius.valueChanged.connect(self._change_radius)
+        listen(self, self.study.section_changed, self._show_section)
+        listen(self, self.study.settings_changed, self._show_settings)
+        listen(self, self.study.graph_changed, self._show_graph)
+        self._show_section(self.study.section)
+        if self.study.graph is not None:
+            self._show_graph(self.study.graph)
+
+    def enter(self) -> None:
+        """Show the edges on first sight of the page."""
+        if not self.edges.isChecked():
+            self.edges.setChecked(True)
+
+    def _show_section(self, section: Section | None) -> None:
+        self.setEnabled(section is not None)
+        known = section is not None and section.micrometres_per_pixel is not None
+        self.radius_unit.setText("Radius, µm" if known else "Radius, pixels")
+        for label in self.counts.values():
+            label.setText("–")
+        self._show_settings(self.study.settings)
+
+    def _show_settings(self, settings: Settings) -> None:
+        graph = settings.graph
+        with silent(self.rule, self.neighbours, self.mutual, self.radius):
+            self.rule.setCurrentIndex(list(RULES.values()).index(graph.rule))
+            self.neighbours.setValue(graph.neighbours)
+            self.mutual.setChecked(graph.mutual)
+            section = self.study.section
+            if section is not None:
+                pixel = section.micrometres_per_pixel or 1.0
+                self.radius.setValue(radius_in_pixels(section, graph) * pixel)
+        nearest = graph.rule == "nearest"
+        self.neighbours.setEnabled(nearest)
+        self.mutual.setEnabled(nearest)
+        self.radius.setEnabled(not nearest)
+
+    def _change(self) -> None:
+        self.study.graph_settings = replace(
+            self.study.graph_settings,
+            rule=RULES[self.rule.currentText()],
+            neighbours=self.neighbours.value(),
+            mutual=self.mutual.isChecked(),
+        )
+
+    def _change_radius(self, radius: float) -> None:
+        self.study.graph_settings = replace(self.study.graph_settings, radius=radius)
+
+    def _show_graph(self, graph: Graph) -> None:
+        summary = graph.summary
+        self.counts["Edges"].setText(f"{summary.n_edges:,}")
+        self.counts["Cut between regions"].setText(f"{summary.n_cut:,}")
+        self.counts["Mean degree"].setText(f"{summary.mean_degree:.2f}")
+        self.counts["Components"].setText(f"{summary.n_components:,}")
+        self.counts["Isolated spots"].setText(f"{summary.n_isolated:,}")

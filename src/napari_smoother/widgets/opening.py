@@ -1,0 +1,156 @@
+"""Opening sections and references into a session, and saving what it found."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QInputDialog
+
+from napari_smoother.errors import InputError
+from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
+from napari_smoother.io.opening import open_section
+from napari_smoother.io.reference import cell_type_candidates, read_reference
+from napari_smoother.models.deconv.reference import Reference
+from napari_smoother.sample_data import simulate_cortex, simulate_tumour
+from napari_smoother.study.annotated import annotated
+from napari_smoother.widgets.notices import tell, tell_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_smoother.sample_data import Sample
+    from napari_smoother.section import Section
+    from napari_smoother.widgets.session import Session
+
+SAMPLES: dict[str, Callable[[], Sample]] = {
+    "layered cortex": simulate_cortex,
+    "tumour": simulate_tumour,
+}
+
+
+def open_path(session: Session, path: Path, library: str | None = None) -> None:
+    """Open a Space Ranger folder or an .h5ad file, asking which library where it holds several."""
+
+    def read(cancelled: Callable[[], bool]) -> Section | SeveralLibraries:
+        try:
+            return open_section(path, library=library, cancelled=cancelled)
+        except SeveralLibraries as several:
+            return several
+
+    def use(found: Section | SeveralLibraries) -> None:
+        if isinstance(found, SeveralLibraries):
+            chosen = ask_for_library(path, found.libraries)
+            if chosen is not None:
+                open_path(session, path, chosen)
+        else:
+            session.study.open(found)
+
+    session.load(read, use, f"opening {path.name}")
+
+
+def ask_for_library(path: Path, libraries: tuple[str, ...]) -> str | None:
+    """Ask which of several sections in a file to open; None when the user thinks better of it."""
+    chosen, agreed = QInputDialog.getItem(
+        None, path.name, "This file holds several sections. Open", list(libraries), 0, False
+    )
+    return chosen if agreed else None
+
+
+def open_sample(session: Session, name: str) -> None:
+    """Simulate a section and open it with its reference."""
+
+    def read(cancelled: Callable[[], bool]) -> tuple[Section, Reference]:
+        sample = SAMPLES[name]()
+        reference = Reference.from_cells(
+            sample.reference, "cell_type", f"simulated cells of {name}"
+        )
+        return sample.section, reference
+
+    def use(found: tuple[Section, Reference]) -> None:
+        section, reference = found
+        session.study.set_reference(None)
+        session.study.open(section)
+        session.study.set_reference(reference)
+
+    session.load(read, use, f"simulating {name}")
+
+
+def open_reference(session: Session, path: Path, cell_type: str | None = None) -> None:
+    """Read single cells or a signature table, and look for their types in the open section."""
+    if session.study.section is None:
+        tell_error(
+            InputError(
+                "No section is open", where=str(path), remedy="Open a section on the Data page"
+            )
+        )
+        return
+    session.load(
+        lambda cancelled: read_reference(path, cell_type),
+        session.study.set_reference,
+        f"reading {path.name}",
+    )
+
+
+def ask_for_cell_type(path: Path) -> str | None:
+    """Ask which obs column of single cells holds the type; None when there is none to choose.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    if path.suffix.lower() != ".h5ad":
+        return None
+    candidates = cell_type_candidates(path)
+    if len(candidates) < 2:
+        return candidates[0][0] if candidates else None
+    labels = [f"{column} ({levels} types)" for column, levels in candidates]
+    chosen, agreed = QInputDialog.getItem(
+        None, path.name, "Column that holds the cell type", labels, 0, False
+    )
+    return candidates[labels.index(chosen)][0] if agreed else ""
+
+
+def save_results(session: Session, path: Path) -> None:
+    """Write section, graph, regions and composition to an .h5ad file."""
+    if path.suffix.lower() != ".h5ad":
+        path = path.with_name(path.name + ".h5ad")
+    try:
+        adata = annotated(session.study)
+    except InputError as error:
+        tell_error(error)
+        return
+    session.load(
+        lambda cancelled: write_h5ad(adata, path),
+        partial(_tell_saved, path),
+        f"saving {path.name}",
+    )
+
+
+def _tell_saved(path: Path, nothing: None) -> None:
+    tell(f"Saved {path}")
+
+
+def describe(section: Section | None) -> str:
+    """Return what is known of a section, in a few lines."""
+    if section is None:
+        return "Drop a Space Ranger folder or an .h5ad file on the window, or open one here."
+    lines = [f"{section.n_spots:,} spots × {section.adata.n_vars:,} genes"]
+    if section.images:
+        rows, columns = section.images[0].pixels.shape[:2]
+        names = ", ".join(image.name for image in section.images)
+        lines.append(f"image: {names} ({columns} × {rows} pixels)")
+    else:
+        lines.append("no image")
+    if section.micrometres_per_pixel is None:
+        lines.append("scale unknown: distances are in pixels")
+    else:
+        lines.append(f"{section.micrometres_per_pixel:.3g} µm per full-resolution pixel")
+        if section.spot_diameter is not None:
+            size = section.spot_diameter * section.micrometres_per_pixel
+            lines[-1] += f", spots of {size:.0f} µm"
+    if section.source is not None:
+        lines.append(str(section.source))
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""What every page of the dock has: a session, a title, and rows of settings."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFormLayout, QLabel, QMainWindow, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psygnal import SignalInstance
+    from qtpy.QtCore import QObject
+    from qtpy.QtGui import QShowEvent
+
+    from napari_smoother.widgets.session import Session
+
+
+class Page(QWidget):
+    """One page of the dock, also a widget of its own.
+
+    Parameters
+    ----------
+    session
+        Whose study it shows.
+    """
+
+    title = ""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.study = session.study
+        self.scene = session.scene
+
+    def enter(self) -> None:
+        """Bring the map that belongs to this page to the top."""
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Note the window this page is in."""
+        super().showEvent(event)
+        window = self.window()
+        if isinstance(window, QMainWindow):
+            self.session.follow_window(window)
+
+
+def form() -> QFormLayout:
+    """Return a layout for rows of settings that uses the width of the dock."""
+    layout = QFormLayout()
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    layout.setContentsMargins(0, 0, 0, 0)
+    return layout
+
+
+def wrapped_label(text: str = "") -> QLabel:
+    """Return a label that breaks its lines instead of widening the dock."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def listen(widget: QWidget, signal: SignalInstance, callback: Callable[..., None]) -> None:
+    """Let a widget follow a signal of the study for as long as Qt keeps the widget."""
+    signal.connect(callback)
+    widget.destroyed.connect(lambda: signal.disconnect(callback, missing_ok=True))
+
+
+@contextmanager
+def silent(*widgets: QObject) -> Iterator[None]:
+    """Set widgets from the study without their telling the study."""
+    before = [widget.blockSignals(True) for widget in widgets]
+    try:
+        yield
+    finally:
+        for widget, was_blocked in zip(widgets, before, strict=True):
+            widget.blockSignals(was_blocked)

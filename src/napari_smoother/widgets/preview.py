@@ -1,0 +1,223 @@
+"""Keeps a study's results up to date while its settings change, off the main thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_smoother.errors import InputError
+from napari_smoother.widgets.notices import tell_error
+from napari_smoother.widgets.runner import LatestRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_smoother.study.pipeline import Outcome, Request
+    from napari_smoother.study.results import Composition
+    from napari_smoother.study.study import Study
+
+REST = 250
+"""Milliseconds without a change after which the hand is taken to rest."""
+
+ITERATES_EVERY = 0.15
+"""Seconds between the unfinished iterates of a long solve that are shown."""
+
+StatusKind = Literal["idle", "working", "optimum", "outdated", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is on screen, in a few words.
+
+    Parameters
+    ----------
+    kind
+        Decides the colour of the lamp.
+    text
+        For the status line.
+    """
+
+    kind: StatusKind
+    text: str
+
+
+class Preview(QObject):
+    """Runs a study's pipeline in a worker whenever its results are outdated.
+
+    While settings change, each solve starts from what is on screen. Once the hand rests, the
+    last one is solved again from the canonical start, so that the numbers that stay do not
+    depend on the way the slider took.
+
+    Parameters
+    ----------
+    study
+        The study to keep up to date.
+
+    Attributes
+    ----------
+    status_changed
+        Emitted with the new `Status`.
+    """
+
+    status_changed = Signal(object)
+
+    def __init__(self, study: Study, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.study = study
+        self.status = Status("idle", "no section open")
+        self._live = True
+        self._runner = LatestRunner(self)
+        self._runner.returned.connect(self._on_outcome)
+        self._runner.reported.connect(self._on_iterate)
+        self._runner.failed.connect(self._on_failed)
+        self._runner.cancelled.connect(self._on_cancelled)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST)
+        self._rest.timeout.connect(self._settle)
+        study.outdated.connect(self._on_outdated)
+        study.section_changed.connect(self._on_section_changed)
+
+    @property
+    def live(self) -> bool:
+        """Whether composition follows every change; the graph always does."""
+        return self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._live = live
+        if live and not self.study.is_up_to_date:
+            self._on_outdated()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being computed."""
+        return self._runner.is_busy
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being computed or about to be."""
+        return not self._runner.is_busy and not self._rest.isActive()
+
+    def solve(self) -> None:
+        """Compute everything from the canonical start now, also when not live."""
+        self._submit(settled=True, whole=True)
+
+    def cancel(self) -> None:
+        """Stop computing; what is on screen stays."""
+        self._rest.stop()
+        self._runner.cancel()
+
+    def shut_down(self) -> None:
+        """Stop for good; nothing is emitted afterwards."""
+        self.study.outdated.disconnect(self._on_outdated, missing_ok=True)
+        self.study.section_changed.disconnect(self._on_section_changed, missing_ok=True)
+        self._rest.stop()
+        self._runner.shut_down()
+
+    def _on_section_changed(self, section: object) -> None:
+        self._runner.cancel()
+
+    def _on_outdated(self) -> None:
+        self._rest.stop()
+        self._submit(settled=self.study.composition is None, whole=self._live)
+
+    def _settle(self) -> None:
+        if self._live and not self.study.is_up_to_date:
+            self._submit(settled=True, whole=True)
+
+    def _submit(self, *, settled: bool, whole: bool) -> None:
+        request = self.study.request(settled=settled)
+        if request is None:
+            return
+        if not whole and request.reference is not None:
+            request = request.without_composition()
+        if request.reference is not None and not (settled and self.study.composition):
+            self._set_status("working", "solving …")
+        self._runner.submit(_Computation(self.study, request))
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if not self.study.accept(outcome):
+            return
+        composition = outcome.composition
+        if composition is None:
+            self._tell_without_composition()
+            return
+        if composition.converged:
+            if not self._runner.has_next:
+                self._set_status("optimum", describe_optimum(composition))
+        else:
+            self._set_status(
+                "failed", f"not the optimum: stopped at residual {composition.residual:.0e}"
+            )
+        if not self.study.is_up_to_date:
+            self._rest.start()
+
+    def _on_iterate(self, outcome: Outcome) -> None:
+        composition = outcome.composition
+        if composition is not None and self.study.accept(outcome):
+            self._set_status("working", f"solving … residual {composition.residual:.0e}")
+
+    def _on_failed(self, error: Exception) -> None:
+        self.study.restore()
+        problem = error.problem if isinstance(error, InputError) else str(error)
+        self._set_status("failed", f"not computed: {problem}")
+        tell_error(error)
+
+    def _on_cancelled(self) -> None:
+        self.study.restore()
+        composition = self.study.composition
+        if composition is None:
+            self._set_status("outdated", "cancelled")
+        else:
+            self._set_status("outdated", f"cancelled: showing {describe_settings(composition)}")
+
+    def _tell_without_composition(self) -> None:
+        composition = self.study.composition
+        if composition is not None:
+            self._set_status("outdated", f"not live: showing {describe_settings(composition)}")
+        elif self.study.reference is not None:
+            self._set_status("outdated", "not live: press Solve")
+        else:
+            self._set_status("idle", "graph ready; no reference yet")
+
+    def _set_status(self, kind: StatusKind, text: str) -> None:
+        status = Status(kind, text)
+        if status != self.status:
+            self.status = status
+            self.status_changed.emit(status)
+
+
+class _Computation:
+    """One run of the pipeline, as a job for the runner."""
+
+    def __init__(self, study: Study, request: Request) -> None:
+        self._pipeline = study.pipeline
+        self._request = request
+
+    def __call__(self, cancelled: Callable[[], bool], report: Callable[[Any], None]) -> Outcome:
+        last = time.perf_counter()
+
+        def report_iterate(outcome: Outcome) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if now - last >= ITERATES_EVERY:
+                last = now
+                report(outcome)
+
+        return self._pipeline.run(self._request, cancelled=cancelled, report=report_iterate)
+
+
+def describe_optimum(composition: Composition) -> str:
+    """Return the residual and time of a solve in a few words."""
+    milliseconds = 1000 * composition.seconds
+    return f"optimum · residual {composition.residual:.0e} · {milliseconds:.0f} ms"
+
+
+def describe_settings(composition: Composition) -> str:
+    """Return which settings a composition belongs to."""
+    chosen = composition.settings.deconvolution
+    return f"the result for λ {chosen.lambda_spatial_loss:.3g}, ρ {chosen.rho:.3g}"

@@ -1,0 +1,159 @@
+"""One job at a time in a thread worker; the newest one wins."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_smoother.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Job = Callable[[Callable[[], bool], Callable[[Any], None]], Any]
+
+GRACE = 0.15
+"""Seconds a job may go on after a newer one has come.
+
+A slider sends changes faster than a large section is solved. Were every job stopped at once by
+the next change, nothing would be drawn until the hand rests.
+"""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A job on its way."""
+
+    job: Job
+    description: str
+    started: float = 0.0
+    superseded: bool = False
+    stopped: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def is_cancelled(self) -> bool:
+        """Whether the job should stop; asked inside its loops."""
+        late = time.perf_counter() - self.started > GRACE
+        return self.stopped or (self.superseded and late)
+
+
+class LatestRunner(QObject):
+    """Runs jobs in a thread worker, never two at once, skipping all but the newest.
+
+    A job is called with ``cancelled()``, which it asks often, and ``report(value)``.
+
+    Attributes
+    ----------
+    returned
+        Emitted in the main thread with a job's result.
+    reported
+        Emitted in the main thread with what a job reports.
+    failed
+        Emitted in the main thread with the exception a job raised.
+    cancelled
+        Emitted in the main thread when a job stopped because it was told to by `cancel`.
+    started, idle
+        Emitted when work begins after a pause, and when there is none left.
+    """
+
+    returned = Signal(object)
+    reported = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+    started = Signal()
+    idle = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._current: _Run | None = None
+        self._next: _Run | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is running."""
+        return self._current is not None
+
+    @property
+    def has_next(self) -> bool:
+        """Whether a job waits for the present one to end."""
+        return self._next is not None
+
+    def submit(self, job: Job, description: str = "") -> None:
+        """Run a job as soon as the present one has ended; one that waits is dropped.
+
+        Parameters
+        ----------
+        job
+            What to run.
+        description
+            Shown in napari's activity dock; empty for quick jobs, which are not shown.
+        """
+        self._next = _Run(job, description)
+        if self._current is None:
+            self.started.emit()
+            self._start_next()
+        else:
+            self._current.superseded = True
+
+    def cancel(self) -> None:
+        """Stop the present job at its next look, and drop the one that waits."""
+        self._next = None
+        if self._current is not None:
+            self._current.stopped = True
+
+    def shut_down(self, patience: float = 10.0) -> None:
+        """Stop everything and wait for the thread, so that nothing outlives the window."""
+        current = self._current
+        self.cancel()
+        self.blockSignals(True)
+        if current is not None:
+            current.done.wait(patience)
+
+    def _start_next(self) -> None:
+        run, self._next = self._next, None
+        self._current = run
+        if run is None:
+            self.idle.emit()
+            return
+        run.started = time.perf_counter()
+        worker = create_worker(
+            self._execute,
+            run,
+            _start_thread=False,
+            _ignore_errors=True,
+            _progress={"desc": run.description} if run.description else None,
+        )
+        worker.returned.connect(self._on_returned)
+        worker.errored.connect(self._on_errored)
+        worker.start()
+
+    def _execute(self, run: _Run) -> tuple[_Run, Any]:
+        # Runs in the worker's thread.
+        def report(value: Any) -> None:
+            if not run.is_cancelled():
+                self.reported.emit(value)
+
+        try:
+            return run, run.job(run.is_cancelled, report)
+        except Cancelled:
+            return run, Cancelled
+        finally:
+            run.done.set()
+
+    def _on_returned(self, outcome: tuple[_Run, Any]) -> None:
+        run, result = outcome
+        if result is Cancelled or run.stopped:
+            if run.stopped:
+                self.cancelled.emit()
+        else:
+            self.returned.emit(result)
+        self._start_next()
+
+    def _on_errored(self, error: Exception) -> None:
+        self.failed.emit(error)
+        self._start_next()

@@ -1,0 +1,88 @@
+"""The line that says what is on screen, with a lamp and the button that stops work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from napari_smoother.widgets.page import wrapped_label
+
+if TYPE_CHECKING:
+    from napari_smoother.widgets.preview import Status, StatusKind
+    from napari_smoother.widgets.session import Session
+
+LAMPS: dict[StatusKind, str] = {
+    "idle": "#8a94a0",
+    "working": "#f0b429",
+    "optimum": "#5fbf6a",
+    "outdated": "#d08a3c",
+    "failed": "#e5534b",
+}
+
+
+class Lamp(QWidget):
+    """A dot whose colour is the kind of status."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedSize(14, 14)
+        self._colour = QColor(LAMPS["idle"])
+
+    def show_kind(self, kind: StatusKind) -> None:
+        """Take the colour of a kind of status."""
+        self._colour = QColor(LAMPS[kind])
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the dot."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._colour)
+        painter.drawEllipse(QRectF(2, 2, 10, 10))
+
+
+class StatusLine(QWidget):
+    """What is on screen, in words, and Cancel.
+
+    Parameters
+    ----------
+    session
+        Whose work it shows.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.lamp = Lamp()
+        self.text = wrapped_label()
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Stops the work; what was there before stays")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.lamp)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(self.cancel)
+        self.cancel.clicked.connect(lambda: session.cancel())
+        session.preview.status_changed.connect(self.show_status)
+        session.busy_changed.connect(self._show_loading)
+        self.show_status(session.preview.status)
+
+    def show_status(self, status: Status) -> None:
+        """Show a status of the preview."""
+        if self.session.is_loading:
+            return
+        self.lamp.show_kind(status.kind)
+        self.text.setText(status.text)
+        self.cancel.setEnabled(status.kind == "working")
+
+    def _show_loading(self, description: str) -> None:
+        if description:
+            self.lamp.show_kind("working")
+            self.text.setText(f"{description} …")
+            self.cancel.setEnabled(True)
+        else:
+            self.show_status(self.session.preview.status)

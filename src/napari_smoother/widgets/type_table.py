@@ -1,0 +1,120 @@
+"""The list of cell types: colour, name, and a bar as long as the mean proportion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QModelIndex, QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QPainter
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from napari_smoother.figures.colours import categorical_palette
+from napari_smoother.layers.scene import DOMINANT
+
+if TYPE_CHECKING:
+    from napari_smoother.study.results import Composition
+
+SHARE = Qt.ItemDataRole.UserRole
+COLOUR = Qt.ItemDataRole.UserRole + 1
+
+
+class _BarDelegate(QStyledItemDelegate):
+    """Paints a bar behind a number."""
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        share = index.data(SHARE)
+        if share is not None:
+            area = QRectF(option.rect).adjusted(2, 3, -2, -3)
+            area.setWidth(max(area.width() * share, 0.0))
+            colour = QColor(index.data(COLOUR))
+            colour.setAlphaF(0.55)
+            painter.fillRect(area, colour)
+        super().paint(painter, option, index)
+
+
+class TypeTable(QTableWidget):
+    """Chooses what is shown: the dominant type, or the proportion of one type.
+
+    Attributes
+    ----------
+    type_chosen
+        Emitted with the name of a type, or `DOMINANT`.
+    """
+
+    type_chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, 3, parent)
+        self.setHorizontalHeaderLabels(["", "Cell type", "Mean proportion"])
+        self.verticalHeader().setVisible(False)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        self.setColumnWidth(0, 24)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setItemDelegateForColumn(2, _BarDelegate(self))
+        self.setToolTip("Select what to show on the tissue")
+        self._types: tuple[str, ...] = ()
+        self.currentCellChanged.connect(self._choose)
+
+    def show_composition(self, composition: Composition | None, shown: str) -> None:
+        """Show the types of a composition, the one on the map selected."""
+        types = composition.types if composition is not None else ()
+        blocked = self.blockSignals(True)
+        if types != self._types:
+            self._list(types)
+        if composition is not None:
+            self._fill(composition)
+            row = types.index(shown) + 1 if shown in types else 0
+            if self.currentRow() != row:
+                self.selectRow(row)
+        self.blockSignals(blocked)
+
+    def _list(self, types: tuple[str, ...]) -> None:
+        self._types = types
+        self.setRowCount(0)
+        if not types:
+            return
+        self.setRowCount(len(types) + 1)
+        self.setItem(0, 1, QTableWidgetItem("Dominant type"))
+        for row, (name, colour) in enumerate(
+            zip(types, categorical_palette(len(types)), strict=True), start=1
+        ):
+            swatch = QTableWidgetItem()
+            swatch.setBackground(QColor.fromRgbF(*map(float, colour)))
+            bar = QTableWidgetItem()
+            bar.setData(COLOUR, QColor.fromRgbF(*map(float, colour)))
+            bar.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self.setItem(row, 0, swatch)
+            self.setItem(row, 1, QTableWidgetItem(name))
+            self.setItem(row, 2, bar)
+
+    def _fill(self, composition: Composition) -> None:
+        found = ~np.isnan(composition.proportions).any(axis=1)
+        if found.any():
+            means = composition.proportions[found].mean(axis=0)
+        else:
+            means = np.zeros(len(composition.types))
+        longest = float(means.max(initial=0.0)) or 1.0
+        for row, mean in enumerate(means, start=1):
+            bar = self.item(row, 2)
+            bar.setText(f"{mean:.3f}")
+            bar.setData(SHARE, float(mean) / longest)
+
+    def _choose(self, row: int, column: int, *before: int) -> None:
+        if row == 0:
+            self.type_chosen.emit(DOMINANT)
+        elif 0 < row <= len(self._types):
+            self.type_chosen.emit(self._types[row - 1])

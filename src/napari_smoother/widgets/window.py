@@ -1,0 +1,137 @@
+"""Whole windows: a viewer with the dock, for the command line, scripts and screenshots."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import napari
+from qtpy.QtCore import QCoreApplication, QEventLoop
+
+from napari_smoother.study.regions import RegionClass, RegionShape
+from napari_smoother.widgets import opening
+from napari_smoother.widgets.contributions import show_dock
+from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_smoother.widgets.dock import SmootherDock
+    from napari_smoother.widgets.session import Session
+
+WINDOW_SIZE = (1600, 1000)
+"""Pixels: room for the tissue between napari's controls and the dock."""
+
+PATIENCE = 60.0
+"""Seconds that `wait_until` waits."""
+
+
+def new_window() -> tuple[napari.Viewer, SmootherDock]:
+    """Open a viewer with the dock at its right."""
+    viewer = napari.Viewer(title="Smoother")
+    viewer.window.resize(*WINDOW_SIZE)
+    return viewer, show_dock(viewer)
+
+
+def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Let the window work until a condition holds.
+
+    Raises
+    ------
+    TimeoutError
+        If it does not hold in time.
+    """
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"The window was not ready after {patience:.0f} s")
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
+        time.sleep(0.005)
+
+
+def is_at_rest(session: Session) -> bool:
+    """Whether nothing is being read or computed."""
+    return not session.is_loading and session.preview.is_at_rest
+
+
+def show(
+    section: Path | None,
+    reference: Path | None = None,
+    cell_type: str | None = None,
+    screenshot: Path | None = None,
+) -> None:
+    """Open the window, with a section and a reference where they are given.
+
+    Parameters
+    ----------
+    section
+        A Space Ranger folder or an .h5ad file.
+    reference
+        Single cells or a signature table.
+    cell_type
+        Column of the reference that holds the type.
+    screenshot
+        Write a picture of the window there and leave, instead of staying open.
+    """
+    viewer, dock = new_window()
+    session = dock.session
+    if section is not None:
+        opening.open_path(session, section)
+        if reference is not None:
+            wait_until(lambda: is_at_rest(session))
+            opening.open_reference(session, reference, cell_type)
+    _stay_or_leave(viewer, session, screenshot)
+
+
+def demonstrate(screenshot: Path | None = None) -> None:
+    """Open the simulated cortex with its graph, a drawn region, and its composition."""
+    viewer, dock = new_window()
+    session = dock.session
+    opening.open_sample(session, "layered cortex")
+    wait_until(lambda: session.study.composition is not None and is_at_rest(session))
+    session.scene.show_edges(True)
+    study = session.study
+    assert study.section is not None
+    regions = study.regions.with_class(RegionClass("lesion", (0.95, 0.45, 0.2)))
+    study.regions = regions.with_shapes(
+        [RegionShape("lesion", outline_around_centre(study.section.positions))]
+    )
+    study.boundary_connectivity = 0.0
+    dock.turn_to(DeconvolvePage)
+    assert study.composition is not None
+    session.scene.show_type(study.composition.types[0])
+    _stay_or_leave(viewer, session, screenshot)
+
+
+def outline_around_centre(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an irregular outline around the middle of the tissue, (x, y) in pixels."""
+    import numpy as np
+
+    centre = np.median(positions, axis=0)
+    radius = 0.17 * np.ptp(positions, axis=0)
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    wobble = 1 + 0.18 * np.sin(3 * angles) + 0.08 * np.cos(5 * angles)
+    return np.asarray(
+        centre + np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius * wobble[:, None]
+    )
+
+
+def _stay_or_leave(viewer: napari.Viewer, session: Session, screenshot: Path | None) -> None:
+    if screenshot is None:
+        napari.run()
+        return
+    wait_until(lambda: is_at_rest(session))
+    save_screenshot(viewer, screenshot)
+    viewer.close()
+
+
+def save_screenshot(viewer: napari.Viewer, path: Path) -> None:
+    """Write a picture of the whole window, once everything in it is painted."""
+    for _ in range(20):
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
+        time.sleep(0.02)
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
