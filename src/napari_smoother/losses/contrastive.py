@@ -108,8 +108,8 @@ class ContrastiveSpatialLoss(SpatialLoss):
         lowest = min(self._lowest_eigenvalue(group) for group in range(len(self._forms)))
         if lowest < -1e-7:
             warnings.warn(
-                f"The contrastive precision is indefinite: its lowest eigenvalue is {lowest:.3g}. "
-                f"A neg2pos_ratio below {self.neg2pos_ratio:g} may mend that",
+                f"The contrastive precision is indefinite: its lowest eigenvalue is {lowest:.3g}, "
+                f"so only lower_bound = {self.lower_bound:g} ends the descent in that direction",
                 UserWarning,
                 stacklevel=2,
             )

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ["torch", "napari", "numba", "scanpy", "anndata", "pandas", "matplotlib", "scipy"]
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert (
+        run(
+            "import napari_smoother, sys;"
+            f"print([name for name in {HEAVY!r} if name in sys.modules])"
+        )
+        == "[]"
+    )
+
+
+def test_names_are_there_when_asked_for():
+    assert run(
+        "import napari_smoother as package, sys;"
+        "print(set(package.__all__) <= set(dir(package)), 'torch' in sys.modules);"
+        "print(package.SpatialLoss.__name__, 'torch' in sys.modules)"
+    ).split() == ["True", "False", "SpatialLoss", "True"]
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import napari_smoother
+
+    assert not hasattr(napari_smoother, "SpatialGain")
