@@ -22,6 +22,7 @@ from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.solvers.conjugate_gradients import ConjugateGradients, Operator
 from napari_smoother.solvers.coordinate_descent import sweep
 from napari_smoother.solvers.free_blocks import FreeBlocks
+from napari_smoother.solvers.multigrid import TruncatedMultigrid
 from napari_smoother.solvers.quadratic_terms import DataTerm, PriorTerm
 from napari_smoother.solvers.row_blocks import sums_over_rows
 from napari_smoother.solvers.separable import solve_each_spot
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["DataTerm", "PriorTerm", "Solution", "solve_bounded_quadratic", "warm_up"]
 
 SINGLE_ROUNDING = 6e-8
+SPECTRAL_SHARE = 0.8
+STIFF = 50.0
 
 
 @dataclass(frozen=True)
@@ -171,11 +174,28 @@ class _Solve:
         self.steps += 1
         self.products += 1
 
+    def operator(self, point: _Point) -> Operator:
+        """Return the quadratic form on the entries that are free at `point`."""
+        prior = self.prior
+        return Operator(
+            prior.pointers,
+            prior.neighbours,
+            prior.entries_single,
+            self.weight,
+            self.data.gram_single,
+            point.free,
+        )
+
     def preconditioner(self, point: _Point) -> Preconditioner:
-        """Choose each spot's block solver by how many entries are free."""
+        """Choose by stiffness and by how many entries are free."""
         data = self.data
         ridge = 1e-6 * float(data.eigenvalues[-1]) + 1e-30
-        if point.free_count > 0.8 * point.free.size:
+        kappa = self.weight * self.prior.largest_diagonal / float(data.eigenvalues[0] + ridge)
+        if kappa > STIFF:
+            return TruncatedMultigrid(
+                self.operator(point), self.shift, ridge, self.prior.coarsening
+            )
+        if point.free_count > SPECTRAL_SHARE * point.free.size:
             return SpectralJacobi(
                 data.basis.astype(np.float32),
                 (data.eigenvalues + ridge).astype(np.float32),
@@ -324,15 +344,8 @@ def _newton(
             point.values = point.values.astype(np.float64)
             other.values = np.empty_like(point.values)
         preconditioner = work.preconditioner(point)
-        used = "spectral Jacobi" if isinstance(preconditioner, SpectralJacobi) else "free blocks"
-        operator = Operator(
-            work.prior.pointers,
-            work.prior.neighbours,
-            work.prior.entries_single,
-            work.weight,
-            work.data.gram_single,
-            point.free,
-        )
+        operator = work.operator(point)
+        used = type(preconditioner).__name__
         reduction = max(0.1 if work.bounded else 1e-3, 0.3 * tolerance / point.residual)
         allowance = max(1, min(30 if work.bounded else 200, maximum_steps - work.steps))
         step, taken = work.inner.solve(

@@ -9,7 +9,7 @@ for a tenth or a hundredth of the residual and forms the residual afresh in floa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numba
 import numpy as np
@@ -24,15 +24,10 @@ if TYPE_CHECKING:
 
 
 class Preconditioner(Protocol):
-    """A symmetric positive map on the free entries, as a block kernel and its arguments."""
+    """A symmetric positive map on the free entries."""
 
-    @property
-    def kernel(self) -> Callable[..., None]:
-        """Called as ``kernel(*arguments, right, out, partial, first, last)``."""
-
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """Arrays the kernel needs first."""
+    def apply(self, right: NDArray[np.float32], out: NDArray[np.float32]) -> tuple[float, float]:
+        """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +151,7 @@ class ConjugateGradients:
         alpha, beta, before = 0.0, 0.0, 0.0
         taken = 0
         while True:
-            rho, squares = self._precondition(preconditioner)
+            rho, squares = preconditioner.apply(self.right, self.ahead)
             if squares <= enough or taken >= maximum_steps or not rho > 0:
                 return self.step, taken
             asked()
@@ -182,14 +177,3 @@ class ConjugateGradients:
                     self.right,
                 ),
             )
-
-    def _precondition(self, preconditioner: Preconditioner) -> tuple[float, float]:
-        rows, types = self.right.shape
-        sums = sums_over_rows(
-            preconditioner.kernel,
-            rows,
-            types,
-            2,
-            (*preconditioner.arguments, self.right, self.ahead),
-        )
-        return float(sums[0]), float(sums[1])

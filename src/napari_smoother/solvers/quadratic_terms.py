@@ -18,6 +18,8 @@ from napari_smoother.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_smoother.solvers.aggregates import Coarsening
+
 
 def _finite(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
@@ -216,3 +218,10 @@ class PriorTerm:
         from napari_smoother.solvers.coordinate_descent import colour_spots
 
         return colour_spots(self.pointers, self.neighbours)
+
+    @cached_property
+    def coarsening(self) -> tuple[Coarsening, ...]:
+        """Aggregates of spots, aggregates of those, and so on, for multigrid."""
+        from napari_smoother.solvers.aggregates import coarsen
+
+        return coarsen(self.pointers, self.neighbours, self.entries, 24)

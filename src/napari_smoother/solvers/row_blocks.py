@@ -90,7 +90,11 @@ def share_out(
 
 
 def sums_over_rows(
-    kernel: Callable[..., None], rows: int, columns: int, sums: int, arguments: tuple[Any, ...]
+    kernel: Callable[..., None],
+    rows: int,
+    columns: int,
+    sums: int,
+    arguments: tuple[Any, ...],
 ) -> NDArray[np.float64]:
     """Run a block kernel that leaves `sums` partial sums a block, and return their totals.
 

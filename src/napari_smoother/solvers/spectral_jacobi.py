@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from napari_smoother.solvers.row_blocks import BLOCK_ROWS
+from napari_smoother.solvers.row_blocks import BLOCK_ROWS, sums_over_rows
 from napari_smoother.solvers.sparse_product import FAST
 
 if TYPE_CHECKING:
@@ -62,8 +62,6 @@ class SpectralJacobi:
         1 where an entry is free, else 0, shape (spots, types), float32.
     """
 
-    kernel = staticmethod(_solve)
-
     def __init__(
         self,
         basis: NDArray[np.float32],
@@ -78,3 +76,8 @@ class SpectralJacobi:
             shift,
             free,
         )
+
+    def apply(self, right: NDArray[np.float32], out: NDArray[np.float32]) -> tuple[float, float]:
+        """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
+        sums = sums_over_rows(_solve, *right.shape, 2, (*self.arguments, right, out))
+        return float(sums[0]), float(sums[1])
