@@ -56,7 +56,9 @@ def test_results_are_where_scanpy_users_look(section, tmp_path) -> None:
 
 def test_without_prior_it_is_weighted_least_squares_of_every_spot(section) -> None:
     adata, table = section
-    deconvolve(adata, table, lambda_=0, scale="counts", gene_weights="inverse_mean")
+    deconvolve(
+        adata, table, lambda_=0, scale="counts", gene_weights="inverse_mean", intercept=False
+    )
     signature = table.to_numpy() * 1e4
     counts = adata.X.toarray().astype(float)
     share = counts / counts.sum(1, keepdims=True) * 1e4

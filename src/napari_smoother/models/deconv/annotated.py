@@ -14,6 +14,7 @@ from napari_smoother.models.deconv.counts import FoundCounts, csr_chunks, find_c
 from napari_smoother.models.deconv.fit import fit_abundance
 from napari_smoother.models.deconv.preparation import (
     DEFAULT_GENE_WEIGHTS,
+    DEFAULT_INTERCEPT,
     DEFAULT_LAMBDA,
     DEFAULT_SCALE,
     DataScale,
@@ -43,7 +44,7 @@ def deconvolve(
     layer: str | None = None,
     scale: DataScale = DEFAULT_SCALE,
     gene_weights: GeneWeights | ArrayLike = DEFAULT_GENE_WEIGHTS,
-    intercept: bool = False,
+    intercept: bool = DEFAULT_INTERCEPT,
     process: Process = "icar",
     rho: float = 0.99,
     lambda_: float = DEFAULT_LAMBDA,
