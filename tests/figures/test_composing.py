@@ -159,7 +159,7 @@ def test_the_scale_bar_is_as_long_as_it_says(micrometres: float | None, text: st
     # In view are 1160 pixels of spots, 15 on either side and 2 % of 1160 as well.
     section = grid_section(micrometres=micrometres)
     figure = compose_figure(section, [plain(section), plain(section)], columns=1)
-    (bar,) = by_gid(figure, "scale bar")
+    (bar,) = by_gid(figure, "scale-bar")
     assert bar.axes is panel_axes(figure, 1)
     assert bar.get_transform().contains_branch(bar.axes.transData)
     assert [item.get_text() for item in bar.axes.texts] == [text]
@@ -172,7 +172,7 @@ def test_the_scale_bar_is_as_long_as_it_says(micrometres: float | None, text: st
 def test_the_scale_bar_is_drawn_at_its_length() -> None:
     section = grid_section()
     figure = compose_figure(section, [plain(section, visible=np.zeros(600, bool))], width_mm=100)
-    (bar,) = by_gid(figure, "scale bar")
+    (bar,) = by_gid(figure, "scale-bar")
     rendered(figure)
     (x0, _), (x1, _) = bar.axes.transData.transform([(0, 0), (bar.get_width(), 0)])
     for text in bar.axes.texts:
@@ -195,11 +195,11 @@ def test_edges_and_outlines_are_drawn_where_they_are_and_named() -> None:
     figure = compose_figure(
         section, [plain(section), plain(section)], edges=edges, outlines=[outline]
     )
-    lines = by_gid(figure, "edges")
+    lines = by_gid(figure, "edges-0") + by_gid(figure, "edges-1")
     assert len(lines) == 2
     assert isinstance(lines[0], LineCollection)
     np.testing.assert_allclose(lines[0].get_segments(), edges.segments)
-    np.testing.assert_allclose(by_gid(figure, "outline 0")[0].get_xy()[:3], outline.vertices)
+    np.testing.assert_allclose(by_gid(figure, "outline-0-0")[0].get_xy()[:3], outline.vertices)
     texts = [item.get_text() for item in figure.findobj(Text)]
     for name in ("Edge weight", "Regions", "Hilus"):
         assert texts.count(name) == 1
@@ -271,7 +271,7 @@ def test_keys_say_what_is_shown() -> None:
     classes[0] = None
     figure = spatial_figure(section, classes, quantity="Layer", palette={"a": (0, 0, 0)})
     assert {"Layer", "a", "b", "no value"} <= {item.get_text() for item in figure.findobj(Text)}
-    drawn = by_gid(figure, "spots")[0].get_facecolor()
+    drawn = by_gid(figure, "spots-0")[0].get_facecolor()
     np.testing.assert_allclose(drawn[1], (0, 0, 0, 1), atol=1e-6)
     assert not np.allclose(drawn[2], drawn[0])
 
@@ -315,9 +315,9 @@ def test_shared_limits_make_panels_comparable() -> None:
     values = {"a": np.linspace(0, 1, n), "b": np.linspace(0, 4, n)}
     apart = spatial_grid(section, values, quantity="Q", percentiles=(0, 100))
     shared = spatial_grid(section, values, quantity="Q", percentiles=(0, 100), shared_limits=True)
-    last = [by_gid(figure, "spots")[0].get_facecolor()[-1] for figure in (apart, shared)]
+    last = [by_gid(figure, "spots-0")[0].get_facecolor()[-1] for figure in (apart, shared)]
     assert not np.allclose(last[0], last[1])
-    both = [spots.get_facecolor() for spots in by_gid(shared, "spots")]
+    both = [by_gid(shared, f"spots-{k}")[0].get_facecolor() for k in (0, 1)]
     np.testing.assert_allclose(both[0][-1], both[1][n // 4], atol=0.02)
 
 

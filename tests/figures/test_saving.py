@@ -42,7 +42,7 @@ def test_svg_keeps_text_as_text_and_a_path_for_every_spot(
     texts = {"".join(text.itertext()).strip() for text in tree.iter(f"{SVG}text")}
     assert {"Cortex & white matter", "Layer", "L1", "L2/3", "L4", "L5", "L6", "WM"} <= texts
     assert any(re.fullmatch(r"\d+ (µm|mm)", text) for text in texts)
-    (spots,) = (group for group in tree.iter(f"{SVG}g") if group.get("id") == "spots")
+    (spots,) = (group for group in tree.iter(f"{SVG}g") if group.get("id") == "spots-0")
     shapes = list(spots.iter(f"{SVG}use"))
     assert len(shapes) == section.n_spots
     fills = {re.search(r"fill: (#\w+)", shape.get("style", ""))[1] for shape in shapes}
@@ -53,7 +53,7 @@ def test_svg_keeps_text_as_text_and_a_path_for_every_spot(
 def test_svg_spots_lie_where_they_should(section: Section, tmp_path: Path) -> None:
     figure = draw(section)
     tree = ElementTree.parse(save_figure(figure, tmp_path / "figure.svg"))
-    (spots,) = (group for group in tree.iter(f"{SVG}g") if group.get("id") == "spots")
+    (spots,) = (group for group in tree.iter(f"{SVG}g") if group.get("id") == "spots-0")
     drawn = np.array([(float(u.get("x")), float(u.get("y"))) for u in spots.iter(f"{SVG}use")])
     # From full-resolution pixels to points is one factor and a shift, y pointing down in both.
     found = drawn - drawn.mean(axis=0)
@@ -101,6 +101,38 @@ def test_the_same_figure_gives_the_same_bytes(
     assert one == again
     assert b"CreationDate" not in one
     assert b"dc:date" not in one
+
+
+def test_settings_of_the_caller_do_not_change_the_figure(section: Section, tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    values = section.positions[:, 0]
+
+    def save(name: str) -> bytes:
+        figure = spatial_figure(section, values, quantity="x", title="$T$")
+        return save_figure(figure, tmp_path / name, dpi=100).read_bytes()
+
+    plain = save("plain.png")
+    odd = {
+        "image.origin": "lower",
+        "image.interpolation": "nearest",
+        "savefig.bbox": "tight",
+        "savefig.transparent": True,
+        "figure.constrained_layout.use": True,
+        "font.family": "monospace",
+        "lines.linestyle": ":",
+        "text.color": "red",
+        "axes.facecolor": "black",
+    }
+    with mpl.rc_context(odd):
+        assert save("odd.png") == plain
+
+
+def test_names_in_an_svg_are_unique(section: Section, tmp_path: Path) -> None:
+    values = {"a": section.positions[:, 0], "b": section.positions[:, 1]}
+    path = save_figure(spatial_grid(section, values, quantity="x"), tmp_path / "figure.svg")
+    names = [item.get("id") for item in ElementTree.parse(path).iter() if item.get("id")]
+    assert len(names) == len(set(names))
 
 
 def test_endings_may_be_in_capitals(section: Section, tmp_path: Path) -> None:
@@ -171,7 +203,7 @@ def test_a_true_section_is_drawn_with_its_layers(tissue: Path, tmp_path: Path) -
     tree = ElementTree.parse(save_figure(figure, tmp_path / "layers.svg"))
     texts = {"".join(text.itertext()).strip() for text in tree.iter(f"{SVG}text")}
     assert {"Layer1", "Layer6", "WM", "no value", "1 mm"} <= texts
-    (spots,) = (group for group in tree.iter(f"{SVG}g") if group.get("id") == "spots")
+    (spots,) = (group for group in tree.iter(f"{SVG}g") if group.get("id") == "spots-0")
     assert len(list(spots.iter(f"{SVG}use"))) == 3639
     genes = {
         gene: adata.X[:, place].toarray().ravel() for place, gene in enumerate(adata.var_names[:2])

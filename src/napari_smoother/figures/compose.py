@@ -96,13 +96,13 @@ def compose_figure(
         axes.set_xlim(view[0], view[1])
         axes.set_ylim(view[3], view[2])
         if shown is not None:
-            drawing.draw_image(axes, shown, view)
+            drawing.draw_image(axes, shown, view, f"image-{number}")
             axes.set_xlim(view[0], view[1])
             axes.set_ylim(view[3], view[2])
         if edges is not None:
-            drawing.draw_edges(axes, edges)
-        drawing.draw_spots(axes, section, panel)
-        drawing.draw_outlines(axes, outlines, width=1.0)
+            drawing.draw_edges(axes, edges, f"edges-{number}")
+        drawing.draw_spots(axes, section, panel, f"spots-{number}")
+        drawing.draw_outlines(axes, outlines, 1.0, f"outline-{number}")
         bar_here = scale_bar and number == (len(page.tops) - 1) * page.columns
         if bar_here:
             _draw_scale_bar(sheet, axes, page, view, section.micrometres_per_pixel)
@@ -281,6 +281,7 @@ def _new_sheet(page: _Page, background: str, font_size: float) -> Sheet:
     dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
     size = (page.width / 25.4, page.height / 25.4)
     figure = Figure(figsize=size, facecolor=(red, green, blue))
+    figure.set_layout_engine("none")
     return Sheet(figure, page.width, page.height, font_size, "white" if dark else "black")
 
 
@@ -317,7 +318,7 @@ def _draw_scale_bar(
         facecolor=sheet.ink,
         linewidth=0,
         clip_on=False,
-        gid="scale bar",
+        gid="scale-bar",
     )
     axes.add_patch(bar)
     sheet.write(axes, view[0] + length + millimetre, middle, text)

@@ -50,11 +50,12 @@ def view_of(section: Section) -> Extent:
     )
 
 
-def draw_image(axes: Axes, image: SectionImage, view: Extent) -> None:
+def draw_image(axes: Axes, image: SectionImage, view: Extent, name: str) -> None:
     """Draw the part of an image that lies in view.
 
     Pixel (row r, column c) of an image of scale s is a square about x = c / s, y = r / s
     with sides of 1 / s: a spot at (x, y) lies over row ``y * s``, column ``x * s``.
+    ``name`` becomes its id in an SVG, as for everything else drawn here.
     """
     rows, columns = image.pixels.shape[:2]
     left, right, top, bottom = view
@@ -72,8 +73,10 @@ def draw_image(axes: Axes, image: SectionImage, view: Extent) -> None:
             (last_row - 0.5) / image.scale,
             (first_row - 0.5) / image.scale,
         ),
+        origin="upper",
+        interpolation="auto",
         zorder=0,
-        gid="image",
+        gid=name,
     )
 
 
@@ -116,7 +119,7 @@ def as_rgb(image: SectionImage) -> NDArray[np.uint8]:
     return np.rint(255 * np.clip(colour, 0, 1)).astype(np.uint8)
 
 
-def draw_spots(axes: Axes, section: Section, panel: Panel) -> None:
+def draw_spots(axes: Axes, section: Section, panel: Panel, name: str) -> None:
     """Draw spots as circles of their true diameter, whatever the figure's size."""
     from matplotlib.collections import EllipseCollection
 
@@ -132,12 +135,12 @@ def draw_spots(axes: Axes, section: Section, panel: Panel) -> None:
         facecolors=panel.colours[visible],
         linewidths=0,
         zorder=3,
-        gid="spots",
+        gid=name,
     )
     axes.add_collection(spots, autolim=False)
 
 
-def draw_edges(axes: Axes, edges: EdgeOverlay) -> None:
+def draw_edges(axes: Axes, edges: EdgeOverlay, name: str) -> None:
     """Draw the graph beneath the spots."""
     from matplotlib.collections import LineCollection
 
@@ -148,12 +151,12 @@ def draw_edges(axes: Axes, edges: EdgeOverlay) -> None:
         linewidths=edges.width,
         capstyle="round",
         zorder=2,
-        gid="edges",
+        gid=name,
     )
     axes.add_collection(lines, autolim=False)
 
 
-def draw_outlines(axes: Axes, outlines: Sequence[RegionOutline], width: float) -> None:
+def draw_outlines(axes: Axes, outlines: Sequence[RegionOutline], width: float, name: str) -> None:
     """Draw borders of regions above the spots, ``width`` points wide."""
     from matplotlib.patches import Polygon
 
@@ -166,7 +169,7 @@ def draw_outlines(axes: Axes, outlines: Sequence[RegionOutline], width: float) -
             linewidth=width,
             joinstyle="round",
             zorder=4,
-            gid=f"outline {number}",
+            gid=f"{name}-{number}",
         )
         axes.add_patch(border)
 

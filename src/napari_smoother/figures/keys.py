@@ -80,6 +80,7 @@ class Sheet:
             va="center_baseline",
             ha="left",
             parse_math=False,
+            usetex=False,
         )
 
 
@@ -263,11 +264,24 @@ class ColourBar:
             "family": FAMILY,
             "color": sheet.ink,
             "parse_math": False,
+            "usetex": False,
         }
         label = "\n".join(self._label_lines(size, room, below))
-        stroke: dict[str, Any] = {"color": sheet.ink, "linewidth": 0.5, "solid_capstyle": "butt"}
+        stroke: dict[str, Any] = {
+            "color": sheet.ink,
+            "linewidth": 0.5,
+            "solid_capstyle": "butt",
+            "marker": "",
+            "ls": "-",
+        }
+        image: dict[str, Any] = {
+            "aspect": "auto",
+            "origin": "upper",
+            "interpolation": "nearest",
+            "gid": f"bar-{len(sheet.figure.axes)}",
+        }
         if below:
-            axes.imshow(colours[None], extent=(0, length, BAR_WIDTH, 0), aspect="auto")
+            axes.imshow(colours[None], extent=(0, length, BAR_WIDTH, 0), **image)
             for x, text in zip(place, shown, strict=True):
                 axes.plot([x, x], [BAR_WIDTH, BAR_WIDTH + TICK], clip_on=False, **stroke)
                 half = text_width(text, size) / 2
@@ -279,7 +293,9 @@ class ColourBar:
             axes.text(0, y, label, ha="left", va="top", linespacing=1.1, **style)
         else:
             axes.imshow(
-                colours[::-1, None], extent=(0, BAR_WIDTH, start + length, start), aspect="auto"
+                colours[::-1, None],
+                extent=(0, BAR_WIDTH, start + length, start),
+                **image,
             )
             for offset, text in zip(place, shown, strict=True):
                 y = start + length - offset

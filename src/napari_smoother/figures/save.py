@@ -72,8 +72,18 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 30
     unfinished = path.with_name(f".{path.stem}-{uuid4().hex}{ending}")
     try:
         with (
+            # Settings of the caller, such as a tight box, must not change what was composed.
             rc_context(
-                {"svg.fonttype": "none", "svg.hashsalt": "napari-smoother", "pdf.fonttype": 42}
+                {
+                    "svg.fonttype": "none",
+                    "svg.hashsalt": "napari-smoother",
+                    "svg.image_inline": True,
+                    "pdf.fonttype": 42,
+                    "pdf.use14corefonts": False,
+                    "savefig.bbox": None,
+                    "savefig.transparent": False,
+                    "image.composite_image": True,
+                }
             ),
             unfinished.open("xb") as stream,
         ):
