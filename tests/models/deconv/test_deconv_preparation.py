@@ -38,8 +38,8 @@ def problem():
 
 def dense_problem(counts, names, reference, scale, gene_weights):
     """Expression, signature and weights by dense formulae, in the section's order of genes."""
-    shared = [i for i, name in enumerate(names) if name in set(reference.genes)]
-    rows = [list(reference.genes).index(names[i]) for i in shared]
+    shared = np.flatnonzero(names.isin(reference.genes))
+    rows = reference.genes.get_indexer(names[shared])
     means, logs = reference.mean_counts[rows], reference.mean_log[rows]
     totals = counts[:, shared].sum(axis=1, keepdims=True)
     common = means.sum(axis=0).mean()

@@ -55,8 +55,9 @@ def optimum(x, y, q, lambda_, bias, weights=None, confidences=None):
     data = cvxpy.sum_squares(cvxpy.multiply(np.sqrt(weights)[:, None], y - fitted))
     objective = data / (N_GENES * N_SPOTS)
     if q is not None:
+        each = q if isinstance(q, list) else [q] * N_TYPES
         prior = sum(
-            s * cvxpy.quad_form(b[k], cvxpy.psd_wrap(q.toarray()))
+            s * cvxpy.quad_form(b[k], cvxpy.psd_wrap(each[k].toarray()))
             for k, s in enumerate(confidences)
         )
         objective = objective + lambda_ * prior / (N_TYPES * N_SPOTS)
@@ -169,8 +170,35 @@ def test_losses_that_are_no_quadratic_form(data) -> None:
     weights.calc_weights_knn(np.random.default_rng(0).random((N_SPOTS, 2)))
     with pytest.raises(InputError, match="ContrastiveSpatialLoss is not a quadratic form"):
         NNLS().deconv(*data, ContrastiveSpatialLoss("icar", weights, rho=0.9))
-    with pytest.raises(InputError, match="precision for every type"):
-        NNLS().deconv(*data, SpatialLoss("icar", [weights] * N_TYPES, rho=0.9))
+    with pytest.raises(InputError, match="2 precisions for 3 types"):
+        NNLS().deconv(*data, SpatialLoss("icar", [weights] * 2, rho=0.9))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_precision_for_every_type(data, bias) -> None:
+    x, y = data
+    each = [chain_precision(0.9), chain_precision(1.0), sparse.csr_array(np.eye(N_SPOTS))]
+    confidences = np.array([0.5, 1.0, 3.0])
+    value, abundance, _ = optimum(x, y, each, 2.0, bias, confidences=confidences)
+    stacked = np.stack([q.toarray() for q in each])
+    for inv_cov in (stacked, torch.tensor(stacked).to_sparse_coo()):
+        model = NNLS(bias=bias)
+        loss = SimpleNamespace(inv_cov=inv_cov, confidences=confidences)
+        model.deconv(x, y, loss, 2.0, tolerance=1e-7)
+        assert model.report.converged
+        assert model.report.objective == pytest.approx(value, rel=1e-6)
+        np.testing.assert_allclose(model.abundance, abundance, atol=2e-5)
+    with pytest.raises(Cancelled):
+        NNLS().deconv(x, y, loss, 2.0, cancelled=lambda: True)
+
+
+def test_the_same_precision_given_for_every_type_is_shared(data) -> None:
+    weights = SpatialWeightMatrix()
+    weights.calc_weights_knn(np.random.default_rng(0).random((N_SPOTS, 2)))
+    one, many = NNLS(), NNLS()
+    one.deconv(*data, SpatialLoss("icar", weights, rho=0.9))
+    many.deconv(*data, SpatialLoss("icar", [weights] * N_TYPES, rho=0.9))
+    np.testing.assert_array_equal(many.abundance, one.abundance)
 
 
 def test_names_come_back(data) -> None:
@@ -252,8 +280,8 @@ def test_bad_spatial_loss(data) -> None:
         NNLS().deconv(*data, loss_of(small))
     with pytest.raises(InputError, match="The confidences are"):
         NNLS().deconv(*data, loss_of(chain_precision(), [1.0, 0.0, 1.0]))
-    each = SimpleNamespace(inv_cov=np.stack([np.eye(N_SPOTS)] * N_TYPES))
-    with pytest.raises(InputError, match="precision for every type"):
+    each = SimpleNamespace(inv_cov=np.stack([np.eye(N_SPOTS)] * 2))
+    with pytest.raises(InputError, match="2 precisions for 3 types"):
         NNLS().deconv(*data, each)
     with pytest.raises(InputError, match="lambda is -1"):
         NNLS().deconv(*data, loss_of(chain_precision()), -1.0)

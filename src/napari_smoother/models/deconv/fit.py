@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.by_type import solve_type_by_type
 from napari_smoother.models.deconv.preparation import lambda_to_weight
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 
@@ -78,7 +79,7 @@ def fit_abundance(
     n_genes
         G, for the units of lambda and of the objective.
     precision
-        Q, n x n sparse; None for no prior.
+        Q, n x n sparse; or a list of K of them, one for each type; None for no prior.
     lambda_
         Strength of the prior.
     confidences
@@ -115,15 +116,23 @@ def fit_abundance(
                 remedy=f"Give a positive number for each of the {n_types} cell types",
             )
         scale = 1 / np.sqrt(given)
-    prior = precision if precision is not None else sparse.csr_array((n_spots, n_spots))
-    solution = solve_bounded_quadratic(
-        DataTerm.prepare(gram * np.outer(scale, scale), linear * scale),
-        PriorTerm.prepare(prior),
-        weight,
-        start=None if start is None else np.asarray(start) / scale,
-        tolerance=tolerance,
-        cancelled=cancelled,
-    )
+    begin = None if start is None else np.asarray(start) / scale
+    a, c = gram * np.outer(scale, scale), linear * scale
+    if isinstance(precision, list):
+        _check_each(precision, n_spots, n_types)
+        solution = solve_type_by_type(
+            a, c, precision, weight, start=begin, tolerance=tolerance, cancelled=cancelled
+        )
+    else:
+        prior = precision if precision is not None else sparse.csr_array((n_spots, n_spots))
+        solution = solve_bounded_quadratic(
+            DataTerm.prepare(a, c),
+            PriorTerm.prepare(prior),
+            weight,
+            start=begin,
+            tolerance=tolerance,
+            cancelled=cancelled,
+        )
     report = FitReport(
         objective=float((2 * solution.objective + data_norm) / (n_genes * n_spots)),
         kkt_residual=float(solution.residual),
@@ -134,3 +143,13 @@ def fit_abundance(
         method=solution.method,
     )
     return solution.values.astype(np.float64) * scale, report
+
+
+def _check_each(precisions: list[Any], n_spots: int, n_types: int) -> None:
+    shapes = {tuple(precision.shape) for precision in precisions}
+    if len(precisions) != n_types or shapes != {(n_spots, n_spots)}:
+        raise InputError(
+            f"There are {len(precisions)} precisions of shape {shapes}",
+            where="spatial loss",
+            remedy=f"Give one for all or one for each of the {n_types} types, for {n_spots} spots",
+        )

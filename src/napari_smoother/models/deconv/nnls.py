@@ -20,7 +20,7 @@ from napari_smoother.models.deconv.expression import (
 )
 from napari_smoother.models.deconv.fit import FitReport, fit_abundance
 from napari_smoother.models.deconv.preparation import reduce_genes
-from napari_smoother.models.deconv.spatial_prior import shared_precision
+from napari_smoother.models.deconv.spatial_prior import prior_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +86,8 @@ class NNLS:
             Expression on the signature's scale, genes x spots: array, tensor, DataFrame or scipy
             sparse matrix. Sparse stays sparse.
         spatial_loss
-            What the abundances are to be smooth under; None for no prior. Its precision and
-            confidences are used.
+            What the abundances are to be smooth under; None for no prior. Its precision (or one
+            for each type) and its confidences are used.
         lambda_spatial_loss
             Strength of the prior, zero or more.
         bias
@@ -136,7 +136,7 @@ class NNLS:
         gram, linear, spot_norm = reduce_genes(expression, signature, weights, intercept=use_bias)
         precision, confidences = None, None
         if spatial_loss is not None and lambda_spatial_loss != 0:
-            precision, confidences = shared_precision(
+            precision, confidences = prior_of(
                 spatial_loss, expression.shape[0], signature.shape[1]
             )
         abundance, report = fit_abundance(

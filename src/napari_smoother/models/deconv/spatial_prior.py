@@ -15,107 +15,118 @@ if TYPE_CHECKING:
 MOST_DENSE_SPOTS = 5000
 
 
-def shared_precision(
+def prior_of(
     spatial_loss: Any, n_spots: int, n_types: int
-) -> tuple[sparse.csr_array, NDArray[np.float64] | None]:
-    """Precision that all types share, and the confidence in each.
+) -> tuple[sparse.csr_array | list[sparse.csr_array], NDArray[np.float64] | None]:
+    """Precision of a spatial loss, and its confidence in each type.
 
     Parameters
     ----------
     spatial_loss
-        A `SpatialLoss`; or anything with ``inv_cov``, a sparse or dense tensor or array of n x n
-        or 1 x n x n. It may have ``confidences``, one or K numbers.
+        A `SpatialLoss`; or anything with ``inv_cov``, a sparse or dense tensor or array of n x n,
+        1 x n x n or K x n x n. It may have ``confidences``, one or K numbers.
     n_spots, n_types
         n and K.
 
     Returns
     -------
-    precision : scipy.sparse.csr_array
-        n x n, float64.
+    precision : scipy.sparse.csr_array or list
+        n x n, float64: one for all types, or a list of K where they differ.
     confidences : numpy.ndarray or None
         K, or None when all are one.
 
     Raises
     ------
     InputError
-        If the precision belongs to another number of spots or differs between types, the loss
-        is not a quadratic form, or a moving average is too large to be inverted.
+        If the precision belongs to other spots or another number of types, the loss is not a
+        quadratic form, or a moving average is too large to be inverted.
     """
-    precision = _of_loss(spatial_loss)
-    if precision.shape != (n_spots, n_spots):
+    precisions = _of_loss(spatial_loss)
+    for precision in precisions:
+        if precision.shape != (n_spots, n_spots):
+            raise InputError(
+                f"The precision of the spatial loss has the shape {precision.shape} "
+                f"for {n_spots} spots",
+                where="spatial loss",
+                remedy="Build the spatial loss from the spots of y",
+            )
+    if len(precisions) not in (1, n_types):
         raise InputError(
-            f"The precision of the spatial loss has the shape {precision.shape} "
-            f"for {n_spots} spots and {n_types} types",
+            f"The spatial loss has {len(precisions)} precisions for {n_types} types",
             where="spatial loss",
-            remedy="Build one spatial loss from the spots of y, shared by all types",
+            remedy="Use one spatial weight matrix for all types, or one for each",
         )
+    shared = all(_same(precisions[0], other) for other in precisions[1:])
     given = getattr(spatial_loss, "confidences", None)
-    if given is None:
-        return precision, None
-    confidences = _array(given).ravel()
-    if confidences.size == 1:
+    confidences = None if given is None else _array(given).ravel()
+    if confidences is not None and confidences.size == 1:
         confidences = np.repeat(confidences, n_types)
-    return precision, None if (confidences == 1).all() else confidences
+    if confidences is not None and (confidences == 1).all():
+        confidences = None
+    return precisions[0] if shared else precisions, confidences
 
 
-def _of_loss(spatial_loss: Any) -> sparse.csr_array:
+def _of_loss(spatial_loss: Any) -> list[sparse.csr_array]:
     name = type(spatial_loss).__name__
-    if "Contrastive" in name or not hasattr(spatial_loss, "inv_cov"):
+    # By name, so that arrays do not wait for torch to be imported.
+    ancestry = [base.__name__ for base in type(spatial_loss).__mro__]
+    if "ContrastiveSpatialLoss" in ancestry or not hasattr(spatial_loss, "inv_cov"):
         raise InputError(
-            f"{name} is not a quadratic form with one precision",
+            f"{name} is not a quadratic form of a precision",
             where="spatial loss",
             remedy="Give a SpatialLoss",
         )
     given = getattr(spatial_loss, "precisions", None)
     if given is None:
-        return _as_csr(spatial_loss.inv_cov)
-    if len(given) != 1:
-        raise _one_each((len(given), *given[0].shape))
-    is_sparse: bool = sparse.issparse(given[0])
-    if is_sparse:
-        return _as_csr(given[0])  # float64, where the tensor is float32
+        return _split(spatial_loss.inv_cov)
+    are_sparse = [sparse.issparse(precision) for precision in given]
+    if all(are_sparse):
+        return [_csr(precision) for precision in given]  # float64, where the tensor is float32
     if given[0].shape[0] > MOST_DENSE_SPOTS:
         raise InputError(
             f"The precision of a moving average is dense, and there are {given[0].shape[0]} spots",
             where="spatial loss",
             remedy=f"Choose car, sar, icar or isar above {MOST_DENSE_SPOTS} spots",
         )
-    precision = _as_csr(spatial_loss.inv_cov)
-    return sparse.csr_array((precision + precision.T) / 2)
+    rounded = _split(spatial_loss.inv_cov)
+    return [_csr((precision + precision.T) / 2) for precision in rounded]
 
 
-def _as_csr(matrix: Any) -> sparse.csr_array:
+def _split(matrix: Any) -> list[sparse.csr_array]:
     is_sparse: bool = sparse.issparse(matrix)
     if is_sparse:
-        return sparse.csr_array(matrix, dtype=np.float64)
-    if getattr(matrix, "is_sparse", False) or "sparse" in str(getattr(matrix, "layout", "")):
+        return [_csr(matrix)]
+    if "sparse" in str(getattr(matrix, "layout", "")):
         entries = matrix.detach().cpu().to_sparse_coo().coalesce()
-        index = entries.indices().numpy()
-        if index.shape[0] == 3 and matrix.shape[0] == 1:
-            index = index[1:]
+        index, values = entries.indices().numpy(), entries.values().numpy().astype(np.float64)
         if index.shape[0] == 2:
-            return sparse.csr_array(
-                (entries.values().numpy().astype(np.float64), (index[0], index[1])),
-                shape=tuple(matrix.shape[-2:]),
-            )
-        raise _one_each(tuple(matrix.shape))
+            index = np.vstack([np.zeros_like(index[:1]), index])
+        shape = tuple(matrix.shape[-2:])
+        count = int(matrix.shape[0]) if len(matrix.shape) == 3 else 1
+        blocks = [index[0] == block for block in range(count)]
+        return [
+            _csr(sparse.coo_array((values[mine], (index[1][mine], index[2][mine])), shape=shape))
+            for mine in blocks
+        ]
     dense = _array(matrix)
-    if dense.ndim == 3 and dense.shape[0] == 1:
-        dense = dense[0]
-    if dense.ndim != 2:
-        raise _one_each(dense.shape)
-    return sparse.csr_array(dense)
+    return [_csr(block) for block in (dense if dense.ndim == 3 else dense[None])]
+
+
+def _csr(matrix: Any) -> sparse.csr_array:
+    result = sparse.csr_array(matrix, dtype=np.float64)
+    result.sum_duplicates()
+    return result
+
+
+def _same(one: sparse.csr_array, other: sparse.csr_array) -> bool:
+    return (
+        np.array_equal(one.indptr, other.indptr)
+        and np.array_equal(one.indices, other.indices)
+        and np.array_equal(one.data, other.data)
+    )
 
 
 def _array(values: Any) -> NDArray[np.float64]:
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     return np.asarray(values, dtype=np.float64)
-
-
-def _one_each(shape: tuple[int, ...]) -> InputError:
-    return InputError(
-        f"The spatial loss has a precision for every type (shape {shape})",
-        where="spatial loss",
-        remedy="Use one spatial weight matrix for all types; confidences may differ",
-    )
