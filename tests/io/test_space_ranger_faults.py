@@ -304,8 +304,15 @@ def test_second_full_resolution_picture_is_left_out(visium):
     assert [image.name for image in section.images] == ["fullres", "hires", "lowres"]
 
 
-def test_marked_pictures_of_cytassist_stand_behind(visium):
-    truth = visium(images=("lowres",))
+@pytest.mark.parametrize(
+    ("images", "shown"),
+    [
+        (("lowres",), [("lowres", 0.125), ("aligned_fiducials", 0.25)]),
+        (("hires", "lowres"), [("hires", 0.5), ("lowres", 0.125)]),
+    ],
+)
+def test_marked_pictures_of_cytassist_stand_in_for_hires(visium, images, shown):
+    truth = visium(images=images)
     spatial = truth.outs / "spatial"
     factors = json.loads((spatial / "scalefactors_json.json").read_text())
     (spatial / "scalefactors_json.json").write_text(
@@ -314,7 +321,4 @@ def test_marked_pictures_of_cytassist_stand_behind(visium):
     pixels = np.random.default_rng(0).integers(0, 255, (150, 200, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(spatial / "aligned_fiducials.jpg")
     section = read_space_ranger(truth.outs)
-    assert [(i.name, i.scale) for i in section.images] == [
-        ("lowres", 0.125),
-        ("aligned_fiducials", 0.25),
-    ]
+    assert [(i.name, i.scale) for i in section.images] == shown

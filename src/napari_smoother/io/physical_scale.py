@@ -134,14 +134,13 @@ def array_pitch(
     if rows.size == 0 or ((rows + columns) % 2 != 0).any():
         return None
     rows, columns = rows - rows.min(), columns - columns.min()
-    width = int(columns.max()) + 4  # so that a step over the edge never meets the next row
+    width = int(columns.max()) + 4  # a step over either edge meets no spot
     keys = rows * width + columns
     order = np.argsort(keys, kind="stable")
     sorted_keys = keys[order]
     lengths = []
     for row_step, column_step in NEIGHBOUR_STEPS:
         wanted = (rows + row_step) * width + columns + column_step
-        wanted[columns + column_step < 0] = -1
         found = np.searchsorted(sorted_keys, wanted).clip(max=keys.size - 1)
         here = np.flatnonzero(sorted_keys[found] == wanted)
         steps = positions[order[found[here]]] - positions[here]
