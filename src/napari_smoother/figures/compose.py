@@ -9,7 +9,9 @@ import numpy as np
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures import drawing
-from napari_smoother.figures.keys import Key, Legend, Sheet, key_drawing
+from napari_smoother.figures.keys import Key, key_drawing
+from napari_smoother.figures.legend import Legend
+from napari_smoother.figures.sheet import Sheet
 from napari_smoother.figures.text import line_height, wrap
 
 if TYPE_CHECKING:
