@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from napari_smoother.weights.precision import Process
 
 
+LARGEST_BATCH = 2**24
+"""Numbers in the relabelled copies that are multiplied at once."""
+
+
 class ContrastiveSpatialLoss(SpatialLoss):
     """Spatial loss minus a share of its mean over random relabelings of spots.
 
@@ -117,10 +121,15 @@ class ContrastiveSpatialLoss(SpatialLoss):
 
     def _sampled(self, values: torch.Tensor) -> torch.Tensor:
         assert self.num_perm is not None
+        dims, n = values.shape
+        at_once = max(1, LARGEST_BATCH // values.numel())
         total = values.new_zeros(())
-        for _ in range(self.num_perm):
-            order = torch.from_numpy(self._random.permutation(self.n_spots)).to(values.device)
-            total = total + self._form(values[:, order])
+        for first in range(0, self.num_perm, at_once):
+            count = min(at_once, self.num_perm - first)
+            orders = np.stack([self._random.permutation(n) for _ in range(count)])
+            relabelled = values[:, torch.from_numpy(orders).to(values.device)]
+            # All relabelings of a dim follow one another, so they share its graph.
+            total = total + self._form(relabelled.reshape(dims * count, n), repeats=count)
         return total / self.num_perm
 
     def _expected(self, values: torch.Tensor) -> torch.Tensor:

@@ -92,7 +92,7 @@ class SymmetricForm(torch.autograd.Function):
     """sum_k s_k x_k Q x_k' of a dims x spots tensor; the gradient is 2 s_k Q x_k'.
 
     The product Q x' of the forward pass is all that the gradient needs: a step costs one sparse
-    product. `forms` holds one precision for all dims, or one for each.
+    product. `forms` holds one precision for all dims, or one for each equal run of dims.
     """
 
     @staticmethod
@@ -115,7 +115,9 @@ class SymmetricForm(torch.autograd.Function):
 
 
 def apply_forms(columns: torch.Tensor, forms: list[QuadraticForm]) -> torch.Tensor:
-    """Precision times spots x dims: one precision for all columns, or one for each."""
+    """Precision times spots x dims: one precision for all columns, or one for equal runs."""
     if len(forms) == 1:
         return forms[0].product(columns)
-    return torch.cat([form.product(columns[:, k : k + 1]) for k, form in enumerate(forms)], dim=1)
+    runs = columns.chunk(len(forms), dim=1)
+    products = [form.product(run) for form, run in zip(forms, runs, strict=True)]
+    return torch.cat(products, dim=1)

@@ -257,9 +257,13 @@ class SpatialLoss(torch.nn.Module):
                 )
         return values, dtype
 
-    def _form(self, values: torch.Tensor) -> torch.Tensor:
+    def _form(self, values: torch.Tensor, repeats: int = 1) -> torch.Tensor:
+        """Sum of the form over dims, of which each comes `repeats` times in a row."""
+        confidences = self.confidences.to(values)
+        if len(confidences) > 1:
+            confidences = confidences.repeat_interleave(repeats)
         form: torch.Tensor = SymmetricForm.apply(  # type: ignore[no-untyped-call]
-            values, self.confidences.to(values), self._forms
+            values, confidences, self._forms
         )
         return form
 
