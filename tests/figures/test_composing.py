@@ -321,6 +321,26 @@ def test_shared_limits_make_panels_comparable() -> None:
     np.testing.assert_allclose(both[0][-1], both[1][n // 4], atol=0.02)
 
 
+def test_every_panel_can_have_a_quantity_of_its_own() -> None:
+    section = grid_section()
+    values = {"a": np.arange(600.0), "b": np.arange(600.0)}
+    figure = spatial_grid(section, values, quantity={"a": "Counts", "b": "Share"})
+    assert {"Counts", "Share"} <= {item.get_text() for item in figure.findobj(Text)}
+
+
+def test_a_paler_image_leaves_the_spots_as_they_are() -> None:
+    image = SectionImage("hires", np.zeros((80, 120, 3), np.uint8), 0.1)
+    section = make_section(np.array(CORNERS), (image,), diameter=90.0)
+    for opacity, shade in ((1.0, 0), (0.2, 204)):
+        figure = compose_figure(section, [plain(section)], image_opacity=opacity)
+        picture = rendered(figure)
+        axes = panel_axes(figure)
+        for place, colour in (((480, 300), (shade, shade, shade)), (CORNERS[0], (255, 0, 0))):
+            x, y = axes.transData.transform(place)
+            found = picture[picture.shape[0] - int(y), int(x)]
+            np.testing.assert_allclose(found, colour, atol=1.5)
+
+
 def test_text_is_white_on_a_dark_page() -> None:
     section = grid_section()
     values = np.arange(section.n_spots)
@@ -365,6 +385,7 @@ def bad_panel(section: Section) -> Panel:
         (lambda s: compose_figure(s, [plain(s)], columns=0), "columns"),
         (lambda s: compose_figure(s, [plain(s)] * 9, columns=9, width_mm=85), "columns"),
         (lambda s: compose_figure(s, [plain(s)], font_size=0), "font_size"),
+        (lambda s: compose_figure(s, [plain(s)], image_opacity=2), "image_opacity"),
         (lambda s: compose_figure(s, [plain(s)], background="no colour"), "background"),
         (lambda s: Panel("x", np.ones((3, 3)), None), "panel 'x'"),
         (lambda s: Panel("x", np.full((3, 4), 255.0), None), "panel 'x'"),

@@ -37,6 +37,7 @@ def compose_figure(
     panels: Sequence[Panel],
     *,
     image: SectionImage | Literal["best"] | None = "best",
+    image_opacity: float = 1.0,
     edges: EdgeOverlay | None = None,
     outlines: Sequence[RegionOutline] = (),
     columns: int | None = None,
@@ -58,6 +59,8 @@ def compose_figure(
         In reading order.
     image
         Behind the spots; ``"best"`` takes the section's best, if it has one.
+    image_opacity
+        0 to 1; a paler image lets the spots' colours speak.
     edges, outlines
         Drawn in every panel under and over the spots; explained beside the first.
     columns
@@ -83,6 +86,10 @@ def compose_figure(
         If there is no panel, one does not fit the section, or a size cannot be used.
     """
     _check(section, panels, columns, width_mm, font_size)
+    if not 0 <= image_opacity <= 1:
+        raise InputError(
+            f"{image_opacity:g} cannot be used", where="image_opacity", remedy="Choose 0 to 1"
+        )
     keys = _keys(panels, edges, outlines)
     view = drawing.view_of(section)
     page = _lay_out(panels, keys, view, columns, width_mm, font_size, scale_bar)
@@ -98,7 +105,7 @@ def compose_figure(
         axes.set_xlim(view[0], view[1])
         axes.set_ylim(view[3], view[2])
         if shown is not None:
-            drawing.draw_image(axes, shown, view, f"image-{number}")
+            drawing.draw_image(axes, shown, view, image_opacity, f"image-{number}")
             axes.set_xlim(view[0], view[1])
             axes.set_ylim(view[3], view[2])
         if edges is not None:

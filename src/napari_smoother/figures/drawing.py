@@ -50,7 +50,7 @@ def view_of(section: Section) -> Extent:
     )
 
 
-def draw_image(axes: Axes, image: SectionImage, view: Extent, name: str) -> None:
+def draw_image(axes: Axes, image: SectionImage, view: Extent, opacity: float, name: str) -> None:
     """Draw the part of an image that lies in view.
 
     Pixel (row r, column c) of an image of scale s is a square about x = c / s, y = r / s
@@ -75,6 +75,7 @@ def draw_image(axes: Axes, image: SectionImage, view: Extent, name: str) -> None
         ),
         origin="upper",
         interpolation="auto",
+        alpha=opacity if opacity < 1 else None,
         zorder=0,
         gid=name,
     )

@@ -86,7 +86,6 @@ class Sheet:
             va=up,
             rotation=rotation,
             multialignment="center" if rotation else "left",
-            linespacing=1.1,
             # Names are written as they are, whatever dollar signs they hold.
             parse_math=False,
             usetex=False,

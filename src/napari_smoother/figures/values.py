@@ -37,6 +37,7 @@ def spatial_figure(
     limits: tuple[float, float] | None = None,
     palette: Mapping[str, Sequence[float]] | None = None,
     image: SectionImage | Literal["best"] | None = "best",
+    image_opacity: float = 1.0,
     edges: EdgeOverlay | None = None,
     outlines: Sequence[RegionOutline] = (),
     width_mm: float = 85.0,
@@ -61,6 +62,8 @@ def spatial_figure(
         For classes: name to (red, green, blue[, alpha]) from 0 to 1, for some or all.
     image
         Behind the spots; ``"best"`` takes the section's best, if it has one.
+    image_opacity
+        0 to 1; a paler image lets the spots' colours speak.
     edges, outlines
         Drawn under and over the spots.
     width_mm
@@ -92,6 +95,7 @@ def spatial_figure(
         section,
         [panel],
         image=image,
+        image_opacity=image_opacity,
         edges=edges,
         outlines=outlines,
         width_mm=width_mm,
@@ -103,12 +107,13 @@ def spatial_grid(
     section: Section,
     values: Mapping[str, ArrayLike],
     *,
-    quantity: str,
+    quantity: str | Mapping[str, str],
     shared_limits: bool = False,
     colormap: str = "viridis",
     percentiles: tuple[float, float] = (1.0, 99.0),
     palette: Mapping[str, Sequence[float]] | None = None,
     image: SectionImage | Literal["best"] | None = "best",
+    image_opacity: float = 1.0,
     columns: int | None = None,
     width_mm: float = 180.0,
     font_size: float = 7.0,
@@ -122,10 +127,11 @@ def spatial_grid(
     values
         Title of a panel to its values, as :func:`spatial_figure` takes them.
     quantity
-        What the values are, with their unit: shown in every key.
+        What the values are, with their unit, shown in the keys: one for all panels, or
+        title to quantity.
     shared_limits
         Whether all numbers share one range, so that colours compare between panels.
-    colormap, percentiles, palette, image, width_mm, font_size
+    colormap, percentiles, palette, image, image_opacity, width_mm, font_size
         As for :func:`spatial_figure`.
     columns
         Panels beside each other; chosen by their number and the width when None.
@@ -149,7 +155,7 @@ def spatial_grid(
         value_panel(
             section,
             value,
-            quantity=quantity,
+            quantity=quantity if isinstance(quantity, str) else quantity.get(title, title),
             title=title,
             colormap=colormap,
             limits=limits,
@@ -159,7 +165,13 @@ def spatial_grid(
         for title, value in values.items()
     ]
     return compose_figure(
-        section, panels, image=image, columns=columns, width_mm=width_mm, font_size=font_size
+        section,
+        panels,
+        image=image,
+        image_opacity=image_opacity,
+        columns=columns,
+        width_mm=width_mm,
+        font_size=font_size,
     )
 
 
