@@ -45,8 +45,8 @@ def draw_signatures(
     # A quarter of the genes differ between types without being anyone's marker.
     spread = np.where(rng.random(n_genes) < 0.25, 0.8, 0.2)
     expression = level * np.exp(spread * rng.standard_normal((n_types, n_genes)))
-    strength = rng.uniform(5.0, 20.0, n_genes)
-    leak = rng.uniform(0.1, 0.5, n_genes)
+    strength = rng.uniform(8.0, 30.0, n_genes)
+    leak = rng.uniform(0.02, 0.2, n_genes)
     for gene, types in enumerate(owners):
         if types:
             expression[:, gene] = leak[gene] * np.exp(0.2 * rng.standard_normal(n_types))
