@@ -122,6 +122,7 @@ class Pipeline:
         self.summary = Stage(graph_summary)
         self.crossing = Stage(_crossing)
         self.graph = Stage(Graph)
+        self.linked = Stage(_without_edges_of)
         self.precision = Stage(precision_of)
         self.prior = Stage(PriorTerm.prepare)
         self.prepared = Stage(self._prepare)
@@ -197,7 +198,9 @@ class Pipeline:
             chosen.intercept,
         )
         data = self.data(prepared)
-        precision = self.precision(graph.weights, chosen.process, chosen.rho)
+        empty = prepared.empty if prepared.empty.any() else None
+        linked = self.linked(graph.weights, empty)
+        precision = self.precision(linked, chosen.process, chosen.rho)
         prior = self.prior(precision)
         weight = lambda_to_weight(
             chosen.lambda_spatial_loss, prepared.n_genes, len(prepared.types)
@@ -317,6 +320,15 @@ def _scaled(neighbourhood: Neighbourhood, factors: NDArray[np.float64]) -> csr_a
     return csr_array(
         (weights.data * factors, weights.indices, weights.indptr), shape=weights.shape
     )
+
+
+def _without_edges_of(weights: csr_array, empty: NDArray[np.bool_] | None) -> csr_array:
+    """Cut the edges of spots without a count: nothing is known there, least of all zeros."""
+    if empty is None:
+        return weights
+    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    kept = ~(empty[rows] | empty[weights.indices])
+    return csr_array((weights.data * kept, weights.indices, weights.indptr), shape=weights.shape)
 
 
 def _edges(

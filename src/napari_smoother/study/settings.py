@@ -9,6 +9,8 @@ from typing import Literal, get_args
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.preparation import (
     DEFAULT_GENE_WEIGHTS,
+    DEFAULT_INTERCEPT,
+    DEFAULT_LAMBDA,
     DEFAULT_SCALE,
     DataScale,
     GeneWeights,
@@ -90,10 +92,10 @@ class DeconvolutionSettings(ComparedByValue):
 
     process: Process = "icar"
     rho: float = 0.99
-    lambda_spatial_loss: float = 1.0
+    lambda_spatial_loss: float = DEFAULT_LAMBDA
     scale: DataScale = DEFAULT_SCALE
     gene_weights: GeneWeights = DEFAULT_GENE_WEIGHTS
-    intercept: bool = False
+    intercept: bool = DEFAULT_INTERCEPT
 
     def __post_init__(self) -> None:
         _require(

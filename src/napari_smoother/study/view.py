@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from napari_smoother.errors import InputError
 
@@ -151,7 +150,7 @@ def _gene(section: Section, name: str) -> Numbers:
     if name not in adata.var_names:
         raise _not_found(section, "gene", name)
     counts: Any = adata.X[:, adata.var_names.get_loc(name)]
-    dense = np.asarray(counts.todense() if sparse.issparse(counts) else counts).ravel()
+    dense = np.asarray(counts.toarray() if hasattr(counts, "toarray") else counts).ravel()
     totals = np.asarray(adata.X.sum(axis=1)).ravel()
     per_ten_thousand = 1e4 * dense / np.where(totals > 0, totals, 1.0)
     return Numbers(f"{name}, log1p of counts per 10,000", np.log1p(per_ten_thousand))

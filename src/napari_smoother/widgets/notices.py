@@ -10,9 +10,14 @@ from napari_smoother.errors import InputError
 def tell_error(error: BaseException) -> None:
     """Show an error: one the user can mend as a warning, any other with its traceback."""
     if isinstance(error, InputError):
-        show_warning(str(error))
+        tell_warning(str(error))
     else:
         notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+def tell_warning(message: str) -> None:
+    """Show something the user should know about data that were opened all the same."""
+    show_warning(message)
 
 
 def tell(message: str) -> None:

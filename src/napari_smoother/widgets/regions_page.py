@@ -28,6 +28,7 @@ from napari_smoother.study.regions import RegionClass, regions_from_column
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.sliders import NumberSlider
+from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
     from napari_smoother.section import Section
@@ -168,7 +169,7 @@ class RegionsPage(Page):
             self.table.setRowCount(len(names))
             for row, region in enumerate(regions.classes):
                 swatch = QTableWidgetItem()
-                swatch.setBackground(QColor.fromRgbF(*region.colour))
+                swatch.setIcon(colour_icon(QColor.fromRgbF(*region.colour)))
                 swatch.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
                 count = QTableWidgetItem(f"{int(sizes[row]):,}")
                 count.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)

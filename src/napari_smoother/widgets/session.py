@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from qtpy.QtCore import QEvent, QObject, Signal
 
 from napari_smoother.layers.scene import Scene
 from napari_smoother.study.study import Study
-from napari_smoother.widgets.notices import tell_error
+from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview
 from napari_smoother.widgets.runner import LatestRunner
 
@@ -91,7 +92,7 @@ class Session(QObject):
             For the activity dock and the status line.
         """
         self.busy_changed.emit(description)
-        self._loader.submit(lambda cancelled, report: (read(cancelled), use), description)
+        self._loader.submit(lambda cancelled, report: (*_heard(read, cancelled), use), description)
 
     def cancel(self) -> None:
         """Stop reading and computing."""
@@ -118,8 +119,10 @@ class Session(QObject):
             self.shut_down()
         return False
 
-    def _on_loaded(self, loaded: tuple[Any, Callable[[Any], None]]) -> None:
-        value, use = loaded
+    def _on_loaded(self, loaded: tuple[Any, list[str], Callable[[Any], None]]) -> None:
+        value, remarks, use = loaded
+        for remark in remarks:
+            tell_warning(remark)
         try:
             use(value)
         except Exception as error:
@@ -127,3 +130,21 @@ class Session(QObject):
 
     def _on_loader_idle(self) -> None:
         self.busy_changed.emit("")
+
+
+def _heard(
+    read: Callable[[Callable[[], bool]], Any], cancelled: Callable[[], bool]
+) -> tuple[Any, list[str]]:
+    """Read something, and collect what its reader had to remark."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        value = read(cancelled)
+    remarks = []
+    for warning in caught:
+        if warning.category is UserWarning:
+            remarks.append(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return value, remarks

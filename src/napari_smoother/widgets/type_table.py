@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QModelIndex, QRectF, Qt, Signal
-from qtpy.QtGui import QColor, QPainter
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -28,9 +28,10 @@ COLOUR = Qt.ItemDataRole.UserRole + 1
 
 
 class _BarDelegate(QStyledItemDelegate):
-    """Paints a bar behind a number."""
+    """Paints a bar over the cell, so that a selected row keeps its own."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().paint(painter, option, index)
         share = index.data(SHARE)
         if share is not None:
             area = QRectF(option.rect).adjusted(2, 3, -2, -3)
@@ -38,7 +39,16 @@ class _BarDelegate(QStyledItemDelegate):
             colour = QColor(index.data(COLOUR))
             colour.setAlphaF(0.55)
             painter.fillRect(area, colour)
-        super().paint(painter, option, index)
+
+
+def colour_icon(colour: QColor, side: int = 14) -> QIcon:
+    """Return a square of one colour, which a selected row does not hide."""
+    pixmap = QPixmap(side, side)
+    pixmap.fill(colour)
+    icon = QIcon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        icon.addPixmap(pixmap, mode)
+    return icon
 
 
 class TypeTable(QTableWidget):
@@ -93,7 +103,7 @@ class TypeTable(QTableWidget):
             zip(types, categorical_palette(len(types)), strict=True), start=1
         ):
             swatch = QTableWidgetItem()
-            swatch.setBackground(QColor.fromRgbF(*map(float, colour)))
+            swatch.setIcon(colour_icon(QColor.fromRgbF(*map(float, colour))))
             bar = QTableWidgetItem()
             bar.setData(COLOUR, QColor.fromRgbF(*map(float, colour)))
             bar.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

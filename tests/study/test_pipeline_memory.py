@@ -1,0 +1,166 @@
+"""Nothing is computed again that did not change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_smoother.models.deconv.reference import Reference
+from napari_smoother.sample_data import simulate_cortex
+from napari_smoother.study.regions import RegionClass, Regions, RegionShape
+from napari_smoother.study.stage import Stage
+from napari_smoother.study.study import Study
+
+STAGES = (
+    "neighbours",
+    "edges",
+    "factors",
+    "weights",
+    "summary",
+    "crossing",
+    "precision",
+    "prior",
+    "prepared",
+    "data",
+    "settled",
+)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return simulate_cortex(rows=20, n_genes=200, seed=5)
+
+
+@pytest.fixture
+def study(sample) -> Study:
+    study = Study()
+    study.open(sample.section)
+    study.set_reference(Reference.from_cells(sample.reference, "cell_type", "cells"))
+    study.update()
+    return study
+
+
+def runs(study: Study) -> dict[str, int]:
+    return {name: getattr(study.pipeline, name).runs for name in STAGES}
+
+
+def rerun(study: Study) -> set[str]:
+    """Update the study and return the stages that ran."""
+    before = runs(study)
+    study.update()
+    after = runs(study)
+    assert all(after[name] - before[name] <= 1 for name in STAGES)
+    return {name for name in STAGES if after[name] > before[name]}
+
+
+def square(section, share: float) -> Regions:
+    lowest, highest = section.positions.min(axis=0), section.positions.max(axis=0)
+    corner = lowest + share * (highest - lowest) + 0.01
+    lowest = lowest - 1.0  # no spot lies on the outline
+    vertices = np.array([lowest, (corner[0], lowest[1]), corner, (lowest[0], corner[1])])
+    return Regions(
+        classes=(RegionClass("corner", (1.0, 0.0, 0.0)),),
+        shapes=(RegionShape("corner", vertices),),
+    )
+
+
+def test_first_update_runs_each_stage_once(study: Study) -> None:
+    assert set(runs(study).values()) == {1}
+
+
+def test_nothing_changed_runs_nothing(study: Study) -> None:
+    assert rerun(study) == set()
+
+
+def test_lambda_touches_only_the_last_stage(study: Study) -> None:
+    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=3.0)
+    assert rerun(study) == {"settled"}
+
+
+def test_rho_touches_the_last_three(study: Study) -> None:
+    study.deconvolution = replace(study.deconvolution, rho=0.5)
+    assert rerun(study) == {"precision", "prior", "settled"}
+
+
+def test_regions_start_at_scaled_weights(study: Study, sample) -> None:
+    study.regions = square(sample.section, 0.5)
+    assert rerun(study) == {
+        "factors",
+        "weights",
+        "summary",
+        "crossing",
+        "precision",
+        "prior",
+        "settled",
+    }
+
+
+def test_boundary_connectivity_leaves_the_crossings_alone(study: Study, sample) -> None:
+    study.regions = square(sample.section, 0.5)
+    study.update()
+    study.boundary_connectivity = 0.4
+    assert rerun(study) == {"factors", "weights", "summary", "precision", "prior", "settled"}
+
+
+def test_outline_that_moves_no_spot_changes_nothing(study: Study, sample) -> None:
+    study.regions = square(sample.section, 0.5)
+    study.update()
+    outlines = [replace(s, vertices=s.vertices - 1e-3) for s in study.regions.shapes]
+    asked = []
+    study.outdated.connect(lambda: asked.append(1))
+    study.regions = study.regions.with_shapes(outlines)
+    assert not asked
+    assert rerun(study) == set()
+
+
+def test_neighbours_touch_everything_but_the_data(study: Study) -> None:
+    study.graph_settings = replace(study.graph_settings, neighbours=4)
+    assert rerun(study) == set(STAGES) - {"prepared", "data"}
+
+
+def test_gene_weights_leave_the_graph_alone(study: Study) -> None:
+    weights = "none" if study.deconvolution.gene_weights != "none" else "inverse_mean"
+    study.deconvolution = replace(study.deconvolution, gene_weights=weights)
+    assert rerun(study) == {"prepared", "data", "settled"}
+
+
+def test_the_same_settings_give_the_same_numbers_whatever_came_between(study: Study) -> None:
+    first = study.composition
+    assert first is not None
+    chosen = study.deconvolution
+    for lambda_ in (30.0, 0.2):
+        study.deconvolution = replace(chosen, lambda_spatial_loss=lambda_)
+        request = study.request(settled=False)
+        assert request is not None
+        study.accept(study.pipeline.run(request))
+    study.deconvolution = chosen
+    study.update()
+    again = study.composition
+    assert again is not None
+    assert again is not first
+    np.testing.assert_array_equal(again.abundance, first.abundance)
+
+
+def test_warm_and_canonical_starts_reach_the_same_optimum(study: Study) -> None:
+    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=2.0)
+    live = study.pipeline.run(study.request(settled=False)).composition
+    settled = study.pipeline.run(study.request(settled=True)).composition
+    assert live is not None
+    assert settled is not None
+    assert live.converged
+    assert settled.converged
+    assert max(live.residual, settled.residual) <= 1e-5
+    np.testing.assert_allclose(live.proportions, settled.proportions, atol=2e-3)
+
+
+def test_stage_compares_data_by_identity_and_settings_by_value() -> None:
+    stage = Stage(lambda values, factor: values * factor)
+    values = np.arange(3.0)
+    first = stage(values, 2.0)
+    assert stage(values, 2.0) is first
+    assert stage(values.copy(), 2.0) is not first
+    assert stage.runs == 2
+    stage(values, 3.0)
+    assert stage.runs == 3

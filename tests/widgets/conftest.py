@@ -1,0 +1,75 @@
+"""A real napari window with the dock, on small simulated tissue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_smoother.models.deconv.reference import Reference
+from napari_smoother.sample_data import simulate_cortex
+from napari_smoother.widgets.contributions import show_dock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+    from pytestqt.qtbot import QtBot
+
+    from napari_smoother.sample_data import Sample
+    from napari_smoother.widgets.dock import SmootherDock
+    from napari_smoother.widgets.session import Session
+
+
+@pytest.fixture(scope="session")
+def sample() -> Sample:
+    return simulate_cortex(rows=30, n_genes=300, seed=3)
+
+
+@pytest.fixture(scope="session")
+def reference(sample: Sample) -> Reference:
+    return Reference.from_cells(sample.reference, "cell_type", "simulated cells")
+
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[..., napari.Viewer]) -> napari.Viewer:
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1400, 900)
+    return viewer
+
+
+@pytest.fixture
+def dock(window: napari.Viewer) -> SmootherDock:
+    return show_dock(window)
+
+
+@pytest.fixture
+def session(dock: SmootherDock) -> Session:
+    return dock.session
+
+
+@pytest.fixture
+def settle(qtbot: QtBot) -> Callable[[Session], None]:
+    """Wait until nothing is being read or computed any more."""
+
+    def wait(session: Session) -> None:
+        qtbot.waitUntil(
+            lambda: not session.is_loading and session.preview.is_at_rest, timeout=60_000
+        )
+
+    return wait
+
+
+@pytest.fixture
+def solved(
+    session: Session,
+    sample: Sample,
+    reference: Reference,
+    settle: Callable[[Session], None],
+) -> Session:
+    """Return a session whose composition is at the optimum."""
+    session.study.open(sample.section)
+    session.study.set_reference(reference)
+    settle(session)
+    assert session.study.composition is not None
+    return session
