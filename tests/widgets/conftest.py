@@ -11,7 +11,7 @@ from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.widgets.contributions import show_dock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import napari
     from pytestqt.qtbot import QtBot
@@ -73,3 +73,18 @@ def solved(
     settle(session)
     assert session.study.composition is not None
     return session
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """Return every notification napari has been given since the test began."""
+    from napari.utils.notifications import notification_manager
+
+    messages: list[str] = []
+
+    def note(notification) -> None:
+        messages.append(str(notification.message))
+
+    notification_manager.notification_ready.connect(note)
+    yield messages
+    notification_manager.notification_ready.disconnect(note)

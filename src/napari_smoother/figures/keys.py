@@ -27,5 +27,5 @@ def key_drawing(key: NumberKey | ClassKey, *, lines: bool = False) -> Key:
     """Choose how a key is drawn."""
     if isinstance(key, NumberKey):
         return ColourBar(key)
-    classes = (*key.classes, ("no value", MISSING)) if key.missing else key.classes
+    classes = (*key.classes, (key.missing_name, MISSING)) if key.missing else key.classes
     return Legend(key.quantity, classes, lines)

@@ -57,12 +57,15 @@ class ClassKey:
     classes
         (name, colour) pairs, colours as red, green, blue, alpha from 0 to 1.
     missing
-        Whether some spots have no value and are drawn in grey.
+        Whether some spots have no class and are drawn in grey.
+    missing_name
+        What the legend calls them.
     """
 
     quantity: str
     classes: tuple[tuple[str, Colour], ...]
     missing: bool = False
+    missing_name: str = "no value"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -371,7 +371,7 @@ class Scene:
         names = tuple(region.name for region in regions.classes)
         palette = np.array([(*region.colour, 1.0) for region in regions.classes])
         classes = Classes("region", self.study.region_labels, names)
-        self._paint(layer, *spot_map.colour_classes(classes, palette))
+        self._paint(layer, *spot_map.colour_classes(classes, palette, missing_name="no region"))
 
     # Composition
 

@@ -63,7 +63,10 @@ def colour_proportion(numbers: Numbers) -> tuple[NDArray[np.floating], NumberKey
 
 
 def colour_classes(
-    classes: Classes, palette: NDArray[np.floating] | None = None
+    classes: Classes,
+    palette: NDArray[np.floating] | None = None,
+    *,
+    missing_name: str = "no value",
 ) -> tuple[NDArray[np.floating], ClassKey]:
     """Return the colour of each spot (n x 4) and the key to them."""
     if palette is None:
@@ -72,7 +75,8 @@ def colour_classes(
         (name, (float(red), float(green), float(blue), float(alpha)))
         for name, (red, green, blue, alpha) in zip(classes.names, palette, strict=True)
     )
-    key = ClassKey(classes.quantity, pairs, missing=bool((classes.codes < 0).any()))
+    missing = bool((classes.codes < 0).any())
+    key = ClassKey(classes.quantity, pairs, missing, missing_name)
     return map_classes(classes.codes, palette), key
 
 

@@ -52,11 +52,14 @@ class RegionShape:
     region: str
     vertices: NDArray[np.float64]
 
-    def polygon(self) -> shapely.Geometry:
+    def area(self) -> shapely.MultiPolygon:
         """Return the area inside, made valid where the outline crosses itself."""
         if len(np.unique(self.vertices, axis=0)) < 3:
-            return shapely.Polygon()
-        return shapely.make_valid(shapely.Polygon(self.vertices))
+            return shapely.MultiPolygon()
+        mended = shapely.make_valid(shapely.Polygon(self.vertices))
+        # Parts of no area, such as the bridge to a hole, are not parts of a region.
+        parts = shapely.get_parts(shapely.get_parts(mended))
+        return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
     def contains(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which spots lie within the outline or on it.
@@ -66,7 +69,7 @@ class RegionShape:
         positions
             n x 2, (x, y) in full-resolution pixels.
         """
-        area = self.polygon()
+        area = self.area()
         shapely.prepare(area)
         inside: NDArray[np.bool_] = shapely.intersects_xy(area, positions[:, 0], positions[:, 1])
         return inside
@@ -182,6 +185,27 @@ class Regions:
         for shape in shapes:
             self.code(shape.region)
         return replace(self, shapes=shapes)
+
+
+def outline_of(polygon: shapely.Polygon) -> NDArray[np.float64]:
+    """Return a polygon as a single outline, its holes joined to the rim by bridges of no width.
+
+    Parameters
+    ----------
+    polygon
+        Valid, in full-resolution pixels.
+
+    Returns
+    -------
+    ndarray
+        m x 2, (x, y).
+    """
+    rim = shapely.get_coordinates(polygon.exterior)
+    if not polygon.interiors:
+        return rim[:-1]
+    holes = [shapely.get_coordinates(ring) for ring in polygon.interiors]
+    there_and_back = [part for hole in holes for part in (hole, rim[:1])]
+    return np.concatenate([rim, *there_and_back])
 
 
 def regions_from_column(column: pd.Series[str], colours: Sequence[Colour]) -> Regions:

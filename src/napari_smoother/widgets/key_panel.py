@@ -77,7 +77,7 @@ class KeyPanel(QWidget):
     def _list(self, key: ClassKey) -> None:
         if key == self._key:
             return
-        shown = [*key.classes, *([("no value", MISSING)] if key.missing else [])]
+        shown = [*key.classes, *([(key.missing_name, MISSING)] if key.missing else [])]
         content = QWidget()
         grid = QGridLayout(content)
         grid.setContentsMargins(0, 0, 0, 0)

@@ -11,9 +11,16 @@ from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.io.opening import open_section
 from napari_smoother.io.reference import cell_type_candidates, read_reference
+from napari_smoother.io.regions_geojson import (
+    NamedPolygon,
+    read_regions_geojson,
+    write_regions_geojson,
+)
+from napari_smoother.layers.scene import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotated
+from napari_smoother.study.regions import RegionClass, RegionShape, outline_of
 from napari_smoother.widgets.notices import tell, tell_error
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
+    from napari_smoother.study.regions import Colour
     from napari_smoother.widgets.session import Session
 
 SAMPLES: dict[str, Callable[[], Sample]] = {
@@ -131,6 +139,52 @@ def save_results(session: Session, path: Path) -> None:
 
 def _tell_saved(path: Path, nothing: None) -> None:
     tell(f"Saved {path}")
+
+
+def import_regions(session: Session, path: Path) -> None:
+    """Add the areas of a GeoJSON file to the regions."""
+
+    def use(polygons: tuple[NamedPolygon, ...]) -> None:
+        regions = session.study.regions
+        known = {region.name for region in regions.classes}
+        for polygon in polygons:
+            if polygon.name not in known:
+                colour = polygon.colour
+                shade = next_colour(regions) if colour is None else _from_bytes(colour)
+                regions = regions.with_class(RegionClass(polygon.name, shade))
+                known.add(polygon.name)
+        added = [RegionShape(p.name, outline_of(p.geometry)) for p in polygons]
+        session.study.regions = regions.with_shapes([*regions.shapes, *added])
+
+    session.load(lambda cancelled: read_regions_geojson(path), use, f"reading {path.name}")
+
+
+def export_regions(session: Session, path: Path) -> None:
+    """Write the outlines to a GeoJSON file, in full-resolution pixels."""
+    if path.suffix.lower() not in (".geojson", ".json"):
+        path = path.with_name(path.name + ".geojson")
+    regions = session.study.regions
+    colours = {region.name: region.colour for region in regions.classes}
+    polygons = [
+        NamedPolygon(shape.region, _to_bytes(colours[shape.region]), part)
+        for shape in regions.shapes
+        for part in shape.area().geoms
+    ]
+    session.load(
+        lambda cancelled: write_regions_geojson(polygons, path),
+        partial(_tell_saved, path),
+        f"saving {path.name}",
+    )
+
+
+def _from_bytes(colour: tuple[int, int, int]) -> Colour:
+    red, green, blue = (channel / 255 for channel in colour)
+    return red, green, blue
+
+
+def _to_bytes(colour: Colour) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * channel) for channel in colour)
+    return red, green, blue
 
 
 def describe(section: Section | None) -> str:

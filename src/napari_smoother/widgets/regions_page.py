@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
     QComboBox,
+    QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
@@ -25,6 +26,7 @@ from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
 from napari_smoother.layers.scene import next_colour
 from napari_smoother.study.regions import RegionClass, regions_from_column
+from napari_smoother.widgets import opening
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.sliders import NumberSlider
@@ -43,7 +45,7 @@ TOOLS = {
     "Ellipse": ("add_ellipse", "Drag from the centre outwards"),
     "Select": ("select", "Move, resize or delete outlines"),
 }
-CHOOSE = "from a column…"
+CHOOSE = "Take from a column…"
 
 
 class RegionsPage(Page):
@@ -95,6 +97,12 @@ class RegionsPage(Page):
             1.0,
             tip="What an edge between two regions keeps of its weight: 0 cuts it, 1 leaves it",
         )
+        self.load_button = QPushButton("Import…")
+        self.load_button.setToolTip(
+            "Adds the areas of a GeoJSON file, such as QuPath writes, in full-resolution pixels"
+        )
+        self.save_button = QPushButton("Export…")
+        self.save_button.setToolTip("Writes the outlines as GeoJSON that QuPath reads")
         borders = QGroupBox("Borders")
         rows = form()
         rows.addRow("Boundary connectivity", self.connectivity)
@@ -102,8 +110,10 @@ class RegionsPage(Page):
         self.cut = wrapped_label()
         rows.addRow(self.cut)
 
-        source = form()
-        source.addRow("Take classes", self.column)
+        source = QHBoxLayout()
+        source.addWidget(self.column, 1)
+        source.addWidget(self.load_button)
+        source.addWidget(self.save_button)
         layout = QVBoxLayout(self)
         layout.addLayout(drawing)
         layout.addWidget(self.table, 1)
@@ -117,6 +127,8 @@ class RegionsPage(Page):
         self.undo.clicked.connect(lambda: self.study.undo())
         self.redo.clicked.connect(lambda: self.study.redo())
         self.column.activated.connect(self._take_column)
+        self.load_button.clicked.connect(self._ask_what_to_import)
+        self.save_button.clicked.connect(self._ask_where_to_export)
         self.connectivity.value_changed.connect(self._change_connectivity)
         self.table.currentCellChanged.connect(self._select)
         self.table.itemChanged.connect(self._rename)
@@ -186,6 +198,7 @@ class RegionsPage(Page):
         self.undo.setEnabled(self.study.can_undo)
         self.redo.setEnabled(self.study.can_redo)
         self.remove.setEnabled(bool(names))
+        self.save_button.setEnabled(bool(regions.shapes))
 
     def _show_cut(self) -> None:
         graph = self.study.graph
@@ -254,8 +267,18 @@ class RegionsPage(Page):
             tell_error(error)
             return
         self.scene.stage = "regions"
-        self.study.regions = replace(regions)
+        self.study.regions = regions
         self.scene.show_stage("regions")
+
+    def _ask_what_to_import(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Regions", "", "GeoJSON (*.geojson *.json)")
+        if name:
+            opening.import_regions(self.session, Path(name))
+
+    def _ask_where_to_export(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Regions", "", "GeoJSON (*.geojson)")
+        if name:
+            opening.export_regions(self.session, Path(name))
 
     def _change_connectivity(self, connectivity: float) -> None:
         self.study.boundary_connectivity = connectivity
