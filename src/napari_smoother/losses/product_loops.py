@@ -1,4 +1,4 @@
-"""Compiled product of a sparse matrix with a tensor, and the quadratic form along the way.
+"""Compiled product of a sparse matrix with a tensor, and the quadratic form from it.
 
 One thread each: at the size of a section a product takes less time than waking a second, and
 several callers at once do not get in each other's way.
@@ -29,11 +29,10 @@ def transposed(values):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def product_and_shares(indptr, indices, data, columns):  # type: ignore[no-untyped-def]
-    """Sparse Q times spots x dims, and x_k' Q x_k of every column k, summed in float64."""
+def sparse_product(indptr, indices, data, columns):  # type: ignore[no-untyped-def]
+    """Sparse Q times spots x dims."""
     n, dims = columns.shape
-    product = np.zeros((n, dims), columns.dtype)
-    shares = np.zeros(dims)
+    product = np.empty((n, dims), columns.dtype)
     for i in range(n):
         e, end = indptr[i], indptr[i + 1]
         # Two neighbours at once halve how often the row of the product is written.
@@ -42,12 +41,24 @@ def product_and_shares(indptr, indices, data, columns):  # type: ignore[no-untyp
             for k in range(dims):
                 product[i, k] = a * columns[first, k]
             e += 1
+        else:
+            for k in range(dims):
+                product[i, k] = 0
         while e < end:
             first, a = indices[e], data[e]
             second, b = indices[e + 1], data[e + 1]
             for k in range(dims):
                 product[i, k] += a * columns[first, k] + b * columns[second, k]
             e += 2
+    return product
+
+
+@njit(nogil=True, cache=True)
+def column_shares(product, columns):  # type: ignore[no-untyped-def]
+    """Sum over spots of the product of two tables, column by column, in float64."""
+    n, dims = columns.shape
+    shares = np.zeros(dims)
+    for i in range(n):
         for k in range(dims):
             shares[k] += product[i, k] * columns[i, k]
-    return product, shares
+    return shares

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_smoother.losses.product_loops import product_and_shares, transposed
+from napari_smoother.losses.product_loops import column_shares, sparse_product, transposed
 from napari_smoother.weights.moving_average import MovingAverage
 
 if TYPE_CHECKING:
@@ -69,9 +69,8 @@ class QuadraticForm:
             self._data[array.dtype] = matrix.data.astype(array.dtype)
         spots_first = array.T.flags.c_contiguous
         columns = array.T if spots_first else transposed(np.ascontiguousarray(array))
-        product, shares = product_and_shares(
-            matrix.indptr, matrix.indices, self._data[array.dtype], columns
-        )
+        product = sparse_product(matrix.indptr, matrix.indices, self._data[array.dtype], columns)
+        shares = column_shares(product, columns)
         by_dim = product.T if spots_first else transposed(product)
         return torch.from_numpy(by_dim), torch.from_numpy(shares).to(values.dtype)
 
