@@ -58,7 +58,14 @@ def read_scale_factors(path: Path | None, *, folder: Path) -> dict[str, float]:
             stacklevel=2,
         )
         return {}
-    return positive_factors(factors, where=str(path))
+    sound = positive_factors(factors, where=str(path))
+    if not sound:
+        warnings.warn(
+            f"{path} holds no scale factor: the pictures cannot be placed and are left out. "
+            f"{remedy}.",
+            stacklevel=2,
+        )
+    return sound
 
 
 def positive_factors(factors: Mapping[str, Any], *, where: str) -> dict[str, float]:

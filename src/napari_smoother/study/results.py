@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from napari_smoother.models.deconv.composition import dominant_type, proportions
+import numpy as np
+
+from napari_smoother.models.deconv.composition import dominant_type, proportions, without_value
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
@@ -94,9 +95,11 @@ class Composition:
     @cached_property
     def proportions(self) -> NDArray[np.floating]:
         """Share of each type in each spot, n x K; spots where nothing was found are NaN."""
-        return proportions(self.abundance)
+        shares = proportions(self.abundance)
+        shares[without_value(shares)] = np.nan
+        return shares
 
     @cached_property
     def dominant(self) -> NDArray[np.integer]:
         """Code of each spot's most abundant type, -1 where nothing was found."""
-        return dominant_type(self.proportions)
+        return dominant_type(np.nan_to_num(self.proportions))
