@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cvxpy
@@ -381,3 +383,67 @@ def test_bad_input_is_refused_with_a_remedy(gram, linear, precision, settings):
     with pytest.raises(InputError) as refusal:
         solve(gram, linear, precision, **settings)
     assert refusal.value.remedy
+
+
+@pytest.mark.parametrize("weight", [3.0, 1e4])
+def test_second_neighbours_with_either_sign(weight):
+    """A simultaneous autoregression couples second neighbours positively."""
+    gram, linear, *_ = noisy_data(90, 4, seed=41)
+    weights = neighbour_weights(90, seed=41)
+    degree = np.maximum(np.asarray(weights.sum(axis=1)).ravel(), 1)
+    root = sparse.diags_array(degree**-0.5)
+    half = sparse.eye_array(90) - 0.95 * (root @ weights @ root)
+    precision = sparse.csr_array(half.T @ half)
+    solution = solve(gram, linear, precision, weight, tolerance=1e-7)
+    best, _ = best_known(gram, linear, precision, weight)
+    assert solution.converged
+    ours = objective(gram, linear, precision, weight, solution.values)
+    assert ours == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("weight", [20.0, 5e3])
+def test_edges_of_very_different_strength(weight):
+    """Scaled edges span six decades, as a similarity between spots makes them."""
+    gram, linear, *_ = noisy_data(120, 4, seed=43)
+    weights = sparse.coo_array(neighbour_weights(120, seed=43))
+    low, high = np.minimum(weights.row, weights.col), np.maximum(weights.row, weights.col)
+    factor = 10.0 ** (-6 * np.random.default_rng(0).random((120, 120))[low, high])
+    scaled = sparse.csr_array((weights.data * factor, (weights.row, weights.col)))
+    precision = intrinsic_precision(scaled, 1.0)
+    solution = solve(gram, linear, precision, weight, tolerance=1e-7)
+    best, _ = best_known(gram, linear, precision, weight)
+    assert solution.converged
+    ours = objective(gram, linear, precision, weight, solution.values)
+    assert ours == pytest.approx(best, rel=1e-6)
+
+
+def test_large_stiff_problem_with_many_zeros_meets_its_conditions():
+    """Several coarse levels, an intrinsic prior and a free set full of holes."""
+    gram, linear, *_ = noisy_data(6000, 10, seed=47, genes=30)
+    precision = intrinsic_precision(neighbour_weights(6000, seed=47), 1.0)
+    solution = solve(gram, linear, precision, 30.0)
+    assert solution.converged
+    assert "Multigrid" in solution.method
+    assert 0.02 < np.mean(solution.values == 0) < 0.98
+    assert projected_gradient(gram, linear, precision, 30.0, solution.values) <= 1.01e-5
+
+
+def test_arrays_are_not_changed():
+    gram, linear, *_ = noisy_data(50, 4)
+    precision = intrinsic_precision(neighbour_weights(50), 0.99)
+    start = np.full((50, 4), -1.0)
+    kept = [array.copy() for array in (gram, linear, precision.data, start)]
+    solve(gram, linear, precision, 100.0, start=start)
+    for array, before in zip((gram, linear, precision.data, start), kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+def test_importing_the_package_does_not_load_the_compiler():
+    program = (
+        "import sys, napari_smoother, napari_smoother.solvers\n"
+        "assert 'numba' not in sys.modules\n"
+        "from napari_smoother.solvers import warm_up\n"
+        "assert 'numba' in sys.modules\n"
+        "warm_up()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

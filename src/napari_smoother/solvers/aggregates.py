@@ -178,7 +178,7 @@ def coarsen(
         onward = step.target >= 0
         coupling = np.bincount(
             step.target[onward], coupling[onward], minlength=step.neighbours.size
-        )
+        ).astype(np.float64)
         steps.append(step)
         pointers, neighbours = step.pointers, step.neighbours
     return tuple(steps)

@@ -28,6 +28,7 @@ from napari_smoother.solvers.row_blocks import sums_over_rows
 from napari_smoother.solvers.separable import solve_each_spot
 from napari_smoother.solvers.sparse_product import gradient, projected_step
 from napari_smoother.solvers.spectral_jacobi import SpectralJacobi
+from napari_smoother.solvers.spectral_multigrid import SpectralMultigrid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,34 @@ if TYPE_CHECKING:
 __all__ = ["DataTerm", "PriorTerm", "Solution", "solve_bounded_quadratic", "warm_up"]
 
 SINGLE_ROUNDING = 6e-8
+"""Relative error of a number stored in float32."""
+
+RIDGE = 1e-6
+"""Added to A in preconditioners only, as a share of its largest eigenvalue."""
+
 SPECTRAL_SHARE = 0.8
-STIFF = 50.0
+"""From this share of free entries the eigenbasis of A serves better than free blocks."""
+
+NEARLY_ALL = 0.99
+"""From this share of free entries multigrid in the eigenbasis of A may be masked."""
+
+GENTLE = 50.0
+"""Below this ratio of prior to weakest data direction, each spot's own block is enough."""
+
+VERY_STIFF = 3000.0
+"""Above this ratio multigrid is used from the first step; between, when steps turn out slow."""
+
+PATIENCE = 40
+"""Conjugate gradient steps for one tenth of the residual that count as slow."""
+
+MASKED_PATIENCE = 12
+"""Steps for one tenth of the residual from which masked multigrid is given up."""
+
+REDUCTION = 0.1
+"""What an inner solve aims at: more is wasted before the free set has settled."""
+
+TRIALS = 3
+"""Lengths tried along one projected step."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +138,13 @@ class _Solve:
         self.shape = data.linear.shape
         self.scale = data.linear_norm if data.linear_norm > 0 else 1.0
         self.shift = (weight * prior.diagonal).astype(np.float32)
+        self.ridge = RIDGE * float(data.eigenvalues[-1]) + 1e-30
+        self.kappa = weight * prior.largest_diagonal / (float(data.eigenvalues[0]) + self.ridge)
+        self.stiff = self.kappa > VERY_STIFF
+        self.basis = data.basis.astype(np.float32)
+        self.eigenvalues = (data.eigenvalues + self.ridge).astype(np.float32)
+        self.masking_fails = False
+        self.spectral: SpectralMultigrid | None = None
         self.inner = ConjugateGradients(*self.shape)
 
     def asked(self) -> None:
@@ -123,8 +157,8 @@ class _Solve:
         data, prior = self.data, self.prior
         sums = sums_over_rows(
             gradient,
-            *self.shape,
-            7,
+            self.shape,
+            6,
             (
                 prior.pointers,
                 prior.neighbours,
@@ -150,11 +184,11 @@ class _Solve:
         """Write the projected step into `out` and return how many entries were clipped."""
         sums = sums_over_rows(
             projected_step,
-            *self.shape,
-            2,
+            self.shape,
+            1,
             (point.values, step, np.float32(length), self.bounded, out.values),
         )
-        return int(sums[1])
+        return int(sums[0])
 
     def sweep(self, values: NDArray[Any], passes: int) -> None:
         """One sweep of projected block coordinate descent, in place."""
@@ -188,21 +222,22 @@ class _Solve:
 
     def preconditioner(self, point: _Point) -> Preconditioner:
         """Choose by stiffness and by how many entries are free."""
-        data = self.data
-        ridge = 1e-6 * float(data.eigenvalues[-1]) + 1e-30
-        kappa = self.weight * self.prior.largest_diagonal / float(data.eigenvalues[0] + ridge)
-        if kappa > STIFF:
+        data, prior = self.data, self.prior
+        share = point.free_count / point.free.size
+        if self.kappa > GENTLE and share > NEARLY_ALL and not self.masking_fails:
+            if self.spectral is None:
+                self.spectral = SpectralMultigrid(
+                    self.basis, self.eigenvalues, self.weight, prior.graph_levels
+                )
+            self.spectral.free = point.free
+            return self.spectral
+        if not self.stiff and share > SPECTRAL_SHARE:
+            return SpectralJacobi(self.basis, self.eigenvalues, self.shift, point.free)
+        if self.stiff:
             return TruncatedMultigrid(
-                self.operator(point), self.shift, ridge, self.prior.coarsening
+                self.operator(point), self.shift, self.ridge, prior.coarsening
             )
-        if point.free_count > SPECTRAL_SHARE * point.free.size:
-            return SpectralJacobi(
-                data.basis.astype(np.float32),
-                (data.eigenvalues + ridge).astype(np.float32),
-                self.shift,
-                point.free,
-            )
-        return FreeBlocks(data.gram_single, self.shift, ridge, point.free)
+        return FreeBlocks(data.gram_single, self.shift, self.ridge, point.free)
 
     def floor(self, values: NDArray[Any]) -> float:
         """Residual that rounding these values to float32 leaves behind, roughly."""
@@ -292,6 +327,7 @@ def solve_bounded_quadratic(
     work = _Solve(data, prior, float(weight), bounded, began + maximum_seconds, cancelled)
     work.asked()
     cold = guess is None
+    values: NDArray[Any]
     if data.linear_norm == 0:
         values = np.zeros(work.shape, np.float32)
         method = "zero"
@@ -346,11 +382,16 @@ def _newton(
         preconditioner = work.preconditioner(point)
         operator = work.operator(point)
         used = type(preconditioner).__name__
-        reduction = max(0.1 if work.bounded else 1e-3, 0.3 * tolerance / point.residual)
-        allowance = max(1, min(30 if work.bounded else 200, maximum_steps - work.steps))
+        reduction = max(REDUCTION if work.bounded else 1e-3, 0.3 * tolerance / point.residual)
+        allowance = max(1, min(PATIENCE if work.bounded else 200, maximum_steps - work.steps))
         step, taken = work.inner.solve(
             operator, preconditioner, point.gradient, reduction, allowance, work.asked
         )
+        # Slow steps mean that the prior couples more than a spot's own block can see.
+        if isinstance(preconditioner, SpectralMultigrid) and work.bounded:
+            work.masking_fails |= taken >= MASKED_PATIENCE
+            work.stiff |= work.masking_fails
+        work.stiff |= taken >= PATIENCE
         work.steps += taken
         work.products += taken
         if _accept(work, point, step, other):
@@ -369,7 +410,7 @@ def _newton(
 def _accept(work: _Solve, point: _Point, step: NDArray[np.float32], trial: _Point) -> bool:
     """Search along the projected step; leave the accepted point in `trial`."""
     length = 1.0
-    for _ in range(6):
+    for _ in range(TRIALS):
         work.project(point, step, length, trial)
         work.measure(trial, point)
         slope, bend = trial.slope, trial.slope_after - trial.slope
@@ -391,11 +432,8 @@ def warm_up() -> None:
     import scipy.sparse as sparse
 
     spots, types = 6, 2
-    chain = sparse.diags_array(
-        [np.full(spots - 1, -1.0), np.full(spots, 2.0), np.full(spots - 1, -1.0)],
-        offsets=[-1, 0, 1],
-    )
-    prior = PriorTerm.prepare(chain.tocsr())
+    chain = 2.0 * np.eye(spots) - np.eye(spots, k=1) - np.eye(spots, k=-1)
+    prior = PriorTerm.prepare(sparse.csr_array(chain))
     line = np.linspace(-1.0, 1.0, spots)
     data = DataTerm.prepare(np.array([[2.0, 0.5], [0.5, 1.0]]), np.stack([line, -line], axis=1))
     for weight, bounded, start in (

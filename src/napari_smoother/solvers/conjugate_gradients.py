@@ -46,8 +46,7 @@ class Operator:
         rows, types = values.shape
         sums = sums_over_rows(
             masked_product,
-            rows,
-            types,
+            (rows, types),
             1,
             (
                 self.pointers,
@@ -142,8 +141,7 @@ class ConjugateGradients:
         rows, types = gradient.shape
         squares = sums_over_rows(
             _begin,
-            rows,
-            types,
+            (rows, types),
             1,
             (gradient, operator.free, self.right, self.step, self.direction, self.turned),
         )[0]

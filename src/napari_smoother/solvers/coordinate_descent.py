@@ -6,6 +6,7 @@ the same result, and the objective never rises. A few sweeps find most of the ze
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numba
@@ -128,7 +129,7 @@ def sweep(
     passes
         Rounds over the types of a spot.
     """
-    for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+    for begin, end in pairwise(cuts):
         rows = int(end - begin)
         share_out(
             _sweep,

@@ -220,5 +220,5 @@ class FreeBlocks(GroupedFactors):
 
     def apply(self, right: NDArray[np.float32], out: NDArray[np.float32]) -> tuple[float, float]:
         """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
-        sums = sums_over_rows(_solve, *right.shape, 2, (*self.arguments, right, out))
+        sums = sums_over_rows(_solve, right.shape, 2, (*self.arguments, right, out))
         return float(sums[0]), float(sums[1])

@@ -153,7 +153,8 @@ def _node_residual(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _restrict(cuts, members, fine, coarse, first, last):  # type: ignore[no-untyped-def]
+def restrict(cuts, members, fine, coarse, first, last):  # type: ignore[no-untyped-def]
+    """Sum the rows of `fine` over the members of each aggregate."""
     types = fine.shape[1]
     for group in range(first, last):
         for k in range(types):
@@ -415,7 +416,7 @@ class TruncatedMultigrid:
     ) -> None:
         coarse = self.levels[depth]
         step = coarse.step
-        share_out(_restrict, step.nodes, left.size, (step.cuts, step.members, left, coarse.right))
+        share_out(restrict, step.nodes, left.size, (step.cuts, step.members, left, coarse.right))
         self._solve_level(depth)
         if depth == 0 and len(self.levels) > 1:
             # One second visit: measured, further ones deeper down save no steps.
@@ -466,5 +467,5 @@ class TruncatedMultigrid:
             self._coarse_correction(0, self.left, out, self.operator.free)
             self._residual(right, out)
             self._smooth(self.left, out, True)
-        sums = sums_over_rows(_two_dots, *right.shape, 2, (right, out))
+        sums = sums_over_rows(_two_dots, right.shape, 2, (right, out))
         return float(sums[0]), float(sums[1])

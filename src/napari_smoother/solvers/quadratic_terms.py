@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_smoother.solvers.aggregates import Coarsening
+    from napari_smoother.solvers.spectral_multigrid import GraphLevel
 
 
 def _finite(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
@@ -225,3 +226,10 @@ class PriorTerm:
         from napari_smoother.solvers.aggregates import coarsen
 
         return coarsen(self.pointers, self.neighbours, self.entries, 24)
+
+    @cached_property
+    def graph_levels(self) -> tuple[GraphLevel, ...]:
+        """Q on every level of the coarsening, for multigrid in the eigenbasis of A."""
+        from napari_smoother.solvers.spectral_multigrid import graph_levels
+
+        return graph_levels(self.pointers, self.neighbours, self.entries, self.coarsening)

@@ -91,8 +91,7 @@ def share_out(
 
 def sums_over_rows(
     kernel: Callable[..., None],
-    rows: int,
-    columns: int,
+    shape: tuple[int, ...],
     sums: int,
     arguments: tuple[Any, ...],
 ) -> NDArray[np.float64]:
@@ -103,8 +102,8 @@ def sums_over_rows(
     kernel
         Called as ``kernel(*arguments, partial, first_block, last_block)`` where ``partial`` has
         shape (blocks, sums), float64.
-    rows, columns
-        Shape of the arrays worked on.
+    shape
+        Rows and columns of the arrays worked on.
     sums
         Number of sums.
     arguments
@@ -115,8 +114,8 @@ def sums_over_rows(
     ndarray
         The sums, shape (sums,), float64, the same bits whatever the threads did.
     """
-    blocks = block_count(rows)
+    blocks = block_count(shape[0])
     partial = np.zeros((blocks, sums))
-    share_out(kernel, blocks, rows * columns, (*arguments, partial))
+    share_out(kernel, blocks, shape[0] * shape[1], (*arguments, partial))
     total: NDArray[np.float64] = partial.sum(axis=0)
     return total

@@ -52,7 +52,7 @@ def masked_product(  # type: ignore[no-untyped-def]
                 product = out[row, k] * free[row, k]
                 out[row, k] = product
                 dot += product * values[row, k]
-            total += dot
+            total += np.float64(dot)
         partial[block, 0] = total
 
 
@@ -80,7 +80,7 @@ def gradient(  # type: ignore[no-untyped-def]
     set is ``values > 0`` or ``gradient < 0``; what is left has a zero projected gradient. The
     sums of a block are: squared projected gradient, <values, gradient>, <values, linear>,
     <gradient before, step>, <gradient, step> with step = values - before, number of free
-    entries, number of rows whose free set is not what `free` held.
+    entries.
     """
     rows, types = values.shape
     fresh = np.empty((BLOCK_ROWS, types))
@@ -106,9 +106,7 @@ def gradient(  # type: ignore[no-untyped-def]
         slope_before = 0.0
         slope_after = 0.0
         count = 0
-        changed = 0
         for row in range(start, stop):
-            differs = 0
             for k in range(types):
                 target = linear[row, k]
                 value = wide[row - start, k]
@@ -125,26 +123,21 @@ def gradient(  # type: ignore[no-untyped-def]
                 slope_after += step * g
                 if is_free > 0:
                     count += 1
-                if free[row, k] != is_free:
-                    differs = 1
                 free[row, k] = is_free
                 out[row, k] = np.float32(g)
-            changed += differs
         partial[block, 0] = residual
         partial[block, 1] = energy
         partial[block, 2] = fitted
         partial[block, 3] = slope_before
         partial[block, 4] = slope_after
         partial[block, 5] = count
-        partial[block, 6] = changed
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def projected_step(values, step, length, bounded, out, partial, first, last):  # type: ignore[no-untyped-def]
-    """Write ``max(values + length * step, 0)``; sum the squared result and count clipped entries."""
+    """Write ``max(values + length * step, 0)``; count what was clipped."""
     rows, types = values.shape
     for block in range(first, last):
-        squares = 0.0
         clipped = 0
         for row in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
             for k in range(types):
@@ -153,6 +146,4 @@ def projected_step(values, step, length, bounded, out, partial, first, last):  #
                     value = values[row, k] * 0
                     clipped += 1
                 out[row, k] = value
-                squares += np.float64(value) * np.float64(value)
-        partial[block, 0] = squares
-        partial[block, 1] = clipped
+        partial[block, 0] = clipped

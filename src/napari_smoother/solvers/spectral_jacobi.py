@@ -41,8 +41,8 @@ def _solve(basis, basis_back, eigenvalues, shift, free, right, out, partial, fir
                 out[row, k] = value
                 dot += right[row, k] * value
                 square += right[row, k] * right[row, k]
-            total += dot
-            squares += square
+            total += np.float64(dot)
+            squares += np.float64(square)
         partial[block, 0] = total
         partial[block, 1] = squares
 
@@ -79,5 +79,5 @@ class SpectralJacobi:
 
     def apply(self, right: NDArray[np.float32], out: NDArray[np.float32]) -> tuple[float, float]:
         """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
-        sums = sums_over_rows(_solve, *right.shape, 2, (*self.arguments, right, out))
+        sums = sums_over_rows(_solve, right.shape, 2, (*self.arguments, right, out))
         return float(sums[0]), float(sums[1])
