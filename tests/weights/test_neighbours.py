@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from napari_smoother.errors import InputError
@@ -114,6 +116,39 @@ def test_more_spots_at_one_place_than_k_are_all_linked():
 def test_all_spots_at_one_place():
     found = edges(nearest_neighbours(np.ones((12, 2)), 2))
     np.testing.assert_array_equal(found, ~np.eye(12, dtype=bool))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_crowds_and_far_spots_have_the_plain_nearest_neighbours(dims):
+    """A grid of cells alone would be slow or blind here; a search tree has to take over."""
+    random = np.random.default_rng(5)
+    even = random.uniform(size=(600, dims)) * 100
+    crowd = random.normal(size=(300, dims)) * 1e-3 + 50
+    far = random.uniform(size=(4, dims)) * 1e5
+    for positions in (
+        np.vstack([even, crowd]),
+        np.vstack([even, far]),
+        even * [1, *[1e-4] * (dims - 1)],
+        np.vstack([even[:300], even[300:] + 3000 * np.eye(dims)[0]]),
+    ):
+        listed = plain_lists(positions, 5)
+        np.testing.assert_array_equal(edges(nearest_neighbours(positions, 5)), listed & listed.T)
+
+
+def test_many_spots_and_many_neighbours():
+    """Enough for several threads, and for the search tree (k above 60)."""
+    positions = np.random.default_rng(6).uniform(size=(21_000, 2))
+    tree = cKDTree(positions)
+    for k in (6, 70):
+        listed = tree.query(positions, k + 1)[1][:, 1:]
+        found = nearest_neighbours(positions, k, mutual=False, tie_tolerance=0).weights
+        rows = np.repeat(np.arange(len(positions)), k)
+        expected = csr_array((np.ones(rows.size), (rows, listed.ravel())), shape=found.shape)
+        either = expected.maximum(expected.T)
+        assert abs(found - either).sum() == 0
+        both = expected.minimum(expected.T)
+        found = nearest_neighbours(positions, k, tie_tolerance=0).weights
+        assert abs(found - both).sum() == 0
 
 
 def test_one_spot_has_no_edges():

@@ -2,63 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-
-def locality_order(positions: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Order in which spots near each other follow one another.
-
-    A search tree answers several times faster when consecutive queries touch the same leaves.
-    Only speed depends on this order, no result does.
-
-    Parameters
-    ----------
-    positions
-        n x 2 or 3. Only the first two axes are looked at.
-
-    Returns
-    -------
-    order
-        A permutation of ``range(n)``: cells of about eight spots, row by row, back and forth.
-    """
-    lowest = positions[:, :2].min(axis=0)
-    extent = positions[:, :2].max(axis=0) - lowest
-    longest = float(extent.max())
-    if longest == 0.0:
-        return np.arange(len(positions))
-    # A section is wider than a line: the short side counts for at least a hundredth.
-    area = longest * max(float(extent.min()), longest / 100)
-    # No more cells than spots either way, so that the counters below stay small.
-    cell = max(np.sqrt(8.0 * area / len(positions)), longest / len(positions))
-    n_cells = (extent / cell).astype(np.int64) + 1
-    return _counting_sort(positions, lowest, cell, n_cells)  # type: ignore[no-any-return]
-
-
-@njit(nogil=True, cache=True)
-def _counting_sort(positions, lowest, cell, n_cells):  # type: ignore[no-untyped-def]
-    n = positions.shape[0]
-    key = np.empty(n, np.int64)
-    start = np.zeros(n_cells[0] * n_cells[1] + 1, np.int64)
-    for i in range(n):
-        column = min(int((positions[i, 0] - lowest[0]) / cell), n_cells[0] - 1)
-        row = min(int((positions[i, 1] - lowest[1]) / cell), n_cells[1] - 1)
-        if column % 2 == 1:
-            row = n_cells[1] - 1 - row
-        key[i] = column * n_cells[1] + row
-        start[key[i] + 1] += 1
-    for c in range(start.size - 1):
-        start[c + 1] += start[c]
-    order = np.empty(n, np.int64)
-    for i in range(n):
-        order[start[key[i]]] = i
-        start[key[i]] += 1
-    return order
+THREADS = 2
 
 
 @njit(nogil=True, cache=True)
@@ -103,40 +58,70 @@ def fill_lists(distance, neighbour, taken, start, out_distance, out_neighbour): 
                 m += 1
 
 
-@njit(nogil=True, cache=True)
-def join_mutual(start, neighbour, distance, order):  # type: ignore[no-untyped-def]
+def join_mutual(
+    start: NDArray[np.int64],
+    neighbour: NDArray[np.int64],
+    distance: NDArray[np.float64],
+    order: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
     """Symmetric matrix of the pairs that list each other.
 
     Lists are numbered along `order`; the matrix is in the original numbering, its columns
-    sorted in every row.
+    sorted in every row. The answer is that of one thread, whatever their number.
     """
     n = order.size
     returned = np.empty(neighbour.size, np.bool_)
-    rank = np.empty(n, np.int64)
+    degree = np.empty(n, np.int32)
+    in_parts(n, lambda a, b: _mark_returned(start, neighbour, order, a, b, returned, degree))
     indptr = np.zeros(n + 1, np.int32)
-    for i in range(n):
-        rank[order[i]] = i
-        degree = 0
+    np.cumsum(degree, out=indptr[1:])
+    indices = np.empty(indptr[n], np.int32)
+    data = np.empty(indptr[n], np.float64)
+    in_parts(
+        n,
+        lambda a, b: _fill_rows(
+            start, neighbour, distance, order, returned, a, b, indptr, indices, data
+        ),
+    )
+    return indptr, indices, data
+
+
+def in_parts(n: int, work: Callable[[int, int], None]) -> None:
+    """Do compiled work on the parts of ``range(n)`` in `THREADS` threads."""
+    if n < 20_000:
+        work(0, n)
+        return
+    ends = [int(end) for end in np.linspace(0, n, 4 * THREADS + 1)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, ends[:-1], ends[1:]))
+
+
+@njit(nogil=True, cache=True)
+def _mark_returned(start, neighbour, order, begin, end, returned, degree):  # type: ignore[no-untyped-def]
+    for i in range(begin, end):
+        count = 0
         for e in range(start[i], start[i + 1]):
             j = neighbour[e]
             found = False
             for f in range(start[j], start[j + 1]):
                 found |= neighbour[f] == i
             returned[e] = found
-            degree += found
-        indptr[order[i] + 1] = degree
-    for row in range(n):
-        indptr[row + 1] += indptr[row]
-    indices = np.empty(indptr[n], np.int32)
-    data = np.empty(indptr[n], np.float64)
-    for row in range(n):
-        first = indptr[row]
-        end = first
-        for e in range(start[rank[row]], start[rank[row] + 1]):
+            count += found
+        degree[order[i]] = count
+
+
+@njit(nogil=True, cache=True)
+def _fill_rows(  # type: ignore[no-untyped-def]
+    start, neighbour, distance, order, returned, begin, end, indptr, indices, data
+):
+    # Lists are read one after another; rows are written wherever they are.
+    for i in range(begin, end):
+        first = indptr[order[i]]
+        filled = first
+        for e in range(start[i], start[i + 1]):
             if returned[e]:
-                _insert(first, end, order[neighbour[e]], distance[e], indices, data)
-                end += 1
-    return indptr, indices, data
+                _insert(first, filled, order[neighbour[e]], distance[e], indices, data)
+                filled += 1
 
 
 @njit(nogil=True, cache=True)

@@ -17,14 +17,17 @@ from napari_smoother.weights.adjacency import (
     join_mutual,
     join_pairs,
     list_lengths,
-    locality_order,
 )
+from napari_smoother.weights.cells import Cells, nearest_in_cells, sort_into_cells
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-TIE = 1e-6
+TIE = 1e-8
 """Two distances are equal when they differ by less than this share of the larger."""
+
+MOST_IN_CELLS = 60
+"""Above so many neighbours a search tree is as fast as cells."""
 
 MOST_EDGES = 200_000_000
 """More would not fit into the memory of a workstation (16 bytes an entry, twice)."""
@@ -100,12 +103,12 @@ def nearest_neighbours(
     n = len(points)
     if n == 1:
         return _neighbourhood(np.zeros(2, np.int32), np.zeros(0, np.int32), np.zeros(0))
-    order = locality_order(points)
-    points = np.ascontiguousarray(points[order])
+    # As many in a cell that a cell and those around it mostly hold the neighbours asked for.
+    cells = sort_into_cells(points, max(1.0, 0.25 * (k + 2)))
+    order = cells.order
     # What rounding of the positions themselves can do to a distance.
     absolute = 4 * precision * float(np.abs(points).max())
-    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
-    start, neighbour, distance = _ranked(tree, points, int(k), tie_tolerance, absolute)
+    start, neighbour, distance = _ranked(cells, int(k), tie_tolerance, absolute)
     if mutual:
         return _neighbourhood(*join_mutual(start, neighbour, distance, order))
     kept = either_lists(start, neighbour)
@@ -120,7 +123,7 @@ def neighbours_within(
 ) -> Neighbourhood:
     """Link all spots that are no farther apart than a radius.
 
-    A pair exactly at the radius counts, also when rounding puts it a millionth beyond, so that
+    A pair exactly at the radius counts, also when rounding puts it a trifle beyond, so that
     the spacing of a lattice is a radius that takes in the ring of neighbours. Spots at the same
     place are neighbours at distance 0, with the full weight.
 
@@ -157,9 +160,10 @@ def neighbours_within(
                 remedy="Give a positive length in the unit of the positions",
             )
     n = len(points)
-    order = locality_order(points)
-    near = np.ascontiguousarray(points[order])
-    tree = cKDTree(near, balanced_tree=False, compact_nodes=False)
+    # Consecutive queries that touch the same leaves are answered several times faster.
+    cells = sort_into_cells(points, 8.0)
+    order, near = cells.order, cells.points
+    tree = _tree(near)
     reach = radius * (1 + TIE) + 4 * precision * float(np.abs(points).max())
     sample = near[:: max(1, n // 1000)]
     expected = tree.query_ball_point(sample, reach, p=norm, return_length=True).mean() * n
@@ -198,11 +202,17 @@ def _checked(positions: ArrayLike) -> tuple[NDArray[np.float64], float]:
 
 
 def _ranked(
-    tree: cKDTree, points: NDArray[np.float64], k: int, relative: float, absolute: float
+    cells: Cells, k: int, relative: float, absolute: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Each spot's own list of nearest spots: starts, spots, distances."""
     # The spot itself, k others, and one more to see whether the k-th has an equal.
-    distance, neighbour = tree.query(points, k=k + 2, workers=2)
+    points, width = cells.points, k + 2
+    if cells.crowding > 4 * (1 + width) or k > MOST_IN_CELLS:
+        distance, neighbour = _tree(points).query(points, k=width, workers=2)
+    else:
+        distance, neighbour, far = nearest_in_cells(cells, width)
+        if far.size:
+            distance[far], neighbour[far] = _tree(points).query(points[far], k=width)
     taken = list_lengths(distance, neighbour, k, relative, absolute)
     crowded = np.flatnonzero(taken < 0)
     if crowded.size == 0:
@@ -211,7 +221,7 @@ def _ranked(
         out_neighbour = np.empty(start[-1], np.int64)
         fill_lists(distance, neighbour, taken, start, out_distance, out_neighbour)
         return start, out_neighbour, out_distance
-    sizes, members, lengths = _nearest_groups(tree, points, crowded, relative, absolute)
+    sizes, members, lengths = _nearest_groups(points, crowded, relative, absolute)
     taken[crowded] = 0
     total = taken.copy()
     total[crowded] = sizes
@@ -225,15 +235,18 @@ def _ranked(
     return start, out_neighbour, out_distance
 
 
+def _tree(points: NDArray[np.float64]) -> cKDTree:
+    return cKDTree(points, balanced_tree=False, compact_nodes=False)
+
+
 def _nearest_groups(
-    tree: cKDTree,
     points: NDArray[np.float64],
     crowded: NDArray[np.int64],
     relative: float,
     absolute: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """All spots as near as the nearest, where these are more than k: sizes, spots, distances."""
-    centres = points[crowded]
+    tree, centres = _tree(points), points[crowded]
     two_nearest = tree.query(centres, k=2)
     closest, other = np.asarray(two_nearest[0]), np.asarray(two_nearest[1])
     nearest = np.where(other[:, 0] == crowded, closest[:, 1], closest[:, 0])
