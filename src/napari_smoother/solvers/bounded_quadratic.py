@@ -416,11 +416,30 @@ def _accept(work: _Solve, point: _Point, step: NDArray[np.float32], trial: _Poin
         slope, bend = trial.slope, trial.slope_after - trial.slope
         change = slope + bend / 2
         if change <= 0.05 * slope and slope < 0:
+            if trial.slope_after < 0.5 * slope and trial.residual > 0.5 * point.residual:
+                _lengthen(work, point, step, length, trial)
             return True
         if trial.residual < 0.5 * point.residual:
             return True
         length *= min(max(-slope / bend, 0.1), 0.7) if bend > 0 and slope < 0 else 0.25
     return False
+
+
+def _lengthen(
+    work: _Solve, point: _Point, step: NDArray[np.float32], length: float, trial: _Point
+) -> None:
+    """Go further along a step that still leads downhill at its end, if that pays.
+
+    Nearly singular A makes steps that the bounds cut short; what is left of them is too small.
+    """
+    reached = trial.objective
+    bend = trial.slope_after - trial.slope
+    further = length * min(-trial.slope / bend if bend > 0 else 16.0, 16.0)
+    work.project(point, step, further, trial)
+    work.measure(trial, point)
+    if not trial.objective < reached:
+        work.project(point, step, length, trial)
+        work.measure(trial, point)
 
 
 def warm_up() -> None:
@@ -431,16 +450,21 @@ def warm_up() -> None:
     """
     import scipy.sparse as sparse
 
-    spots, types = 6, 2
-    chain = 2.0 * np.eye(spots) - np.eye(spots, k=1) - np.eye(spots, k=-1)
-    prior = PriorTerm.prepare(sparse.csr_array(chain))
-    line = np.linspace(-1.0, 1.0, spots)
+    # Long enough a chain for several coarse levels.
+    spots = 800
+    chain = sparse.csr_array(2.0 * np.eye(spots) - np.eye(spots, k=1) - np.eye(spots, k=-1))
+    prior = PriorTerm.prepare(chain)
+    line = np.sin(np.arange(spots) / 9.0)
     data = DataTerm.prepare(np.array([[2.0, 0.5], [0.5, 1.0]]), np.stack([line, -line], axis=1))
     for weight, bounded, start in (
         (0.0, True, None),
         (1.0, True, None),
-        (1.0, True, np.full((spots, types), 3.0)),
+        (1.0, True, np.full((spots, 2), 3.0)),
         (1.0, False, None),
-        (1e6, True, None),
+        (1e5, True, None),
+        (1e5, True, np.full((spots, 2), 3.0)),
+        (1e5, False, None),
     ):
-        solve_bounded_quadratic(data, prior, weight, start=start, bounded=bounded, tolerance=1e-9)
+        solve_bounded_quadratic(data, prior, weight, start=start, bounded=bounded, tolerance=1e-8)
+    both = (prior.pointers, prior.neighbours, prior.entries, 1.0, data.gram, data.linear)
+    sweep(*both, np.zeros((spots, 2)), *prior.colours, 1)

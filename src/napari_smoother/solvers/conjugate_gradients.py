@@ -30,6 +30,17 @@ class Preconditioner(Protocol):
         """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
 
 
+class FreeOperator(Protocol):
+    """A symmetric positive quadratic form on the free entries."""
+
+    @property
+    def free(self) -> NDArray[np.float32]:
+        """1 where an entry is free, else 0."""
+
+    def apply(self, values: NDArray[np.float32], out: NDArray[np.float32]) -> float:
+        """Write the product into `out` and return <values, product>."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """The quadratic form on the free entries: ``D -> (D A + weight Q D) * free``, float32."""
@@ -111,7 +122,7 @@ class ConjugateGradients:
 
     def solve(
         self,
-        operator: Operator,
+        operator: FreeOperator,
         preconditioner: Preconditioner,
         gradient: NDArray[np.float32],
         reduction: float,

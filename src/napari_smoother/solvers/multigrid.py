@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from napari_smoother.solvers.conjugate_gradients import Operator
 
 DAMPING = 0.7
+"""Of the block Jacobi steps."""
+
 DENSE_UNKNOWNS = 640
+"""The coarsest level is factored as one matrix up to this size, else only smoothed."""
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -368,7 +371,9 @@ class TruncatedMultigrid:
                 )
             level.factor(operator.gram, operator.weight, ridge)
             self.levels.append(level)
-        self.dense = self._dense() if self.levels and self.levels[-1].work <= 1200 else None
+        self.dense = (
+            self._dense() if self.levels and self.levels[-1].work <= DENSE_UNKNOWNS else None
+        )
 
     def _dense(self) -> tuple[NDArray[np.intp], tuple[NDArray[np.float64], bool]]:
         level = self.levels[-1]
