@@ -57,6 +57,9 @@ GENTLE = 50.0
 VERY_STIFF = 3000.0
 """Above this ratio multigrid is used from the first step; between, when steps turn out slow."""
 
+WARM_STIFF = 1000.0
+"""The same for a warm start, which has no zeros to find before multigrid pays."""
+
 PATIENCE = 40
 """Conjugate gradient steps for one tenth of the residual that count as slow."""
 
@@ -70,7 +73,7 @@ TRIALS = 3
 """Lengths tried along one projected step."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """An answer and what is known about it.
 
@@ -327,6 +330,7 @@ def solve_bounded_quadratic(
     work = _Solve(data, prior, float(weight), bounded, began + maximum_seconds, cancelled)
     work.asked()
     cold = guess is None
+    work.stiff |= not cold and work.kappa > WARM_STIFF
     values: NDArray[Any]
     if data.linear_norm == 0:
         values = np.zeros(work.shape, np.float32)

@@ -32,7 +32,7 @@ def _finite(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     return array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataTerm:
     """What the data ask of the abundances: ``1/2 tr(B A B') - <C, B>``.
 
@@ -117,7 +117,7 @@ class DataTerm:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PriorTerm:
     """What the tissue asks of the abundances: ``1/2 tr(B' Q B)``.
 
