@@ -10,6 +10,9 @@ from scipy.sparse import csr_array, issparse
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+LARGEST_GRAM = 4000
+"""Up to so many features (or spots) a matrix of their products is formed."""
+
 
 def principal_components(features: ArrayLike | Any, n_components: int) -> NDArray[np.float64]:
     """Leading principal components of standardised features, exactly.
@@ -51,7 +54,7 @@ def principal_components(features: ArrayLike | Any, n_components: int) -> NDArra
         return np.zeros((n, 0))
     table = table @ _diagonal(1 / deviation) if sparse else (table - mean) / deviation
     shift = mean / deviation if sparse else np.zeros(len(mean))
-    if min(table.shape) <= 1500:
+    if min(table.shape) <= LARGEST_GRAM:
         return _components_by_gram(table, shift, rank)
     return _components_by_lanczos(table, shift, rank)
 
@@ -63,19 +66,35 @@ def _diagonal(values: NDArray[np.float64]) -> csr_array:
 
 def _components_by_gram(table: Any, shift: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
     """Scores from the eigenvectors of the smaller of both Gram matrices."""
-    from scipy.linalg import eigh
-
     n, m = table.shape
     if m <= n:
         gram = _dense(table.T @ table) - n * np.outer(shift, shift)
-        loadings = eigh(gram, subset_by_index=[m - rank, m - 1])[1][:, ::-1]
+        loadings = _leading(gram, rank)[1]
         scores = table @ loadings - shift @ loadings
         return _signed(scores, loadings)
     gram = _dense(table @ table.T)
     gram = gram - gram.mean(axis=0) - gram.mean(axis=1)[:, None] + gram.mean()
-    values, vectors = eigh(gram, subset_by_index=[n - rank, n - 1])
-    vectors, root = vectors[:, ::-1], np.sqrt(np.maximum(values[::-1], 0))
+    values, vectors = _leading(gram, rank)
+    root = np.sqrt(np.maximum(values, 0))
     return _signed(vectors * root, table.T @ vectors - np.outer(shift, vectors.sum(axis=0)))
+
+
+def _leading(
+    gram: NDArray[np.float64], rank: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Largest eigenvalues, descending, and their vectors."""
+    n = len(gram)
+    if n <= 300 or 8 * rank > n:
+        values, vectors = np.linalg.eigh(gram)
+        return values[::-1][:rank], vectors[:, ::-1][:, :rank]
+    from scipy.sparse.linalg import eigsh
+
+    # Several times faster than a dense decomposition, and as exact at this tolerance.
+    start = np.random.default_rng(0).standard_normal(n)
+    ncv = min(n, max(60, 3 * rank))
+    values, vectors = eigsh(gram, k=rank, which="LA", v0=start, ncv=ncv, tol=1e-10)
+    order = np.argsort(values)[::-1]
+    return values[order], vectors[:, order]
 
 
 def _components_by_lanczos(

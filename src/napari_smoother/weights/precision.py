@@ -78,11 +78,12 @@ def precision(
     if process not in get_args(Process) or process == "sma":
         raise _unknown(process)
     check_weights(weights)
+    symmetric = process in ("car", "icar") and is_symmetric(weights)
     if check:
-        check_rho(weights, process, rho)
+        check_rho(weights, process, rho, symmetric=symmetric)
     if process in ("car", "icar"):
         own = row_sums(weights.indptr, weights.data) if process == "icar" else None
-        matrix = _conditional(_symmetric(weights), own, rho)
+        matrix = _conditional(weights if symmetric else _symmetric(weights), own, rho)
     else:
         scaled = row_scaled(weights) if process == "isar" else weights
         residual = _conditional(scaled, None, rho)
@@ -131,10 +132,13 @@ def rho_range(weights: csr_array, process: Process) -> tuple[float, float]:
     return (1 / lowest if lowest < 0 else -np.inf, 1 / highest if highest > 0 else np.inf)
 
 
-def check_rho(weights: csr_array, process: Process, rho: float) -> None:
+def check_rho(
+    weights: csr_array, process: Process, rho: float, *, symmetric: bool | None = None
+) -> None:
     """Raise an `InputError` with the valid range where the precision would be indefinite.
 
-    `sar`, `isar` and `sma` are products of a matrix and its transpose and cannot be.
+    `sar`, `isar` and `sma` are products of a matrix and its transpose and cannot be. Whether
+    the weights are symmetric is looked up unless told.
     """
     if not np.isfinite(rho):
         raise InputError(
@@ -142,7 +146,9 @@ def check_rho(weights: csr_array, process: Process, rho: float) -> None:
         )
     if process not in ("car", "icar"):
         return
-    if _surely_within(weights, process, rho):
+    if symmetric is None:
+        symmetric = is_symmetric(weights)
+    if _surely_within(weights, process, rho, symmetric):
         return
     lowest, highest = rho_range(weights, process)
     # At the very end the precision is semi-definite, which is allowed; rounding decides there.
@@ -229,8 +235,8 @@ def _largest_row(weights: csr_array) -> float:
     return float((0.5 * (rows + columns)).max(initial=0.0))
 
 
-def _surely_within(weights: csr_array, process: Process, rho: float) -> bool:
-    if process == "icar" and is_symmetric(weights):
+def _surely_within(weights: csr_array, process: Process, rho: float, symmetric: bool) -> bool:
+    if process == "icar" and symmetric:
         return abs(rho) <= 1
     if process == "icar":
         # Diagonally dominant rows of the symmetric part are enough.
