@@ -188,8 +188,16 @@ def test_marginal_variances_are_the_diagonal_of_the_inverse(process, rho):
 
 
 def test_marginal_variances_where_entries_of_the_factor_cancel():
-    # L = [[1], [1, 1], [1, 1, 1]] with a fill that cancels: (1)(1) - 1 = 0 between spots 1, 2.
-    matrix = csr_array(np.array([[1, 1, 1, 0], [1, 3, 1, 1], [1, 1, 3, 1], [0, 1, 1, 4.0]]))
+    # Found by search: an entry of its factor cancels to 0 and is not stored.
+    matrix = csr_array(
+        np.array([
+            [2.0, 1, 0, -1, 1],
+            [1, 3, 0, -2, 1],
+            [0, 0, 4, 2, 2],
+            [-1, -2, 2, 5, 1],
+            [1, 1, 2, 1, 4],
+        ])
+    )  # fmt: skip
     np.testing.assert_allclose(
         marginal_variances(matrix), np.linalg.inv(matrix.toarray()).diagonal(), rtol=1e-12
     )
