@@ -12,14 +12,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from napari_smoother.solvers.free_blocks import LANES, FreeBlocks, GroupedFactors, factor_group
-from napari_smoother.solvers.free_blocks import solve_rows as solve_block_rows
-from napari_smoother.solvers.row_blocks import BLOCK_ROWS, block_count, share_out, sums_over_rows
-from napari_smoother.solvers.sparse_product import FAST, add_sparse_rows
+from napari_smoother.solvers.free_blocks import FreeBlocks, GroupedFactors
+from napari_smoother.solvers.multigrid_passes import (
+    DAMPING,
+    collect_nodes,
+    collect_spots,
+    factor_nodes,
+    interpolate,
+    node_residual,
+    restrict,
+    smooth,
+    spot_residual,
+    two_dots,
+)
+from napari_smoother.solvers.row_blocks import block_count, share_out, sums_over_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,201 +36,8 @@ if TYPE_CHECKING:
     from napari_smoother.solvers.aggregates import Coarsening
     from napari_smoother.solvers.conjugate_gradients import Operator
 
-DAMPING = 0.7
-"""Of the block Jacobi steps."""
-
 DENSE_UNKNOWNS = 640
 """The coarsest level is factored as one matrix up to this size, else only smoothed."""
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _collect_spots(  # type: ignore[no-untyped-def]
-    cuts, members, aggregate, target, pointers, neighbours, entries, free, own, edges, shared,
-    first, last,
-):  # fmt: skip
-    types = free.shape[1]
-    for group in range(first, last):
-        for visit in range(cuts[group], cuts[group + 1]):
-            spot = members[visit]
-            for place in range(pointers[spot], pointers[spot + 1]):
-                neighbour = neighbours[place]
-                entry = entries[place]
-                goal = target[place]
-                if goal >= 0:
-                    for k in range(types):
-                        edges[goal, k] += entry * free[spot, k] * free[neighbour, k]
-                elif aggregate[neighbour] == group:
-                    for k in range(types):
-                        own[group, k] += entry * free[spot, k] * free[neighbour, k]
-            for k in range(types):
-                if free[spot, k] > 0:
-                    for other in range(types):
-                        shared[group, k, other] += free[spot, other]
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _collect_nodes(  # type: ignore[no-untyped-def]
-    cuts, members, target, pointers, fine_own, fine_edges, fine_shared, own, edges, shared,
-    first, last,
-):  # fmt: skip
-    types = own.shape[1]
-    for group in range(first, last):
-        for visit in range(cuts[group], cuts[group + 1]):
-            node = members[visit]
-            for k in range(types):
-                own[group, k] += fine_own[node, k]
-                for other in range(types):
-                    shared[group, k, other] += fine_shared[node, k, other]
-            for place in range(pointers[node], pointers[node + 1]):
-                goal = target[place]
-                if goal >= 0:
-                    for k in range(types):
-                        edges[goal, k] += fine_edges[place, k]
-                else:
-                    for k in range(types):
-                        own[group, k] += fine_edges[place, k]
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _factor_nodes(  # type: ignore[no-untyped-def]
-    gram, weight, ridge, own, shared, free, blocks, members, counts, places, factors, first, last
-):
-    """Form ``gram * shared + weight * own`` of each node and factor it."""
-    nodes, types = own.shape
-    one = np.float32(1)
-    for group in range(first, last):
-        base = places[group]
-        count = counts[group]
-        start = group * LANES
-        size = min(LANES, nodes - start)
-        for node in range(start, start + size):
-            for k in range(types):
-                for other in range(types):
-                    blocks[node, k, other] = gram[k, other] * shared[node, k, other]
-                blocks[node, k, k] += weight * own[node, k]
-        for a in range(count):
-            ka = members[group, a]
-            for b in range(a + 1):
-                kb = members[group, b]
-                place = base + a * (a + 1) // 2 + b
-                for lane in range(size):
-                    factors[place, lane] = blocks[start + lane, ka, kb]
-                for lane in range(size, LANES):
-                    factors[place, lane] = 0
-            place = base + a * (a + 1) // 2 + a
-            for lane in range(size):
-                if free[start + lane, ka] > 0:
-                    factors[place, lane] += ridge
-                else:
-                    factors[place, lane] = one
-            for lane in range(size, LANES):
-                factors[place, lane] = one
-        factor_group(count, base, ridge, factors)
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _spot_residual(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, gram, free, values, right, out, first, last
-):
-    rows, types = values.shape
-    for block in range(first, last):
-        start = block * BLOCK_ROWS
-        stop = min(start + BLOCK_ROWS, rows)
-        here = out[start:stop]
-        np.dot(values[start:stop], gram, here)
-        add_sparse_rows(pointers, neighbours, entries, weight, values, here, start, stop)
-        for row in range(start, stop):
-            for k in range(types):
-                out[row, k] = right[row, k] - out[row, k] * free[row, k]
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _node_residual(  # type: ignore[no-untyped-def]
-    pointers, neighbours, edges, weight, blocks, values, right, out, first, last
-):
-    nodes, types = values.shape
-    for block in range(first, last):
-        for node in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, nodes)):
-            for k in range(types):
-                out[node, k] = right[node, k]
-            for place in range(pointers[node], pointers[node + 1]):
-                neighbour = neighbours[place]
-                for k in range(types):
-                    out[node, k] -= weight * edges[place, k] * values[neighbour, k]
-            for other in range(types):
-                value = values[node, other]
-                if value != 0:
-                    for k in range(types):
-                        out[node, k] -= blocks[node, other, k] * value
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def restrict(cuts, members, fine, coarse, first, last):  # type: ignore[no-untyped-def]
-    """Sum the rows of `fine` over the members of each aggregate."""
-    types = fine.shape[1]
-    for group in range(first, last):
-        for k in range(types):
-            coarse[group, k] = 0
-        for visit in range(cuts[group], cuts[group + 1]):
-            node = members[visit]
-            for k in range(types):
-                coarse[group, k] += fine[node, k]
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _interpolate(aggregate, free, coarse, fine, first, last):  # type: ignore[no-untyped-def]
-    nodes, types = fine.shape
-    for block in range(first, last):
-        for node in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, nodes)):
-            group = aggregate[node]
-            if group >= 0:
-                for k in range(types):
-                    fine[node, k] += free[node, k] * coarse[group, k]
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _smooth(  # type: ignore[no-untyped-def]
-    members, counts, places, factors, damping, again, right, out, first, last
-):
-    """Write ``damping * block^-1 right`` into `out`, or add it where `again`."""
-    rows, types = right.shape
-    work = np.empty((types, LANES), np.float32)
-    solved = np.empty((BLOCK_ROWS, types), np.float32)
-    for block in range(first, last):
-        start = block * BLOCK_ROWS
-        stop = min(start + BLOCK_ROWS, rows)
-        solve_block_rows(
-            members[start // LANES :],
-            counts[start // LANES :],
-            places[start // LANES :],
-            factors,
-            right[start:stop],
-            solved[: stop - start],
-            work,
-            0,
-            stop - start,
-        )
-        for row in range(start, stop):
-            for k in range(types):
-                value = damping[row] * solved[row - start, k]
-                if again:
-                    out[row, k] += value
-                else:
-                    out[row, k] = value
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _two_dots(right, out, partial, first, last):  # type: ignore[no-untyped-def]
-    rows, types = right.shape
-    for block in range(first, last):
-        total = 0.0
-        squares = 0.0
-        for row in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
-            for k in range(types):
-                total += np.float64(right[row, k]) * np.float64(out[row, k])
-                squares += np.float64(right[row, k]) * np.float64(right[row, k])
-        partial[block, 0] = total
-        partial[block, 1] = squares
 
 
 def _damping(pointers: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -252,7 +68,7 @@ class _Level:
         self.free = np.ascontiguousarray(counted > 0).astype(np.float32)
         self.factors = GroupedFactors(self.free)
         share_out(
-            _factor_nodes,
+            factor_nodes,
             self.factors.groups,
             self.work * types,
             (
@@ -270,7 +86,7 @@ class _Level:
     def smooth(self, right: NDArray[np.float32], out: NDArray[np.float32], again: bool) -> None:
         """One damped block Jacobi step."""
         share_out(
-            _smooth,
+            smooth,
             block_count(self.own.shape[0]),
             self.work,
             (*self.factors.arguments, self.damping, again, right, out),
@@ -282,7 +98,7 @@ class _Level:
         """Write ``right - H values`` into `out`."""
         step = self.step
         share_out(
-            _node_residual,
+            node_residual,
             block_count(self.own.shape[0]),
             self.work,
             (
@@ -333,7 +149,7 @@ class TruncatedMultigrid:
             level = _Level(step, types)
             if not self.levels:
                 share_out(
-                    _collect_spots,
+                    collect_spots,
                     step.nodes,
                     free.size * 4,
                     (
@@ -353,7 +169,7 @@ class TruncatedMultigrid:
             else:
                 finer = self.levels[-1]
                 share_out(
-                    _collect_nodes,
+                    collect_nodes,
                     step.nodes,
                     finer.work * types,
                     (
@@ -431,7 +247,7 @@ class TruncatedMultigrid:
             self._solve_level(depth)
             coarse.values += coarse.total
         share_out(
-            _interpolate,
+            interpolate,
             block_count(values.shape[0]),
             values.size,
             (step.aggregate, free, coarse.values, values),
@@ -439,7 +255,7 @@ class TruncatedMultigrid:
 
     def _smooth(self, right: NDArray[np.float32], out: NDArray[np.float32], again: bool) -> None:
         share_out(
-            _smooth,
+            smooth,
             block_count(right.shape[0]),
             right.size,
             (*self.blocks.arguments, self.damping, again, right, out),
@@ -448,7 +264,7 @@ class TruncatedMultigrid:
     def _residual(self, right: NDArray[np.float32], values: NDArray[np.float32]) -> None:
         operator = self.operator
         share_out(
-            _spot_residual,
+            spot_residual,
             block_count(right.shape[0]),
             right.size,
             (
@@ -472,5 +288,5 @@ class TruncatedMultigrid:
             self._coarse_correction(0, self.left, out, self.operator.free)
             self._residual(right, out)
             self._smooth(self.left, out, True)
-        sums = sums_over_rows(_two_dots, right.shape, 2, (right, out))
+        sums = sums_over_rows(two_dots, right.shape, 2, (right, out))
         return float(sums[0]), float(sums[1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from napari_smoother.solvers.multigrid import DAMPING, restrict
+from napari_smoother.solvers.multigrid_passes import DAMPING, restrict
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, block_count, share_out, sums_over_rows
 from napari_smoother.solvers.sparse_product import FAST, add_sparse_rows
 
