@@ -95,8 +95,8 @@ class LocalPrior:
             self.entries = self.shared.entries[:, None]
             self.diagonal = self.shared.diagonal[:, None]
         else:
-            matrices = [sparse.csr_array(precision) for precision in precisions]
-            pattern = sparse.csr_array(sum(abs(matrix) for matrix in matrices))
+            matrices: list[Any] = [sparse.csr_array(precision) for precision in precisions]
+            pattern: Any = sparse.csr_array(sum(abs(matrix) for matrix in matrices))
             pattern.sort_indices()
             self.pointers = pattern.indptr.astype(np.int32)
             self.neighbours = pattern.indices.astype(np.int32)
@@ -119,13 +119,14 @@ class LocalPrior:
     def product(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Q B, each type with its own Q, shape (spots, types)."""
         shape = (self.spots, self.spots)
-        columns = []
+        columns: list[Any] = []
         for k in range(self.types):
-            matrix = sparse.csr_array(
+            matrix: Any = sparse.csr_array(
                 (self.entries[:, k], self.neighbours, self.pointers), shape=shape
             )
             columns.append(matrix @ (values if self.types == 1 else values[:, k]))
-        return columns[0] if self.types == 1 else np.column_stack(columns)
+        result: NDArray[np.float64] = columns[0] if self.types == 1 else np.column_stack(columns)
+        return result
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import optimize, sparse
 
-from napari_smoother import ContrastiveSpatialLoss, SpatialLoss, SpatialWeightMatrix
+from napari_smoother import SpatialLoss, SpatialWeightMatrix
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.models.deconv import NNLS
 
@@ -165,11 +165,9 @@ def test_losses_of_this_package(data, process) -> None:
     assert model.report.objective == pytest.approx(best, rel=1e-5)
 
 
-def test_losses_that_are_no_quadratic_form(data) -> None:
+def test_precisions_for_another_number_of_types(data) -> None:
     weights = SpatialWeightMatrix()
     weights.calc_weights_knn(np.random.default_rng(0).random((N_SPOTS, 2)))
-    with pytest.raises(InputError, match="ContrastiveSpatialLoss is not a quadratic form"):
-        NNLS().deconv(*data, ContrastiveSpatialLoss("icar", weights, rho=0.9))
     with pytest.raises(InputError, match="2 precisions for 3 types"):
         NNLS().deconv(*data, SpatialLoss("icar", [weights] * 2, rho=0.9))
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.composition import dominant_type, proportions
     from napari_smoother.models.deconv.fit import FitReport, fit_abundance
     from napari_smoother.models.deconv.genes import GeneMatch, match_genes
+    from napari_smoother.models.deconv.linear_regression import LinearRegression
     from napari_smoother.models.deconv.nnls import NNLS
     from napari_smoother.models.deconv.preparation import (
         PreparedDeconvolution,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "NNLS": "nnls",
+    "LinearRegression": "linear_regression",
     "FitReport": "fit",
     "GeneMatch": "genes",
     "PreparedDeconvolution": "preparation",
@@ -40,6 +42,7 @@ __all__ = [
     "NNLS",
     "FitReport",
     "GeneMatch",
+    "LinearRegression",
     "PreparedDeconvolution",
     "Reference",
     "deconvolve",

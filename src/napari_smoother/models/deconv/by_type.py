@@ -32,9 +32,10 @@ def solve_type_by_type(
     start: NDArray[np.floating] | None = None,
     tolerance: float = 1e-5,
     most_rounds: int = 1000,
+    bounded: bool = True,
     cancelled: Callable[[], bool] | None = None,
 ) -> Solution:
-    """Minimise ``1/2 tr(B A B') - <C, B> + weight/2 sum_k b_k' Q_k b_k`` over B >= 0.
+    """Minimise ``1/2 tr(B A B') - <C, B> + weight/2 sum_k b_k' Q_k b_k`` over B >= 0, or over B.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ def solve_type_by_type(
         Norm of the projected gradient over the norm of C to stop at.
     most_rounds
         Rounds over all types after which to give up, and say so.
+    bounded
+        Whether B must not be negative.
     cancelled
         Asked at every type.
 
@@ -70,11 +73,13 @@ def solve_type_by_type(
     priors = [PriorTerm.prepare(precision) for precision in precisions]
     values = np.zeros(linear.shape)
     if start is not None:
-        values = np.maximum(np.array(start, dtype=np.float64), 0)
+        values = np.array(start, dtype=np.float64)
+        if bounded:
+            np.maximum(values, 0, out=values)
     norm = float(np.linalg.norm(linear)) or 1.0
     steps = products = rounds = 0
     while True:
-        residual, objective = _measure(gram, linear, precisions, weight, values)
+        residual, objective = _measure(gram, linear, precisions, weight, values, bounded)
         if residual / norm <= tolerance or rounds == most_rounds:
             break
         rounds += 1
@@ -89,6 +94,7 @@ def solve_type_by_type(
                 weight,
                 start=values[:, k : k + 1],
                 tolerance=min(0.2 * max(tolerance, 0.1 * residual / norm) * norm / scale, 1e-2),
+                bounded=bounded,
                 cancelled=cancelled,
             )
             values[:, k] = part.values[:, 0]
@@ -112,10 +118,12 @@ def _measure(
     precisions: Sequence[Any],
     weight: float,
     values: NDArray[np.float64],
+    bounded: bool,
 ) -> tuple[float, float]:
     """Norm of the projected gradient, and the objective."""
     smooth = np.column_stack([q @ values[:, k] for k, q in enumerate(precisions)])
     gradient = values @ gram - linear + weight * smooth
     objective = float((values * (gradient - linear)).sum() / 2)
-    projected = np.where(values > 0, gradient, np.minimum(gradient, 0))
+    held = (values <= 0) & (gradient > 0) & bounded
+    projected = np.where(held, 0, gradient)
     return float(np.linalg.norm(projected)), objective

@@ -39,6 +39,8 @@ class FitReport:
         What was asked for.
     method
         What the solver did.
+    note
+        What must be known to read the other numbers; usually empty.
     """
 
     objective: float
@@ -48,10 +50,33 @@ class FitReport:
     converged: bool
     tolerance: float
     method: str
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Everything in it as numbers and text that JSON can hold."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """An answer of a deconvolution model.
+
+    Parameters
+    ----------
+    abundance
+        n x K, float64.
+    intercepts
+        n, float64.
+    report
+        What is known about it.
+    extra
+        What only some models have: the half width of the tube of nu-SVR.
+    """
+
+    abundance: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    report: FitReport
+    extra: float | None = None
 
 
 def fit_abundance(
@@ -65,9 +90,10 @@ def fit_abundance(
     confidences: NDArray[np.float64] | None = None,
     start: NDArray[np.floating] | None = None,
     tolerance: float = 1e-5,
+    bounded: bool = True,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[NDArray[np.float64], FitReport]:
-    """Find the non-negative abundances that fit best, given the spatial prior.
+    """Find the abundances that fit best, given the spatial prior.
 
     A confidence s_k multiplies the prior of one type. With ``B_k = Z_k / sqrt(s_k)`` it moves
     into the data term, so the solver keeps one precision for all types; the bound stays.
@@ -88,13 +114,15 @@ def fit_abundance(
         Abundances to start from, n x K.
     tolerance
         KKT residual to stop at.
+    bounded
+        Whether abundances must not be negative.
     cancelled
         Asked in every step.
 
     Returns
     -------
     abundance : numpy.ndarray
-        n x K, float64, not negative.
+        n x K, float64.
     report : FitReport
 
     Raises
@@ -106,22 +134,20 @@ def fit_abundance(
     """
     n_spots, n_types = linear.shape
     weight = lambda_to_weight(lambda_, n_genes, n_types) if precision is not None else 0.0
-    scale = np.ones(n_types)
-    if confidences is not None:
-        given = np.asarray(confidences, dtype=np.float64)
-        if given.shape != (n_types,) or not (np.isfinite(given) & (given > 0)).all():
-            raise InputError(
-                f"The confidences are {given.tolist()}",
-                where="spatial loss",
-                remedy=f"Give a positive number for each of the {n_types} cell types",
-            )
-        scale = 1 / np.sqrt(given)
+    scale = confidence_scale(confidences, n_types)
     begin = None if start is None else np.asarray(start) / scale
     a, c = gram * np.outer(scale, scale), linear * scale
     if isinstance(precision, list):
         _check_each(precision, n_spots, n_types)
         solution = solve_type_by_type(
-            a, c, precision, weight, start=begin, tolerance=tolerance, cancelled=cancelled
+            a,
+            c,
+            precision,
+            weight,
+            start=begin,
+            tolerance=tolerance,
+            bounded=bounded,
+            cancelled=cancelled,
         )
     else:
         prior = precision if precision is not None else sparse.csr_array((n_spots, n_spots))
@@ -131,6 +157,7 @@ def fit_abundance(
             weight,
             start=begin,
             tolerance=tolerance,
+            bounded=bounded,
             cancelled=cancelled,
         )
     report = FitReport(
@@ -143,6 +170,39 @@ def fit_abundance(
         method=solution.method,
     )
     return solution.values.astype(np.float64) * scale, report
+
+
+def confidence_scale(confidences: NDArray[np.float64] | None, n_types: int) -> NDArray[np.float64]:
+    """Return the factor on each type that makes its prior one of confidence 1.
+
+    Parameters
+    ----------
+    confidences
+        K positive numbers; None for ones.
+    n_types
+        K.
+
+    Returns
+    -------
+    numpy.ndarray
+        K: ``B = Z * scale`` turns ``s_k b_k' Q b_k`` into ``z_k' Q z_k``.
+
+    Raises
+    ------
+    InputError
+        If a confidence is not positive, or there is another number of them.
+    """
+    if confidences is None:
+        return np.ones(n_types)
+    given = np.asarray(confidences, dtype=np.float64)
+    if given.shape != (n_types,) or not (np.isfinite(given) & (given > 0)).all():
+        raise InputError(
+            f"The confidences are {given.tolist()}",
+            where="spatial loss",
+            remedy=f"Give a positive number for each of the {n_types} cell types",
+        )
+    scale: NDArray[np.float64] = 1 / np.sqrt(given)
+    return scale
 
 
 def _check_each(precisions: list[Any], n_spots: int, n_types: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,57 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_DENSE_SPOTS = 5000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """A quadratic prior, or none.
+
+    Parameters
+    ----------
+    precision
+        Q, n x n sparse; a list of K of them; None for no prior.
+    lambda_
+        Its strength.
+    confidences
+        K, or None when all are one.
+    """
+
+    precision: Any = None
+    lambda_: float = 0.0
+    confidences: NDArray[np.float64] | None = None
+
+
+def is_quadratic(spatial_loss: Any) -> bool:
+    """Whether a spatial loss is a quadratic form of the precision it shows.
+
+    False for what has no ``inv_cov``, and for subclasses of `SpatialLoss` that calculate
+    something else (`ContrastiveSpatialLoss`, or a user's own).
+
+    Raises
+    ------
+    InputError
+        If it is neither that nor anything that can be called.
+    """
+    ancestry = type(spatial_loss).__mro__
+    # By name, so that arrays do not wait for torch to be imported.
+    maker = next((base.__name__ for base in ancestry if "forward" in vars(base)), None)
+    # Looked up, not taken: a loss may build its tensor only when asked.
+    if "inv_cov" in dir(spatial_loss) and maker in (None, "SpatialLoss"):
+        return True
+    if not callable(spatial_loss):
+        raise InputError(
+            f"{type(spatial_loss).__name__} has no precision and cannot be called",
+            where="spatial loss",
+            remedy="Give a SpatialLoss, or a torch module of a tensor of types x spots",
+        )
+    return False
+
+
+def read_prior(spatial_loss: Any, lambda_: float, n_spots: int, n_types: int) -> Prior:
+    """Take precision and confidences of a quadratic spatial loss; see `prior_of`."""
+    precision, confidences = prior_of(spatial_loss, n_spots, n_types)
+    return Prior(precision, lambda_, confidences)
 
 
 def prior_of(
@@ -67,12 +119,9 @@ def prior_of(
 
 
 def _of_loss(spatial_loss: Any) -> list[sparse.csr_array]:
-    name = type(spatial_loss).__name__
-    # By name, so that arrays do not wait for torch to be imported.
-    ancestry = [base.__name__ for base in type(spatial_loss).__mro__]
-    if "ContrastiveSpatialLoss" in ancestry or not hasattr(spatial_loss, "inv_cov"):
+    if not is_quadratic(spatial_loss):
         raise InputError(
-            f"{name} is not a quadratic form of a precision",
+            f"{type(spatial_loss).__name__} is not a quadratic form of a precision",
             where="spatial loss",
             remedy="Give a SpatialLoss",
         )
