@@ -115,7 +115,8 @@ class Pipeline:
         self._running = threading.Lock()
         self._cancelled: Callable[[], bool] | None = None
         self._report: Callable[[NDArray[np.floating], float], None] | None = None
-        self.neighbours = Stage(_neighbours)
+        self.spacing = Stage(typical_spacing)
+        self.neighbours = Stage(self._neighbours)
         self.edges = Stage(_edges)
         self.factors = Stage(_factors)
         self.weights = Stage(_scaled)
@@ -222,7 +223,7 @@ class Pipeline:
                 converged=converged,
                 settled=converged and request.start is None,
                 n_genes=prepared.n_genes,
-            )
+            ).derived()
 
         if report is not None:
             self._report = lambda values, residual: report(
@@ -235,6 +236,26 @@ class Pipeline:
         return composition(
             solution.values, solution.residual, solution.seconds, solution.converged
         )
+
+    def radius(self, section: Section, settings: GraphSettings) -> float:
+        """Return the radius of a graph in full-resolution pixels.
+
+        Parameters
+        ----------
+        section
+            Its scale turns micrometres into pixels.
+        settings
+            Whose radius it is; without one, one and a half times the typical spacing.
+        """
+        if settings.radius is None:
+            return 1.5 * self.spacing(section)
+        return settings.radius / (section.micrometres_per_pixel or 1.0)
+
+    def _neighbours(self, section: Section, settings: GraphSettings) -> Neighbourhood:
+        positions = section.positions
+        if settings.rule == "nearest":
+            return nearest_neighbours(positions, settings.neighbours, mutual=settings.mutual)
+        return neighbours_within(positions, self.radius(section, settings))
 
     def _prepare(
         self,
@@ -275,29 +296,6 @@ class Pipeline:
             cancelled=self._cancelled,
             report=self._report,
         )
-
-
-def _neighbours(section: Section, settings: GraphSettings) -> Neighbourhood:
-    positions = section.positions
-    if settings.rule == "nearest":
-        return nearest_neighbours(positions, settings.neighbours, mutual=settings.mutual)
-    return neighbours_within(positions, radius_in_pixels(section, settings))
-
-
-def radius_in_pixels(section: Section, settings: GraphSettings) -> float:
-    """Return the radius of a graph in full-resolution pixels.
-
-    Parameters
-    ----------
-    section
-        Its scale turns micrometres into pixels.
-    settings
-        Whose radius it is; without one, one and a half times the median distance to the
-        nearest spot.
-    """
-    if settings.radius is None:
-        return 1.5 * typical_spacing(section)
-    return settings.radius / (section.micrometres_per_pixel or 1.0)
 
 
 def typical_spacing(section: Section) -> float:

@@ -100,6 +100,20 @@ class Composition:
         return shares
 
     @cached_property
+    def mean_proportions(self) -> NDArray[np.floating]:
+        """Mean share of each type over the spots where something was found, K."""
+        found = ~np.isnan(self.proportions[:, 0])
+        if not found.any():
+            return np.zeros(len(self.types))
+        mean: NDArray[np.floating] = self.proportions.mean(axis=0, where=found[:, None])
+        return mean
+
+    @cached_property
     def dominant(self) -> NDArray[np.integer]:
         """Code of each spot's most abundant type, -1 where nothing was found."""
         return dominant_type(np.nan_to_num(self.proportions))
+
+    def derived(self) -> Composition:
+        """Return the composition with shares and means worked out, off the main thread."""
+        _ = self.mean_proportions
+        return self

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 
+from napari_smoother.errors import Cancelled
 from napari_smoother.io.opening import is_section, open_section
 from napari_smoother.layers import tissue
+from napari_smoother.layers.truth import truth_layer
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.dock import SmootherDock
 from napari_smoother.widgets.session import session_of
+from napari_smoother.widgets.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +58,21 @@ def tumour_sample() -> list[LayerData]:
 
 
 def _sample(name: str) -> list[LayerData]:
+    """Open a sample while the window goes on working.
+
+    napari takes a sample for failed unless it gets a layer: it gets the truth, which the scene
+    does not show.
+    """
     viewer = napari.current_viewer()
     if viewer is None:
         return layers_of(opening.SAMPLES[name]().section)
     show_dock(viewer)
-    opening.open_sample(session_of(viewer), name)
-    return []
+    session = session_of(viewer)
+    opening.open_sample(session, name)
+    wait_until(lambda: not session.is_loading)
+    if session.study.section is None:
+        raise Cancelled("The simulation was cancelled")
+    return [truth_layer(session.study.section).as_layer_data_tuple()]
 
 
 def show_dock(viewer: napari.Viewer) -> SmootherDock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
@@ -13,15 +13,14 @@ from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, listen
 from napari_smoother.widgets.regions_page import RegionsPage
-from napari_smoother.widgets.session import Session, session_of
+from napari_smoother.widgets.session import session_of
 from napari_smoother.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    import napari
+    import napari.viewer
 
     from napari_smoother.section import Section
 
-PAGES: tuple[type[Page], ...] = (DataPage, GraphPage, RegionsPage, DeconvolvePage, FigurePage)
 NARROWEST = 420
 """Pixels; below this the sliders are too short to aim with."""
 
@@ -31,22 +30,23 @@ class FramedPages(QWidget):
 
     Parameters
     ----------
-    session
-        Whose study they show.
-    pages
-        One is shown as it is, several as tabs.
+    viewer
+        The napari viewer to work in; all docks of a viewer share its session.
     """
 
-    def __init__(
-        self, session: Session, pages: tuple[type[Page], ...], parent: QWidget | None = None
-    ) -> None:
+    kinds: ClassVar[tuple[type[Page], ...]] = ()
+    """One page is shown as it is, several as tabs."""
+
+    # napari hands its viewer to a parameter that is annotated with exactly these words.
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        session = session_of(viewer)
         self.session = session
         self.setMinimumWidth(NARROWEST)
         self.header = QLabel()
         self.key = KeyPanel()
         self.status = StatusLine(session)
-        self.pages = tuple(page(session) for page in pages)
+        self.pages = tuple(kind(session) for kind in self.kinds)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.header)
@@ -86,41 +86,39 @@ class FramedPages(QWidget):
 
 
 class SmootherDock(FramedPages):
-    """All pages of the session of a viewer.
+    """All pages of the session of a viewer."""
 
-    Parameters
-    ----------
-    viewer
-        The napari viewer to work in.
-    """
-
-    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(session_of(viewer), PAGES, parent)
+    kinds = (DataPage, GraphPage, RegionsPage, DeconvolvePage, FigurePage)
 
 
-def data_widget(viewer: napari.Viewer) -> FramedPages:
-    """Return the Data page as a widget of its own."""
-    return FramedPages(session_of(viewer), (DataPage,))
+class DataWidget(FramedPages):
+    """The Data page as a widget of its own."""
+
+    kinds = (DataPage,)
 
 
-def graph_widget(viewer: napari.Viewer) -> FramedPages:
-    """Return the Graph page as a widget of its own."""
-    return FramedPages(session_of(viewer), (GraphPage,))
+class GraphWidget(FramedPages):
+    """The Graph page as a widget of its own."""
+
+    kinds = (GraphPage,)
 
 
-def regions_widget(viewer: napari.Viewer) -> FramedPages:
-    """Return the Regions page as a widget of its own."""
-    return FramedPages(session_of(viewer), (RegionsPage,))
+class RegionsWidget(FramedPages):
+    """The Regions page as a widget of its own."""
+
+    kinds = (RegionsPage,)
 
 
-def deconvolve_widget(viewer: napari.Viewer) -> FramedPages:
-    """Return the Deconvolve page as a widget of its own."""
-    return FramedPages(session_of(viewer), (DeconvolvePage,))
+class DeconvolveWidget(FramedPages):
+    """The Deconvolve page as a widget of its own."""
+
+    kinds = (DeconvolvePage,)
 
 
-def figure_widget(viewer: napari.Viewer) -> FramedPages:
-    """Return the Figure page as a widget of its own."""
-    return FramedPages(session_of(viewer), (FigurePage,))
+class FigureWidget(FramedPages):
+    """The Figure page as a widget of its own."""
+
+    kinds = (FigurePage,)
 
 
 def scrollable(page: Page) -> QScrollArea:

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoother.study.pipeline import radius_in_pixels
 from napari_smoother.widgets.page import Page, form, listen, silent
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class GraphPage(Page):
             section = self.study.section
             if section is not None:
                 pixel = section.micrometres_per_pixel or 1.0
-                self.radius.setValue(radius_in_pixels(section, graph) * pixel)
+                self.radius.setValue(self.study.pipeline.radius(section, graph) * pixel)
         nearest = graph.rule == "nearest"
         self.neighbours.setEnabled(nearest)
         self.mutual.setEnabled(nearest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QModelIndex, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
@@ -112,11 +111,7 @@ class TypeTable(QTableWidget):
             self.setItem(row, 2, bar)
 
     def _fill(self, composition: Composition) -> None:
-        found = ~np.isnan(composition.proportions).any(axis=1)
-        if found.any():
-            means = composition.proportions[found].mean(axis=0)
-        else:
-            means = np.zeros(len(composition.types))
+        means = composition.mean_proportions
         longest = float(means.max(initial=0.0)) or 1.0
         for row, mean in enumerate(means, start=1):
             bar = self.item(row, 2)

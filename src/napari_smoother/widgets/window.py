@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import napari
-from qtpy.QtCore import QCoreApplication, QEventLoop
 
 from napari_smoother.study.regions import RegionClass, RegionShape
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.contributions import show_dock
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+from napari_smoother.widgets.waiting import pause, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -26,31 +24,12 @@ if TYPE_CHECKING:
 WINDOW_SIZE = (1600, 1000)
 """Pixels: room for the tissue between napari's controls and the dock."""
 
-PATIENCE = 60.0
-"""Seconds that `wait_until` waits."""
-
 
 def new_window() -> tuple[napari.Viewer, SmootherDock]:
     """Open a viewer with the dock at its right."""
     viewer = napari.Viewer(title="Smoother")
     viewer.window.resize(*WINDOW_SIZE)
     return viewer, show_dock(viewer)
-
-
-def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
-    """Let the window work until a condition holds.
-
-    Raises
-    ------
-    TimeoutError
-        If it does not hold in time.
-    """
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"The window was not ready after {patience:.0f} s")
-        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
-        time.sleep(0.005)
 
 
 def is_at_rest(session: Session) -> bool:
@@ -131,7 +110,5 @@ def _stay_or_leave(viewer: napari.Viewer, session: Session, screenshot: Path | N
 
 def save_screenshot(viewer: napari.Viewer, path: Path) -> None:
     """Write a picture of the whole window, once everything in it is painted."""
-    for _ in range(20):
-        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 50)
-        time.sleep(0.02)
+    pause(800)
     viewer.window.screenshot(str(path), canvas_only=False, flash=False)

@@ -1,0 +1,175 @@
+"""Time from a slider to colours and to the frame drawn, in the real window.
+
+Run under a display (or Xvfb): python benchmarks/live_preview.py [--section FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_smoother.study.results import Composition
+
+TISSUE = Path(__file__).resolve().parents[2] / "shared" / "data"
+LAMBDAS = (0.01, 0.1, 1.0, 10.0, 100.0)
+MOVES = 9
+"""Steps of the slider at each lambda; the first warms caches and is left out."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One step of the slider."""
+
+    solve: float
+    colours: float
+    frame: float
+    residual: float
+
+
+def spin(condition: Callable[[], bool], patience: float = 300.0) -> None:
+    """Let the window work until a condition holds; between events the main thread sleeps."""
+    deadline = time.monotonic() + patience
+    alarm = QTimer()
+    alarm.start(20)  # so that a condition no event announces is looked at, too
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+
+
+def measure(n_spots: int, n_types: int, n_genes: int) -> dict[float, list[Move]]:
+    from napari_smoother.models.deconv.reference import Reference
+    from napari_smoother.sample_data import simulate_large
+    from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+    from napari_smoother.widgets.window import is_at_rest, new_window
+
+    viewer, dock = new_window()
+    session = dock.session
+    sample = simulate_large(n_spots, n_types=n_types, n_genes=n_genes)
+    session.study.open(sample.section)
+    session.study.set_reference(Reference.from_cells(sample.reference, "cell_type", "cells"))
+    spin(lambda: session.study.composition is not None and is_at_rest(session))
+    page = dock.turn_to(DeconvolvePage)
+    session.scene.show_type(session.study.composition.types[0])
+    canvas = viewer.window._qt_viewer.canvas
+    drawn: list[float] = []
+    canvas._scene_canvas.events.draw.connect(lambda event: drawn.append(time.perf_counter()))
+
+    found: dict[float, list[Move]] = {}
+    for lambda_ in LAMBDAS:
+        place = round(1000 * page.lambda_.place_of(lambda_))
+        page.lambda_.slider.setValue(place)
+        spin(lambda: is_at_rest(session))
+        moves = []
+        for step in range(1, MOVES + 1):
+            spin(lambda: is_at_rest(session))
+            coloured: list[tuple[float, object]] = []
+
+            def note(composition: Composition, coloured: list = coloured) -> None:
+                if composition.converged:
+                    coloured.append((time.perf_counter(), composition))
+
+            # Connected last: the layer has its colours by the time this is called.
+            session.study.composition_changed.connect(note)
+            drawn.clear()
+            start = time.perf_counter()
+            page.lambda_.slider.setValue(place + 5 * step)
+            spin(lambda coloured=coloured: bool(coloured))
+            at, composition = coloured[0]
+            spin(lambda at=at: any(moment > at for moment in drawn))
+            frame = next(moment for moment in drawn if moment > at)
+            session.study.composition_changed.disconnect(note)
+            moves.append(
+                Move(composition.seconds, at - start, frame - start, composition.residual)
+            )
+        found[lambda_] = moves[1:]
+    spin(lambda: is_at_rest(session))
+    viewer.close()
+    return found
+
+
+def report(n_spots: int, n_types: int, found: dict[float, list[Move]]) -> None:
+    print(f"\n### {n_spots:,} spots, {n_types} types\n")
+    print("| λ | solve, ms | to colours, ms | to the frame, ms | worst residual |")
+    print("|-|-|-|-|-|")
+    for lambda_, moves in found.items():
+        cells = [
+            f"{1e3 * np.median(values):.0f} ({1e3 * np.max(values):.0f})"
+            for values in (
+                [move.solve for move in moves],
+                [move.colours for move in moves],
+                [move.frame for move in moves],
+            )
+        ]
+        worst = max(move.residual for move in moves)
+        print(f"| {lambda_:g} | {' | '.join(cells)} | {worst:.0e} |")
+
+
+def open_section(path: Path) -> tuple[float, float]:
+    """Return seconds to the section on screen, first and second time."""
+    from napari_smoother.widgets import opening
+    from napari_smoother.widgets.window import new_window
+
+    times = []
+    for _ in range(2):
+        viewer, dock = new_window()
+        for _ in range(20):
+            QCoreApplication.processEvents()
+        drawn: list[float] = []
+        canvas = viewer.window._qt_viewer.canvas._scene_canvas
+        canvas.events.draw.connect(lambda event, drawn=drawn: drawn.append(time.perf_counter()))
+        session = dock.session
+        start = time.perf_counter()
+        opening.open_path(session, path)
+        spin(lambda session=session: session.study.section is not None)
+        opened = time.perf_counter()
+        spin(lambda drawn=drawn, opened=opened: any(moment > opened for moment in drawn))
+        times.append(next(moment for moment in drawn if moment > opened) - start)
+        spin(lambda session=session: session.preview.is_at_rest)
+        viewer.close()
+    return times[0], times[1]
+
+
+def import_time() -> tuple[float, list[str]]:
+    """Return the seconds of `import napari_smoother`, and heavy modules that came with it."""
+    code = (
+        "import sys, time; start = time.perf_counter(); import napari_smoother; "
+        "print(time.perf_counter() - start, *(set(sys.modules) & {'napari', 'torch', 'qtpy'}))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(5)
+    ]
+    words = [run.stdout.split() for run in runs]
+    return min(float(word[0]) for word in words), words[0][1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--section", type=Path, default=TISSUE / "visium_mouse_placenta")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[4096, 50_000])
+    chosen = parser.parse_args()
+    seconds, heavy = import_time()
+    print(f"import napari_smoother: {seconds:.3f} s, heavy modules: {heavy or 'none'}")
+    if chosen.section.exists():
+        first, second = open_section(chosen.section)
+        name = chosen.section.name
+        print(f"opening {name} to the first picture: {first:.2f} s, again {second:.2f} s")
+    print("\nEach figure is the median of the moves of the slider, the worst in brackets.")
+    for n_spots in chosen.sizes:
+        report(n_spots, 20, measure(n_spots, 20, 1000))
+
+
+if __name__ == "__main__":
+    main()
