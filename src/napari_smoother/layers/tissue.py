@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Points
 
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
-from napari_smoother.study.pipeline import typical_spacing
+from napari_smoother.weights.lattice import spacing_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def image_layer(section: Section, image: SectionImage) -> Image:
 
 def spot_diameter(section: Section) -> float:
     """Return the diameter to draw spots with, in full-resolution pixels."""
-    return section.spot_diameter or SHARE_OF_SPACING * typical_spacing(section)
+    return section.spot_diameter or SHARE_OF_SPACING * spacing_of(section.positions).distance
 
 
 def spot_layer(section: Section, diameter: float, name: str = SPOTS) -> Points:

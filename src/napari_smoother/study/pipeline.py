@@ -28,6 +28,7 @@ from napari_smoother.solvers.bounded_quadratic import (
 )
 from napari_smoother.study.results import Composition, Graph
 from napari_smoother.study.stage import Stage
+from napari_smoother.weights.lattice import Spacing, spacing_of
 from napari_smoother.weights.neighbours import (
     Neighbourhood,
     nearest_neighbours,
@@ -115,7 +116,7 @@ class Pipeline:
         self._running = threading.Lock()
         self._cancelled: Callable[[], bool] | None = None
         self._report: Callable[[NDArray[np.floating], float], None] | None = None
-        self.spacing = Stage(typical_spacing)
+        self.spacing = Stage(_spacing)
         self.neighbours = Stage(self._neighbours)
         self.edges = Stage(_edges)
         self.factors = Stage(_factors)
@@ -248,13 +249,18 @@ class Pipeline:
             Whose radius it is; without one, one and a half times the typical spacing.
         """
         if settings.radius is None:
-            return 1.5 * self.spacing(section)
+            return 1.5 * self.spacing(section).distance
         return settings.radius / (section.micrometres_per_pixel or 1.0)
 
     def _neighbours(self, section: Section, settings: GraphSettings) -> Neighbourhood:
         positions = section.positions
         if settings.rule == "nearest":
-            return nearest_neighbours(positions, settings.neighbours, mutual=settings.mutual)
+            return nearest_neighbours(
+                positions,
+                settings.neighbours,
+                mutual=settings.mutual,
+                tie_tolerance=self.spacing(section).tie_tolerance,
+            )
         return neighbours_within(positions, self.radius(section, settings))
 
     def _prepare(
@@ -298,13 +304,8 @@ class Pipeline:
         )
 
 
-def typical_spacing(section: Section) -> float:
-    """Return the median distance of a spot to its nearest other, in full-resolution pixels."""
-    if section.n_spots < 2:
-        return 1.0
-    distances = nearest_neighbours(section.positions, 1, mutual=False).distances
-    positive = distances.data[distances.data > 0]
-    return float(np.median(positive)) if positive.size else 1.0
+def _spacing(section: Section) -> Spacing:
+    return spacing_of(section.positions)
 
 
 def _factors(

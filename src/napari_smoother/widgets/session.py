@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject, Signal
 
 from napari_smoother.layers.scene import Scene
+from napari_smoother.solvers.bounded_quadratic import warm_up
 from napari_smoother.study.study import Study
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview
@@ -61,6 +62,9 @@ class Session(QObject):
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(tell_error)
         self._loader.idle.connect(self._on_loader_idle)
+        self._compiler = LatestRunner(self)
+        self._compiler.failed.connect(tell_error)
+        self._compiler.submit(lambda cancelled, report: warm_up())
 
     @property
     def viewer(self) -> Viewer | None:
@@ -104,6 +108,7 @@ class Session(QObject):
         if not self.is_closed:
             self.is_closed = True
             self._loader.shut_down()
+            self._compiler.shut_down()
             self.preview.shut_down()
 
     def follow_window(self, window: QWidget) -> None:
