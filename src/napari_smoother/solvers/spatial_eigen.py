@@ -34,8 +34,9 @@ FEW_GENES = 700
 FORMABLE_GENES = 6000
 """Up to here the whole matrix is a way out where Lanczos iterations do not converge."""
 
-BLOCK = 16
-MOST_STEPS = 120
+BLOCK = 8
+BLOCKS_KEPT = 20
+MOST_STEPS = 250
 SINGLE_LIMIT = 3e-6
 """Relative residual below which products in float32 are of no more use."""
 
@@ -78,7 +79,7 @@ def leading_eigenvectors(
     k: int,
     *,
     start: NDArray[Any] | None = None,
-    tolerance: float = 1e-5,
+    tolerance: float = SINGLE_LIMIT,
     seed: int = 0,
     cancelled: Callable[[], bool] | None = None,
 ) -> Eigenvectors:
@@ -136,23 +137,22 @@ def leading_eigenvectors(
     method = "eigendecomposition"
     if n_genes <= FEW_GENES or 4 * k > n_genes:
         vectors = _decomposed(scatter, weight, k, asked)
+        found = _certified(scatter, weight, vectors)
     else:
         method = "block Lanczos"
         search = _BlockLanczos(scatter, weight, k, tolerance, seed, asked)
-        vectors = search.run(start)
+        found = search.run(start)
         products = search.products
-    vectors, values, residual, floor = _certified(scatter, weight, vectors)
-    if residual > max(tolerance, floor) and products and n_genes <= FORMABLE_GENES:
-        method = "eigendecomposition"
-        vectors = _decomposed(scatter, weight, k, asked)
-        vectors, values, residual, floor = _certified(scatter, weight, vectors)
+        if not found.good_for(tolerance) and n_genes <= FORMABLE_GENES:
+            method = "eigendecomposition"
+            found = _certified(scatter, weight, _decomposed(scatter, weight, k, asked))
     return Eigenvectors(
-        vectors=_signed(vectors),
-        values=values,
-        residual=residual,
+        vectors=_signed(found.vectors),
+        values=found.values,
+        residual=found.residual,
         products=products,
         seconds=time.perf_counter() - began,
-        converged=bool(residual <= max(tolerance, floor)),
+        converged=found.good_for(tolerance),
         method=method,
     )
 
@@ -169,9 +169,18 @@ def _decomposed(
     return np.asarray(vectors[:, ::-1])
 
 
-def _certified(
-    scatter: SpatialScatter, weight: float, vectors: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
+@dataclass(frozen=True)
+class _Certified:
+    vectors: NDArray[np.float64]
+    values: NDArray[np.float64]
+    residual: float
+    floor: float
+
+    def good_for(self, tolerance: float) -> bool:
+        return self.residual <= max(tolerance, self.floor)
+
+
+def _certified(scatter: SpatialScatter, weight: float, vectors: NDArray[Any]) -> _Certified:
     """Best vectors of a subspace, their values, their relative residual and its floor."""
     basis = np.linalg.qr(np.asarray(vectors, np.float64))[0]
     image = scatter.product(basis, weight)
@@ -184,7 +193,7 @@ def _certified(
     # What rounding leaves of a product whose terms are larger than their sum.
     terms = scatter.size * (1 + weight * scatter.stiffness)
     floor = 1e-14 * terms / size if size > 0 else np.inf
-    return basis, values, residual, floor
+    return _Certified(basis, values, residual, floor)
 
 
 class _BlockLanczos:
@@ -203,24 +212,22 @@ class _BlockLanczos:
         self.tolerance, self.asked = tolerance, asked
         self.random = np.random.default_rng(seed)
         self.block = min(BLOCK, scatter.n_genes // 4)
-        self.room = min(scatter.n_genes, max(3 * k, k + 12 * self.block))
+        self.room = min(scatter.n_genes, max(3 * k, k + BLOCKS_KEPT * self.block))
         self.products = 0
 
-    def run(self, start: NDArray[Any] | None) -> NDArray[Any]:
-        """Search in float32 as far as that goes, then in float64."""
-        n_genes = self.scatter.n_genes
-        first = self.random.standard_normal((n_genes, self.block))
-        guess = (
-            first if start is None else np.hstack([np.asarray(start, np.float64), first[:, :2]])
-        )
+    def run(self, start: NDArray[Any] | None) -> _Certified:
+        """Search in float32 as far as that goes, then in float64 where it is not enough."""
+        shape = (self.scatter.n_genes, self.block)
+        guess = self.random.standard_normal(shape)
+        if start is not None:
+            guess = np.hstack([np.asarray(start, np.float64), guess])
         if self.scatter.has_single:
-            found = self._search(guess.astype(np.float32), max(self.tolerance, SINGLE_LIMIT))
-            if self.tolerance >= SINGLE_LIMIT:
-                residual, floor = _certified(self.scatter, self.weight, found)[2:]
-                if residual <= max(self.tolerance, floor):
-                    return found
-            guess = found.astype(np.float64)
-        return self._search(guess, self.tolerance)
+            single = self._search(guess.astype(np.float32), max(self.tolerance, SINGLE_LIMIT))
+            found = _certified(self.scatter, self.weight, single)
+            if found.good_for(self.tolerance):
+                return found
+            guess = found.vectors
+        return _certified(self.scatter, self.weight, self._search(guess, self.tolerance))
 
     def _search(self, guess: NDArray[Any], tolerance: float) -> NDArray[Any]:
         n_genes, k = self.scatter.n_genes, self.k
@@ -241,7 +248,7 @@ class _BlockLanczos:
             projected[last:used, :used] = part.T
             full = used + self.block > self.room
             remainder = image[:, last:used] - basis[:, :used] @ part
-            if used >= k and (full or (step % 2 == 1 and used >= 2 * k)):
+            if used >= k and (full or (step % 4 == 3 and used >= 3 * k)):
                 values, turn = np.linalg.eigh(_symmetric(projected[:used, :used]))
                 keep = min(k + self.block, used - 1)
                 values, turn = values[::-1][:keep], turn[:, ::-1][:, :keep]
@@ -266,16 +273,18 @@ class _BlockLanczos:
         if block.shape[1] > self.block:
             block = np.linalg.svd(block, full_matrices=False)[0][:, : self.block]
         size = np.linalg.norm(block, axis=0)
-        limit = 50 * np.finfo(block.dtype).eps * float(size.max(initial=0.0))
+        lost = size <= 1e-30
         for _ in range(3):
-            block = block - basis @ (basis.T @ block)
-            block, corner = np.linalg.qr(block)
-            lost = np.abs(np.diag(corner)) <= limit
             if lost.any():
-                count = int(lost.sum())
-                drawn = self.random.standard_normal((len(block), count))
+                drawn = self.random.standard_normal((len(block), int(lost.sum())))
                 block[:, lost] = drawn.astype(block.dtype)
-            limit = 0.01
+            block = block - basis @ (basis.T @ block)
+            # Directions beside the basis and beside each other, the largest first.
+            block = block / np.maximum(np.linalg.norm(block, axis=0), 1e-30)
+            values, turn = np.linalg.eigh(_symmetric(block.T @ block))
+            lost = values <= 100 * np.finfo(block.dtype).eps
+            root = np.sqrt(np.where(lost, 1.0, values))
+            block = block @ (turn / root).astype(block.dtype)
         return block
 
 

@@ -21,9 +21,6 @@ ROWS = 2048
 COLUMNS = 256
 """Genes multiplied at a time while the whole matrix is formed."""
 
-UNIT = 1e-3
-"""Means below this share of the spread change float32 products by no more than rounding does."""
-
 
 class SpatialScatter:
     """X'(I - weight Q)X for any weight, with X spots x genes and Q spots x spots.
@@ -80,7 +77,7 @@ class SpatialScatter:
         #: Mean of every gene that is taken off: n_genes float64.
         self.mean = np.zeros(self.n_genes)
         if centre:
-            self.mean = np.asarray(self._wide.mean(axis=0, dtype=np.float64)).ravel()
+            self.mean = _column_sums(self._wide) / self.n_spots
         self._matrices: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
@@ -100,16 +97,18 @@ class SpatialScatter:
         """Bound on the eigenvalues of Q by row sums; 0 without one."""
         if self._precision is None:
             return 0.0
-        if sparse.issparse(self._precision):
-            return float(abs(self._precision).sum(axis=1).max())
+        if self.has_single:
+            matrix = sparse.csr_array(self._precision, copy=True)
+            matrix.data = np.abs(matrix.data)
+            return float(matrix.sum(axis=1).max())
         return float(np.abs(self._precision.product(np.ones(self.n_spots))).max())
 
     def project(self, vectors: NDArray[Any]) -> NDArray[Any]:
         """Centred X times genes x d, in the dtype of `vectors`."""
         if vectors.dtype == np.float32:
-            scores = self._single @ vectors
+            single: NDArray[Any] = self._single @ vectors
             shift = self._shift_single
-            return scores - shift @ vectors if shift is not None else scores
+            return single if shift is None else single - shift @ vectors
         if self._sparse or self._wide.dtype == np.float64:
             scores = self._wide @ vectors
         else:
@@ -120,9 +119,9 @@ class SpatialScatter:
         """X'(I - weight Q)X times genes x d, in the dtype of `vectors` (float32 or float64)."""
         scores = self._penalised(self.project(vectors), weight)
         if vectors.dtype == np.float32:
-            back = self._turned_single @ scores
+            back: NDArray[Any] = self._turned_single @ scores
             shift = self._shift_single
-            return back - np.outer(shift, scores.sum(axis=0)) if shift is not None else back
+            return back if shift is None else back - np.outer(shift, scores.sum(axis=0))
         return self._back(scores)
 
     def matrices(
@@ -179,12 +178,14 @@ class SpatialScatter:
         if not self.has_single:
             return np.asarray(self._precision.product(scores))
         matrix = self._precision_single if scores.dtype == np.float32 else self._precision
-        return np.asarray(matrix @ scores)
+        smoothed: NDArray[Any] = matrix @ scores
+        return smoothed
 
     def _penalised(self, scores: NDArray[Any], weight: float) -> NDArray[Any]:
         if self._precision is None or weight == 0:
             return scores
-        return scores - scores.dtype.type(weight) * self._smoothed(scores)
+        smoothed: NDArray[Any] = self._smoothed(scores) * scores.dtype.type(weight)
+        return scores - smoothed
 
     def _back(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Centred X' times spots x d, float64."""
@@ -199,6 +200,13 @@ class SpatialScatter:
     def _pieces(self) -> Any:
         for start in range(0, self.n_spots, ROWS):
             yield start, self._wide[start : start + ROWS].astype(np.float64)
+
+
+def _column_sums(values: Any) -> NDArray[np.float64]:
+    if isinstance(values, np.ndarray):
+        return np.asarray(values.sum(axis=0, dtype=np.float64))
+    wide = values.data.astype(np.float64)
+    return np.asarray(np.bincount(values.indices, wide, values.shape[1]), np.float64)
 
 
 def _sum_of_squares(values: NDArray[Any]) -> float:

@@ -1,0 +1,51 @@
+"""Imputation: values where nothing was measured, from the spots around.
+
+Nothing is imported until it is asked for. ``ImputeTorch`` and ``ImputeConvex`` are
+`ImputeModel` under the names that scripts for ``smoother-omics`` import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_smoother.models.impute.annotated import impute, predict_at
+    from napari_smoother.models.impute.missing import Imputation, impute_missing
+    from napari_smoother.models.impute.model import ImputeModel
+    from napari_smoother.models.impute.model import ImputeModel as ImputeConvex
+    from napari_smoother.models.impute.model import ImputeModel as ImputeTorch
+    from napari_smoother.models.impute.positions import denser_positions
+
+_HOMES = {
+    "Imputation": ("missing", "Imputation"),
+    "ImputeConvex": ("model", "ImputeModel"),
+    "ImputeModel": ("model", "ImputeModel"),
+    "ImputeTorch": ("model", "ImputeModel"),
+    "denser_positions": ("positions", "denser_positions"),
+    "impute": ("annotated", "impute"),
+    "impute_missing": ("missing", "impute_missing"),
+    "predict_at": ("annotated", "predict_at"),
+}
+
+__all__ = [
+    "Imputation",
+    "ImputeConvex",
+    "ImputeModel",
+    "ImputeTorch",
+    "denser_positions",
+    "impute",
+    "impute_missing",
+    "predict_at",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, true_name = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{home}"), true_name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,360 @@
+"""Missing values of many features under one spatial precision, exactly."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from napari_smoother.errors import InputError
+from napari_smoother.solvers.positive_systems import solve_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+BOUNDED_COLUMNS = 8
+"""Features that share one bounded solve."""
+
+NEGATIVE = 1e-10
+"""Below this share of the largest value a negative number is rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImputationReport:
+    """How well an imputation was solved.
+
+    Attributes
+    ----------
+    objective
+        Mean square deviation from the observations plus lambda times the spatial loss, over
+        the spots that were reached.
+    residual
+        Relative residual of the linear systems, or of the bounded problem where it was needed.
+    n_unreached
+        Spots in pieces of the graph without any observation; their values are NaN.
+    n_bounded
+        Features for which the bound at zero was in force.
+    seconds
+        Wall time.
+    converged
+        Whether `residual` is at or below the tolerance.
+    method
+        What did the work.
+    """
+
+    objective: float
+    residual: float
+    n_unreached: int
+    n_bounded: int
+    seconds: float
+    converged: bool
+    method: str
+
+    def as_dict(self) -> dict[str, float | int | bool | str]:
+        """All fields as plain Python values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imputation:
+    """Values of all spots.
+
+    Attributes
+    ----------
+    values
+        n x features, float64; NaN where no observation can reach.
+    unreached
+        n booleans.
+    report
+        See `ImputationReport`.
+    """
+
+    values: NDArray[np.float64]
+    unreached: NDArray[np.bool_]
+    report: ImputationReport
+
+
+def impute_missing(
+    observations: Any,
+    observed: ArrayLike,
+    precision: Any,
+    *,
+    lambda_: float = 1.0,
+    fixed: bool = True,
+    nonneg: bool = False,
+    tolerance: float = 1e-7,
+    cancelled: Callable[[], bool] | None = None,
+) -> Imputation:
+    r"""Find the values of all spots from those that were observed.
+
+    Fixed observations stay as they are and the missing values V minimise tr(V'QV), so that
+    Q_mm V_m = -Q_mo Y_o. Free ones are themselves smoothed:
+
+    .. math::
+        \min_V \frac{1}{n_o F} \|V_o - Y_o\|^2 + \frac{\lambda}{n F} \mathrm{tr}(V'QV),
+        \qquad \left(E + \lambda \frac{n_o}{n} Q\right) V = E Y
+
+    for n spots, n_o observed ones (on the diagonal of E) and F features. Where rho is below 1
+    the prior has the mean zero, so values far from any observation fade to zero; take rho = 1,
+    or centre, if they should not.
+
+    Parameters
+    ----------
+    observations
+        Y, observed spots x features, array or scipy sparse matrix, in the order of the spots.
+    observed
+        Which spots these are: n booleans, or increasing indices.
+    precision
+        Q, n x n: scipy sparse matrix, or a `MovingAverage`.
+    lambda_
+        Strength of the prior, for free observations; 0 is the limit, which leaves them fixed.
+    fixed
+        Whether observations stay as they are.
+    nonneg
+        Whether values must not be negative.
+    tolerance
+        Relative residual to stop at.
+    cancelled
+        Asked between blocks of features.
+
+    Returns
+    -------
+    Imputation
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, a value is not finite, nothing is observed, lambda is negative, or
+        negative observations are to stay fixed and non-negative.
+    Cancelled
+        If ``cancelled`` returned True.
+
+    Warns
+    -----
+    UserWarning
+        If pieces of the graph have no observation, or the bounded solve stopped early.
+    """
+    began = time.perf_counter()
+    n_spots = int(precision.shape[0])
+    seen = _mask(observed, n_spots)
+    known = _checked(observations, int(seen.sum()))
+    if not (np.isfinite(lambda_) and lambda_ >= 0):
+        raise InputError(
+            f"lambda is {lambda_}", where="imputation", remedy="Choose a finite one of at least 0"
+        )
+    fixed = fixed or lambda_ == 0
+    if nonneg and fixed and known.size and known.min() < 0:
+        raise InputError(
+            f"{int((known < 0).sum())} observations are negative, and values must not be",
+            where="imputation",
+            remedy="Set nonneg to False, or let observations move with fixed False",
+        )
+    is_sparse: bool = sparse.issparse(precision)
+    joined = precision if is_sparse else precision.covariance()
+    unreached = _unreached(joined, seen)
+    if unreached.any():
+        warnings.warn(
+            f"{int(unreached.sum())} spots are in pieces of the graph without any observation; "
+            "their values are missing (NaN)",
+            UserWarning,
+            stacklevel=2,
+        )
+    reached = ~unreached
+    share = float(seen.sum()) / float(reached.sum())
+    weight = lambda_ * share
+    ask = _Problem(known, seen[reached], weight, fixed, nonneg, tolerance, cancelled)
+    if is_sparse:
+        within = sparse.csr_array(precision, dtype=np.float64)
+        if unreached.any():
+            within = within[reached][:, reached]
+        found = _by_precision(within, ask)
+    else:
+        found = _by_covariance(joined, ask, reached)
+    values = np.full((n_spots, known.shape[1]), np.nan)
+    values[reached] = found.values
+    objective = _objective(found.values, precision, reached, ask, lambda_, is_sparse)
+    report = ImputationReport(
+        objective=objective,
+        residual=found.residual,
+        n_unreached=int(unreached.sum()),
+        n_bounded=found.n_bounded,
+        seconds=time.perf_counter() - began,
+        converged=bool(found.residual <= tolerance),
+        method=found.method,
+    )
+    if not report.converged:
+        warnings.warn(
+            f"The imputation stopped at a residual of {found.residual:.1e}",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Imputation(values, unreached, report)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    known: NDArray[np.float64]
+    seen: NDArray[np.bool_]
+    weight: float
+    fixed: bool
+    nonneg: bool
+    tolerance: float
+    cancelled: Callable[[], bool] | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    values: NDArray[np.float64]
+    residual: float
+    method: str
+    n_bounded: int = 0
+
+
+def _mask(observed: ArrayLike, n_spots: int) -> NDArray[np.bool_]:
+    given = np.asarray(observed)
+    fault = InputError(
+        f"The observed spots are given as {given.dtype} of the shape {given.shape}",
+        where="imputation",
+        remedy=f"Give {n_spots} booleans with one True, or increasing indices below {n_spots}",
+    )
+    if given.dtype == bool:
+        if given.shape != (n_spots,) or not given.any():
+            raise fault
+        return given
+    indices = given.astype(np.int64, casting="same_kind") if given.dtype.kind in "iu" else None
+    if indices is None or indices.ndim != 1 or indices.size == 0:
+        raise fault
+    if indices.min() < 0 or indices.max() >= n_spots or (np.diff(indices) <= 0).any():
+        raise fault
+    mask = np.zeros(n_spots, dtype=bool)
+    mask[indices] = True
+    return mask
+
+
+def _checked(observations: Any, n_observed: int) -> NDArray[np.float64]:
+    is_sparse: bool = sparse.issparse(observations)
+    known = np.asarray(observations.toarray() if is_sparse else observations, dtype=np.float64)
+    if known.ndim != 2 or len(known) != n_observed or not np.isfinite(known).all():
+        raise InputError(
+            f"Observations have the shape {known.shape} for {n_observed} observed spots, "
+            "or values that are not finite",
+            where="imputation",
+            remedy="Give observed spots x features, all finite",
+        )
+    return known
+
+
+def _unreached(joined: Any, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy.sparse.csgraph import connected_components
+
+    pattern = sparse.csr_array(joined, copy=True)
+    pattern.data = np.abs(pattern.data)
+    pattern.eliminate_zeros()
+    count, piece = connected_components(pattern, directed=False)
+    with_observation = np.zeros(count, dtype=bool)
+    with_observation[piece[seen]] = True
+    return np.asarray(~with_observation[piece])
+
+
+def _by_precision(precision: sparse.csr_array, ask: _Problem) -> _Found:
+    """Solve for missing values (fixed) or for all (free), and mend those below zero."""
+    seen, known = ask.seen, ask.known
+    values = np.zeros((len(seen), known.shape[1]))
+    values[seen] = known
+    if ask.fixed:
+        rows = np.flatnonzero(~seen)
+        if rows.size == 0:
+            return _Found(values, 0.0, "nothing missing")
+        among_missing = precision[rows]
+        system = among_missing[:, rows]
+        right = -(among_missing[:, np.flatnonzero(seen)] @ known)
+    else:
+        rows = np.arange(len(seen))
+        marks: Any = sparse.dia_array((seen[None].astype(np.float64), [0]), shape=precision.shape)
+        # One common factor keeps numbers near 1 for any weight.
+        system = (marks + ask.weight * precision) / (1 + ask.weight)
+        right = values / (1 + ask.weight)
+    system = sparse.csr_array(system)
+    solved = solve_positive(system, right, tolerance=ask.tolerance, cancelled=ask.cancelled)
+    found, residual, method, n_bounded = solved.values, solved.residual, solved.method, 0
+    if ask.nonneg:
+        limit = -NEGATIVE * float(np.abs(found).max(initial=0.0))
+        below = np.flatnonzero((found < limit).any(axis=0))
+        n_bounded = int(below.size)
+        for first in range(0, n_bounded, BOUNDED_COLUMNS):
+            columns = below[first : first + BOUNDED_COLUMNS]
+            found[:, columns], reached = _bounded(
+                system, right[:, columns], found[:, columns], ask
+            )
+            residual = max(residual, reached)
+            method = "bounded quadratic"
+        np.maximum(found, 0, out=found)
+    values[rows] = found
+    return _Found(values, residual, method, n_bounded)
+
+
+def _bounded(
+    system: sparse.csr_array, right: NDArray[np.float64], start: NDArray[np.float64], ask: _Problem
+) -> tuple[NDArray[np.float64], float]:
+    from napari_smoother.solvers.bounded_quadratic import solve_bounded_quadratic
+    from napari_smoother.solvers.quadratic_terms import DataTerm, PriorTerm
+
+    scale = np.maximum(np.linalg.norm(right, axis=0), 1e-300)
+    columns = right.shape[1]
+    solution = solve_bounded_quadratic(
+        DataTerm.prepare(np.zeros((columns, columns)), right / scale),
+        PriorTerm.prepare(system),
+        1.0,
+        start=start / scale,
+        tolerance=ask.tolerance,
+        cancelled=ask.cancelled,
+    )
+    return np.asarray(solution.values, np.float64) * scale, solution.residual
+
+
+def _by_covariance(covariance: Any, ask: _Problem, reached: NDArray[np.bool_]) -> _Found:
+    """Solve for a sparse covariance S: V = S_o w with (S_oo + weight I) w = Y."""
+    within = sparse.csr_array(covariance)[reached][:, reached]
+    observed = np.flatnonzero(ask.seen)
+    beside = sparse.csr_array(within[:, observed])
+    system: Any = beside[observed]
+    if not ask.fixed:
+        system = system + ask.weight * sparse.eye_array(len(observed), format="csr")
+    scale = float(system.diagonal().max())
+    solved = solve_positive(
+        system / scale, ask.known / scale, tolerance=ask.tolerance, cancelled=ask.cancelled
+    )
+    values = np.asarray(beside @ solved.values)
+    if ask.fixed:
+        values[observed] = ask.known
+    if ask.nonneg and values.min(initial=0.0) < -NEGATIVE * np.abs(values).max(initial=0.0):
+        raise InputError(
+            "Some values would be negative, and a moving average cannot be bounded",
+            where="imputation",
+            remedy="Choose car, sar, icar or isar, or set nonneg to False",
+        )
+    return _Found(values, solved.residual, solved.method)
+
+
+def _objective(
+    values: NDArray[np.float64],
+    precision: Any,
+    reached: NDArray[np.bool_],
+    ask: _Problem,
+    lambda_: float,
+    is_sparse: bool,
+) -> float:
+    if values.size == 0:
+        return 0.0
+    whole = np.zeros((len(reached), values.shape[1]))
+    whole[reached] = values
+    image = precision @ whole if is_sparse else precision.product(whole)
+    rough = lambda_ * float(np.vdot(whole, image)) / values.size
+    apart = 0.0 if ask.fixed else float(np.square(values[ask.seen] - ask.known).mean())
+    return apart + rough
