@@ -185,7 +185,8 @@ class SpatialScatter:
         if self._precision is None or weight == 0:
             return scores
         smoothed: NDArray[Any] = self._smoothed(scores) * scores.dtype.type(weight)
-        return scores - smoothed
+        penalised: NDArray[Any] = scores - smoothed
+        return penalised
 
     def _back(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Centred X' times spots x d, float64."""
