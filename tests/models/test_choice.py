@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.optimize import nnls
+
+from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.models.choice import LAMBDAS, choose, judge
+from napari_smoother.models.deconv import (
+    Reference,
+    deconvolve,
+    lambda_to_weight,
+    prepare_deconvolution,
+)
+from napari_smoother.models.held_out_genes import split_genes
+from napari_smoother.sample_data import simulate_cortex
+from napari_smoother.weights.neighbours import nearest_neighbours
+from napari_smoother.weights.precision import precision
+
+QUIET = pytest.mark.filterwarnings("ignore:The best of the grid:UserWarning")
+
+
+@pytest.fixture
+def small():
+    """Twenty spots on a line, thirty genes, three types."""
+    random = np.random.default_rng(3)
+    genes = [f"g{i}" for i in range(30)]
+    signature = random.gamma(1.0, 1.0, (30, 3))
+    share = np.linspace(0, 1, 20)
+    mixture = np.stack([share, 1 - share, 0.3 + 0 * share], axis=1)
+    counts = sparse.csr_matrix(random.poisson(mixture @ signature.T * 8).astype(float))
+    reference = Reference.from_table(pd.DataFrame(signature, index=genes), "table")
+    weights = sparse.csr_array(np.eye(20, k=1) + np.eye(20, k=-1))
+    return counts, pd.Index(genes), reference, weights
+
+
+def by_hand(small, folds, seed, intercept, scale, fit):
+    """Errors of a fit that sees the kept genes themselves, judged on the others themselves."""
+    counts, var, reference, _ = small
+    prepared = prepare_deconvolution(
+        counts, var, reference, scale=scale, gene_weights="inverse_mean", intercept=intercept
+    )
+    signature = reference.mean_counts if scale == "counts" else reference.mean_log
+    y = counts.toarray()
+    y = y / y.sum(axis=1, keepdims=True) * prepared.spot_total
+    y = y if scale == "counts" else np.log1p(y)
+    root = np.sqrt(prepared.gene_weights)
+    fold_of = split_genes(signature, prepared.gene_weights, folds, seed)
+    x = np.column_stack([signature, np.ones(len(root))]) if intercept else signature
+    errors = []
+    for fold in range(folds):
+        out = fold_of == fold
+        kept_x, kept_y = x[~out] * root[~out, None], y[:, ~out] * root[~out]
+        answer = fit(kept_x, kept_y, prepared)
+        left = (y[:, out] - answer @ x[out].T) * root[out]
+        errors.append((left**2).sum() / (len(y) * out.sum()))
+    return np.array(errors)
+
+
+@QUIET
+@pytest.mark.parametrize("scale", ["counts", "log1p"])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_errors_are_those_of_dense_fits_on_the_genes_themselves(small, scale, intercept):
+    counts, var, reference, weights = small
+    rhos, lambdas = (0.8, 1.0), (0.05, 2.0)
+    chosen = choose(
+        counts, var, reference, weights, rhos=rhos, lambdas=lambdas, folds=4, scale=scale,
+        intercept=intercept, bounded=False, seed=5, tolerance=1e-9,
+    )  # fmt: skip
+    for row, rho in enumerate(rhos):
+        q = precision(weights, "icar", rho).toarray()
+        for column, lambda_ in enumerate(lambdas):
+
+            def ridge(x, y, prepared, q=q, lambda_=lambda_):
+                strength = lambda_to_weight(lambda_, prepared.n_genes, 3)
+                prior = np.diag([1.0, 1.0, 1.0, 0.0][: x.shape[1]])
+                system = np.kron(np.eye(20), x.T @ x) + strength * np.kron(q, prior)
+                return np.linalg.solve(system, (y @ x).ravel()).reshape(20, -1)
+
+            expected = by_hand(small, 4, 5, intercept, scale, ridge)
+            np.testing.assert_allclose(chosen.errors[row, column], expected, rtol=1e-6)
+
+
+@QUIET
+def test_errors_without_a_prior_are_those_of_nnls(small):
+    counts, var, reference, weights = small
+    chosen = choose(
+        counts, var, reference, weights, rhos=[1.0], lambdas=[0.0], folds=3, intercept=False,
+        tolerance=1e-9,
+    )  # fmt: skip
+
+    def fit(x, y, prepared):
+        return np.array([nnls(x, row)[0] for row in y])
+
+    expected = by_hand(small, 3, 0, False, "counts", fit)
+    np.testing.assert_allclose(chosen.errors[0, 0], expected, rtol=1e-6)
+    assert not chosen.on_edge  # nothing lies below a lambda of 0
+
+
+@QUIET
+def test_an_empty_spot_changes_nothing(small):
+    counts, var, reference, weights = small
+    settings = {"rhos": [0.9], "lambdas": [0.1, 1.0], "tolerance": 1e-8}
+    expected = choose(counts, var, reference, weights, **settings)
+    with_empty = sparse.vstack([counts, sparse.csr_matrix((1, 30))], format="csr")
+    graph = np.zeros((21, 21))
+    graph[:20, :20] = weights.toarray()
+    graph[20, :20] = graph[:20, 20] = 1
+    # Gene means are over all spots, so the weights are given here.
+    given = np.arange(1.0, 31)
+    expected = choose(counts, var, reference, weights, gene_weights=given, **settings)
+    found = choose(with_empty, var, reference, graph, gene_weights=given, **settings)
+    np.testing.assert_allclose(found.errors, expected.errors, rtol=1e-6)
+
+
+def test_the_lowest_mean_and_its_neighbours_within_one_error():
+    rhos, lambdas = np.array([0.5, 1.0]), np.array([0.1, 1.0, 10.0, 100.0])
+    noise = np.array([5.0, -5.0])  # what a fold adds to all settings alike
+    errors = np.full((2, 4, 2), 9.0) + noise
+    errors[1] = np.array([[4.0, 5.0], [3.4, 3.0], [3.0, 3.2], [4.0, 4.0]]) + noise
+    chosen = judge(errors, rhos, lambdas, "icar", 1.0)
+    assert (chosen.rho, chosen.lambda_) == (1.0, 10.0)
+    # Differences of 0.4 and -0.2: their mean is 0.1, the standard error 0.6 / 2.
+    assert chosen.standard_error[1, 1] == pytest.approx(0.3)
+    assert chosen.standard_error[1, 2] == 0
+    assert chosen.cautious_lambda == 1.0
+    assert chosen.edges == ()  # rho = 1 is the end of the process, not of the grid
+    assert judge(errors, rhos, lambdas, "car", 2.0).edges == ("highest rho",)
+    assert judge(errors[:, :3], rhos, lambdas[:3], "icar", 1.0).edges == ("highest lambda",)
+    turned = judge(errors[::-1], rhos, lambdas, "icar", 1.0)
+    assert turned.edges == ("lowest rho",)
+
+
+def test_the_edge_is_named(small):
+    with pytest.warns(UserWarning, match=r"lowest lambda tried \(rho 1, lambda 50\)"):
+        chosen = choose(*small, rhos=[1.0], lambdas=[500.0, 50.0])
+    assert chosen.on_edge
+    assert chosen.edges == ("lowest lambda",)
+    assert chosen.lambdas.tolist() == [50.0, 500.0]
+
+
+@QUIET
+@pytest.mark.parametrize("process", ["car", "sar", "icar", "isar"])
+def test_every_process_has_rhos_of_its_own(small, process):
+    chosen = choose(*small, process=process, lambdas=[0.1, 1.0])
+    assert chosen.errors.shape == (5, 2, 3)
+    assert np.isfinite(chosen.errors).all()
+    # The path's largest eigenvalue is 2 cos(pi / 21); icar and isar are free up to 1.
+    limit = 1.0 if process[0] == "i" else 0.5 / np.cos(np.pi / 21)
+    assert 0.998 * limit < chosen.rhos[-1] <= limit
+    assert "highest rho" not in chosen.edges
+    assert json.loads(json.dumps(chosen.as_dict()))["process"] == process
+
+
+@QUIET
+def test_progress_seed_and_cancel(small):
+    seen = []
+    settings = {"rhos": [0.5, 1.0], "lambdas": [0.1, 1.0, 10.0], "folds": 2}
+    first = choose(*small, **settings, report=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 12) for done in range(1, 13)]
+    np.testing.assert_array_equal(choose(*small, **settings).errors, first.errors)
+    assert (choose(*small, **settings, seed=1).errors != first.errors).any()
+    asked = iter([False] * 8)
+    with pytest.raises(Cancelled):
+        choose(*small, **settings, cancelled=lambda: next(asked, True))
+
+
+def test_refusals(small):
+    counts, var, reference, weights = small
+    with pytest.raises(InputError, match="31 folds of 30 genes"):
+        choose(*small, folds=31)
+    with pytest.raises(InputError, match="grid of lambdas"):
+        choose(*small, lambdas=[1.0, 1.0])
+    with pytest.raises(InputError, match="grid of rhos"):
+        choose(*small, rhos=[])
+    with pytest.raises(InputError, match="indefinite"):
+        choose(*small, rhos=[1.5])
+    with pytest.raises(InputError, match=r"\(20, 20\) for 19 spots"):
+        choose(counts[:19], var, reference, weights)
+    alone = np.zeros(30)
+    alone[4] = 1
+    with pytest.raises(InputError, match="no gene with a weight"):
+        choose(*small, gene_weights=alone)
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_the_chosen_prior_is_close_to_the_best(low):
+    sample = simulate_cortex(rows=24, n_genes=600, seed=7, median_counts=500 if low else 4000)
+    adata = sample.section.adata
+    reference = Reference.from_cells(sample.reference, "cell_type", "cells")
+    graph = nearest_neighbours(sample.section.positions).weights
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen = choose(adata.X.tocsr(), adata.var, reference, graph)
+    truth = sample.proportions.to_numpy()
+
+    def error(lambda_):
+        found = deconvolve(adata, reference, rho=chosen.rho, lambda_=lambda_, copy=True)
+        return float(np.sqrt(((found.obsm["nnls"].to_numpy() - truth) ** 2).mean()))
+
+    best = min(error(lambda_) for lambda_ in LAMBDAS[2::2])
+    assert error(chosen.lambda_) < 1.1 * best
+    assert error(chosen.lambda_) < error(0.0)
