@@ -20,9 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_smoother.study.results import Composition
+    from napari_smoother.widgets.session import Session
+from napari_smoother.models.deconv.reference import Reference
+from napari_smoother.sample_data import simulate_large
+from napari_smoother.widgets import opening
+from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+from napari_smoother.widgets.waiting import pause
+from napari_smoother.widgets.window import is_at_rest, new_window
 
 TISSUE = Path(__file__).resolve().parents[2] / "shared" / "data"
 LAMBDAS = (0.01, 0.1, 1.0, 10.0, 100.0)
+STEP = 5
+"""Thousandths of the slider's way: 7 % of lambda."""
+
+DRAG_SECONDS = 4.0
 MOVES = 9
 """Steps of the slider at each lambda; the first warms caches and is left out."""
 
@@ -37,6 +48,15 @@ class Move:
     residual: float
 
 
+@dataclass(frozen=True)
+class Drag:
+    """What a hand sees that drags the slider without a pause."""
+
+    optima: float
+    frames: float
+    wait: float
+
+
 def spin(condition: Callable[[], bool], patience: float = 300.0) -> None:
     """Let the window work until a condition holds; between events the main thread sleeps."""
     deadline = time.monotonic() + patience
@@ -48,12 +68,15 @@ def spin(condition: Callable[[], bool], patience: float = 300.0) -> None:
         QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
 
-def measure(n_spots: int, n_types: int, n_genes: int) -> dict[float, list[Move]]:
-    from napari_smoother.models.deconv.reference import Reference
-    from napari_smoother.sample_data import simulate_large
-    from napari_smoother.widgets.deconvolve_page import DeconvolvePage
-    from napari_smoother.widgets.window import is_at_rest, new_window
+def idle(session: Session, drawn: list[float]) -> None:
+    """Wait until nothing is computed, and no frame has been drawn for a while."""
+    spin(lambda: is_at_rest(session))
+    quiet_since = time.perf_counter()
+    spin(lambda: time.perf_counter() - max([quiet_since, *drawn[-1:]]) > 0.1)
 
+
+def measure(n_spots: int, n_types: int, n_genes: int) -> tuple[dict[float, list[Move]], Drag]:
+    """Move the slider of lambda in the real window, step by step and then all the way."""
     viewer, dock = new_window()
     session = dock.session
     sample = simulate_large(n_spots, n_types=n_types, n_genes=n_genes)
@@ -62,44 +85,58 @@ def measure(n_spots: int, n_types: int, n_genes: int) -> dict[float, list[Move]]
     spin(lambda: session.study.composition is not None and is_at_rest(session))
     page = dock.turn_to(DeconvolvePage)
     session.scene.show_type(session.study.composition.types[0])
-    canvas = viewer.window._qt_viewer.canvas
     drawn: list[float] = []
-    canvas._scene_canvas.events.draw.connect(lambda event: drawn.append(time.perf_counter()))
+    canvas = viewer.window._qt_viewer.canvas._scene_canvas
+    canvas.events.draw.connect(lambda event: drawn.append(time.perf_counter()), position="last")
+    coloured: list[tuple[float, Composition]] = []
+
+    # Connected last: the layer has its colours by the time this is called.
+    @session.study.composition_changed.connect
+    def note(composition: Composition) -> None:
+        if composition.converged:
+            coloured.append((time.perf_counter(), composition))
 
     found: dict[float, list[Move]] = {}
     for lambda_ in LAMBDAS:
         place = round(1000 * page.lambda_.place_of(lambda_))
         page.lambda_.slider.setValue(place)
-        spin(lambda: is_at_rest(session))
         moves = []
         for step in range(1, MOVES + 1):
-            spin(lambda: is_at_rest(session))
-            coloured: list[tuple[float, object]] = []
-
-            def note(composition: Composition, coloured: list = coloured) -> None:
-                if composition.converged:
-                    coloured.append((time.perf_counter(), composition))
-
-            # Connected last: the layer has its colours by the time this is called.
-            session.study.composition_changed.connect(note)
+            idle(session, drawn)
+            coloured.clear()
             drawn.clear()
             start = time.perf_counter()
-            page.lambda_.slider.setValue(place + 5 * step)
-            spin(lambda coloured=coloured: bool(coloured))
+            page.lambda_.slider.setValue(place + STEP * step)
+            spin(lambda: bool(coloured))
             at, composition = coloured[0]
             spin(lambda at=at: any(moment > at for moment in drawn))
             frame = next(moment for moment in drawn if moment > at)
-            session.study.composition_changed.disconnect(note)
             moves.append(
                 Move(composition.seconds, at - start, frame - start, composition.residual)
             )
         found[lambda_] = moves[1:]
-    spin(lambda: is_at_rest(session))
+
+    idle(session, drawn)
+    page.lambda_.slider.setValue(300)
+    idle(session, drawn)
+    coloured.clear()
+    drawn.clear()
+    start = time.perf_counter()
+    place = 300
+    while time.perf_counter() - start < DRAG_SECONDS:
+        place += 1
+        page.lambda_.slider.setValue(place)
+        pause(16)
+    optima = [at for at, _ in coloured]
+    gaps = np.diff([start, *optima])
+    drag = Drag(len(optima) / DRAG_SECONDS, len(drawn) / DRAG_SECONDS, float(gaps.max()))
+    session.study.composition_changed.disconnect(note)
+    idle(session, drawn)
     viewer.close()
-    return found
+    return found, drag
 
 
-def report(n_spots: int, n_types: int, found: dict[float, list[Move]]) -> None:
+def report(n_spots: int, n_types: int, found: dict[float, list[Move]], drag: Drag) -> None:
     print(f"\n### {n_spots:,} spots, {n_types} types\n")
     print("| λ | solve, ms | to colours, ms | to the frame, ms | worst residual |")
     print("|-|-|-|-|-|")
@@ -114,13 +151,14 @@ def report(n_spots: int, n_types: int, found: dict[float, list[Move]]) -> None:
         ]
         worst = max(move.residual for move in moves)
         print(f"| {lambda_:g} | {' | '.join(cells)} | {worst:.0e} |")
+    print(
+        f"\nDragged for {DRAG_SECONDS:g} s, a change every 16 ms: {drag.optima:.1f} optima and "
+        f"{drag.frames:.1f} frames a second, longest wait between optima {drag.wait:.2f} s"
+    )
 
 
 def open_section(path: Path) -> tuple[float, float]:
     """Return seconds to the section on screen, first and second time."""
-    from napari_smoother.widgets import opening
-    from napari_smoother.widgets.window import new_window
-
     times = []
     for _ in range(2):
         viewer, dock = new_window()
@@ -168,7 +206,7 @@ def main() -> None:
         print(f"opening {name} to the first picture: {first:.2f} s, again {second:.2f} s")
     print("\nEach figure is the median of the moves of the slider, the worst in brackets.")
     for n_spots in chosen.sizes:
-        report(n_spots, 20, measure(n_spots, 20, 1000))
+        report(n_spots, 20, *measure(n_spots, 20, 1000))
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ def test_cancel_keeps_the_last_result_and_says_so(
     study.pipeline.run = endless
     study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=77.0)
     qtbot.waitUntil(lambda: len(asked) > 5)
-    assert dock.status.cancel.isEnabled()
+    qtbot.waitUntil(dock.status.cancel.isEnabled)
     qtbot.mouseClick(dock.status.cancel, LEFT)
     qtbot.waitUntil(lambda: solved.preview.is_at_rest)
     assert study.composition is before

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 REGIONS = "regions"
 REGION_FEATURE = "region"
 AREAS = frozenset({"polygon", "rectangle", "ellipse"})
-FACE_OPACITY = 0.12
+FACE_OPACITY = 0.0
+"""A tint over the spots would make their colours other than their key says."""
+
 ELLIPSE_CORNERS = 96
 
 

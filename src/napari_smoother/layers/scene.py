@@ -144,11 +144,11 @@ class Scene:
             if layer is not None:
                 layer.size = self.spot_diameter
 
-    def show_image(self, visible: bool) -> None:
-        """Show or hide the tissue image."""
+    def fade_image(self, opacity: float) -> None:
+        """Show the tissue image with an opacity from 0 to 1."""
         layer = self.layer("image")
         if layer is not None:
-            layer.visible = visible
+            layer.opacity = opacity
 
     @property
     def colours(self) -> NDArray[np.floating]:
@@ -176,7 +176,8 @@ class Scene:
             layer.face_color = tissue.PLAIN_SPOT
             layer.face_colorbar.visible = False
             self._set_key(None)
-        elif isinstance(values, Classes):
+            return
+        if isinstance(values, Classes):
             self._paint(layer, *spot_map.colour_classes(values))
         else:
             self._paint(
@@ -185,6 +186,7 @@ class Scene:
                     values, colormap=view.colormap, percentiles=(view.low, view.high)
                 ),
             )
+        spot_map.label(layer, section, values)
 
     def show_stage(self, stage: Stage) -> None:
         """Bring the map that belongs to a step of the work to the top."""
@@ -360,7 +362,9 @@ class Scene:
             self._colour_by_region()
 
     def _colour_by_region(self) -> None:
-        regions = self.study.regions
+        regions, section = self.study.regions, self.study.section
+        if section is None:
+            return
         self._put_on_top(tissue.SPOTS)
         layer = self._spots()
         if not regions.classes:
@@ -372,6 +376,7 @@ class Scene:
         palette = np.array([(*region.colour, 1.0) for region in regions.classes])
         classes = Classes("region", self.study.region_labels, names)
         self._paint(layer, *spot_map.colour_classes(classes, palette, missing_name="no region"))
+        spot_map.label(layer, section, classes)
 
     # Composition
 
@@ -409,6 +414,8 @@ class Scene:
             self._paint(layer, *spot_map.colour_proportion(values))
         if layer.name != values.quantity:
             layer.name = values.quantity
+        if composition.settled:
+            spot_map.label(layer, composition.section, values)
 
 
 def next_colour(regions: Regions) -> tuple[float, float, float]:

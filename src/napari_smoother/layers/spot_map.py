@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from napari_smoother.figures.colours import (
     categorical_palette,
@@ -14,12 +15,14 @@ from napari_smoother.figures.colours import (
 )
 from napari_smoother.figures.panels import ClassKey, NumberKey
 from napari_smoother.layers.tissue import recolour
+from napari_smoother.study.view import Numbers
 
 if TYPE_CHECKING:
     from napari.layers import Points
     from numpy.typing import NDArray
 
-    from napari_smoother.study.view import Classes, Numbers
+    from napari_smoother.section import Section
+    from napari_smoother.study.view import Classes
 
 
 Key = NumberKey | ClassKey
@@ -92,3 +95,15 @@ def paint(layer: Points, colours: NDArray[np.floating], key: Key) -> None:
             layer.face_contrast_limits = limits
     if layer.face_colorbar.visible != is_number:
         layer.face_colorbar.visible = is_number
+
+
+def label(layer: Points, section: Section, values: Numbers | Classes) -> None:
+    """Give each spot its name and value, which napari shows under the pointer."""
+    if isinstance(values, Numbers):
+        shown: Any = np.asarray(values.values, dtype=np.float64)
+    else:
+        names = pd.Index([*values.names, "none"])
+        shown = pd.Categorical.from_codes(
+            np.where(values.codes < 0, len(values.names), values.codes), categories=names
+        )
+    layer.features = pd.DataFrame({"spot": section.adata.obs_names, values.quantity: shown})

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QMenu,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -45,11 +43,8 @@ class DataPage(Page):
         super().__init__(session, parent)
         self._names: dict[Source, tuple[str, ...]] = {}
 
-        self.open_button = QToolButton()
-        self.open_button.setText("Open section…")
+        self.open_button = QPushButton("Open section")
         self.open_button.setToolTip("A Space Ranger output folder, an .h5ad file, or a sample")
-        self.open_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.open_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         menu = QMenu(self.open_button)
         menu.addAction("Space Ranger folder…", self._ask_for_folder)
         menu.addAction("AnnData file (.h5ad)…", self._ask_for_file)
@@ -95,8 +90,10 @@ class DataPage(Page):
         rows.addRow("Contrast, %", self.percentiles)
         colouring.setLayout(rows)
 
-        self.image = QCheckBox("Show image")
-        self.image.setChecked(True)
+        self.image = NumberSlider(
+            0.0, 1.0, tip="Opacity of the tissue image: 0 hides it, 1 shows it as it is"
+        )
+        self.image.set_value(1.0)
         self.size = NumberSlider(
             0.2, 4.0, tip="Diameter of spots on screen: 1 is their true diameter"
         )
@@ -104,7 +101,7 @@ class DataPage(Page):
         display = QGroupBox("Display")
         rows = form()
         rows.addRow("Spot size, ×", self.size)
-        rows.addRow(self.image)
+        rows.addRow("Image opacity", self.image)
         display.setLayout(rows)
 
         layout = QVBoxLayout(self)
@@ -118,7 +115,7 @@ class DataPage(Page):
         self.name.currentTextChanged.connect(self._colour)
         self.colormap.currentTextChanged.connect(self._colour)
         self.percentiles.valueChanged.connect(self._colour)
-        self.image.toggled.connect(self.scene.show_image)
+        self.image.value_changed.connect(self.scene.fade_image)
         self.size.value_changed.connect(self.scene.resize_spots)
         listen(self, self.study.section_changed, self._show_section)
         self._show_section(self.study.section)
@@ -134,8 +131,7 @@ class DataPage(Page):
         self.image.setEnabled(section is not None and bool(section.images))
         self.facts.setText(opening.describe(section))
         self._names = viewable(section) if section is not None else {}
-        with silent(self.image):
-            self.image.setChecked(True)
+        self.image.set_value(1.0)
         self._list_names()
 
     def _list_names(self) -> None:

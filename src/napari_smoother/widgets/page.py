@@ -48,7 +48,7 @@ class Page(QWidget):
 def form() -> QFormLayout:
     """Return a layout for rows of settings that uses the width of the dock."""
     layout = QFormLayout()
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     layout.setContentsMargins(0, 0, 0, 0)
     return layout
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 REST = 250
 """Milliseconds without a change after which the hand is taken to rest."""
 
+PATIENCE = 120
+"""Milliseconds before the status line says that a solve is under way.
+
+Most are over by then, and painting the window keeps Python from the solve.
+"""
+
 ITERATES_EVERY = 0.15
 """Seconds between the unfinished iterates of a long solve that are shown."""
 
@@ -78,6 +84,10 @@ class Preview(QObject):
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST)
         self._rest.timeout.connect(self._settle)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE)
+        self._patience.timeout.connect(self._tell_solving)
         study.outdated.connect(self._on_outdated)
         study.section_changed.connect(self._on_section_changed)
 
@@ -125,6 +135,10 @@ class Preview(QObject):
         self._rest.stop()
         self._submit(settled=self.study.composition is None, whole=self._live)
 
+    def _tell_solving(self) -> None:
+        if self._runner.is_busy:
+            self._set_status("working", "solving …")
+
     def _settle(self) -> None:
         if self._live and not self.study.is_up_to_date:
             self._submit(settled=True, whole=True)
@@ -135,8 +149,8 @@ class Preview(QObject):
             return
         if not whole and request.reference is not None:
             request = request.without_composition()
-        if request.reference is not None and not (settled and self.study.composition):
-            self._set_status("working", "solving …")
+        if request.reference is not None and not self._patience.isActive():
+            self._patience.start()
         self._runner.submit(_Computation(self.study, request))
 
     def _on_outcome(self, outcome: Outcome) -> None:
@@ -185,6 +199,8 @@ class Preview(QObject):
             self._set_status("idle", "graph ready; no reference yet")
 
     def _set_status(self, kind: StatusKind, text: str) -> None:
+        if kind != "working":
+            self._patience.stop()
         status = Status(kind, text)
         if status != self.status:
             self.status = status
