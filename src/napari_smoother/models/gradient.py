@@ -218,22 +218,33 @@ def _quasi_newton(run: _Descent, max_epochs: int, tolerance: float) -> bool:
             np.zeros(size) if p.grad is None else p.grad.double().cpu().numpy().ravel()
             for p, size in zip(run.parameters, sizes, strict=True)
         ]
-        # The line search understands large numbers, not infinite ones.
-        return min(value, 1e300), np.concatenate(slopes)
+        if not np.isfinite(value):
+            # Outside of where the model has a loss: the line search turns back from a level wall.
+            return 10 * max(map(abs, filter(np.isfinite, run.history))) + 1, np.zeros_like(flat)
+        return value, np.concatenate(slopes)
 
-    start = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in run.parameters])
-    result = optimize.minimize(
-        loss,
-        np.maximum(start, lowest),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=optimize.Bounds(lowest, np.full(lowest.shape, np.inf)),
-        options={
-            "maxfun": max_epochs, "maxiter": max_epochs, "ftol": tolerance, "gtol": 0.0,
-            "maxcor": 20,
-        },
-    )  # fmt: skip
-    return bool(result.success)
+    before = np.inf
+    while len(run.history) < max_epochs and (not run.history or run.best < before):
+        # From the best so far, anew: after a wall the line search can lose its way.
+        before = run.best
+        begin = np.concatenate([p.double().cpu().numpy().ravel() for p in run.best_values])
+        result = optimize.minimize(
+            loss,
+            np.maximum(begin, lowest),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=optimize.Bounds(lowest, np.full(lowest.shape, np.inf)),
+            options={
+                "maxfun": max_epochs - len(run.history),
+                "maxiter": max_epochs,
+                "ftol": tolerance,
+                "gtol": 0.0,
+                "maxcor": 20,
+            },
+        )
+        if result.success:
+            return True
+    return False
 
 
 def _adam(

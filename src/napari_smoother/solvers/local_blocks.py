@@ -113,7 +113,7 @@ def masked_local_product(  # type: ignore[no-untyped-def]
                 product = out[row, k] * free[row, k]
                 out[row, k] = product
                 dot += product * values[row, k]
-            total += dot
+            total += np.float64(dot)
         partial[block, 0] = total
 
 

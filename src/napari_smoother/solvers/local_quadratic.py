@@ -129,6 +129,29 @@ class LocalPrior:
         return result
 
 
+def block_product(blocks: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``b_i H_i`` for every spot, shape (spots, types), float64."""
+    rows = values.shape[0]
+    out = np.empty_like(values)
+    sums_over_rows(
+        local_gradient,
+        values.shape,
+        2,
+        (
+            np.zeros(rows + 1, np.int32),
+            np.zeros(0, np.int32),
+            np.zeros((0, 1)),
+            0.0,
+            blocks,
+            np.zeros_like(values),
+            values,
+            False,
+            out,
+        ),
+    )
+    return out
+
+
 @dataclass(frozen=True)
 class _LocalOperator:
     """The quadratic form on the free entries, float32."""

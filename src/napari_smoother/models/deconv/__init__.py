@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.models.deconv.composition import dominant_type, proportions
+    from napari_smoother.models.deconv.dwls import DWLS
     from napari_smoother.models.deconv.fit import FitReport, fit_abundance
     from napari_smoother.models.deconv.genes import GeneMatch, match_genes
     from napari_smoother.models.deconv.linear_regression import LinearRegression
+    from napari_smoother.models.deconv.log_normal import LogNormReg
     from napari_smoother.models.deconv.nnls import NNLS
+    from napari_smoother.models.deconv.nusvr import NuSVR
+    from napari_smoother.models.deconv.poisson import PoissonRegression
     from napari_smoother.models.deconv.preparation import (
         PreparedDeconvolution,
         lambda_to_weight,
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.reference import Reference
 
 _HOMES = {
+    "DWLS": "dwls",
+    "LogNormReg": "log_normal",
+    "NuSVR": "nusvr",
+    "PoissonRegression": "poisson",
     "NNLS": "nnls",
     "LinearRegression": "linear_regression",
     "FitReport": "fit",
@@ -39,10 +47,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "DWLS",
     "NNLS",
     "FitReport",
     "GeneMatch",
     "LinearRegression",
+    "LogNormReg",
+    "NuSVR",
+    "PoissonRegression",
     "PreparedDeconvolution",
     "Reference",
     "deconvolve",

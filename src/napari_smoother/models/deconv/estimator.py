@@ -53,6 +53,7 @@ class DeconvolutionModel(ABC):
         self.report: FitReport | None = None
         self._abundance: NDArray[np.float64] | None = None
         self._intercepts: NDArray[np.float64] | None = None
+        self._extra: float | None = None
         self._types: pd.Index[str] | None = None
         self._spots: pd.Index[str] | None = None
 
@@ -143,6 +144,7 @@ class DeconvolutionModel(ABC):
         self.use_bias = use_bias
         self.report = fitted.report
         self._abundance, self._intercepts = fitted.abundance, fitted.intercepts
+        self._extra = fitted.extra
         self._types, self._spots = inputs.types, inputs.spots
 
     @abstractmethod

@@ -61,7 +61,10 @@ class Inputs:
         return int(self.expression.shape[1])
 
     def spots_block(self, first: int, last: int) -> NDArray[np.float64]:
-        """Return the expression of some spots, genes x spots, dense and contiguous."""
+        """Return the expression of some spots, genes x spots, dense and contiguous.
+
+        Only to be read: it can be the caller's own memory.
+        """
         block = self.expression[:, first:last]
         is_sparse: bool = sparse.issparse(block)
         return np.ascontiguousarray(block.toarray() if is_sparse else block, dtype=np.float64)

@@ -10,6 +10,7 @@ from scipy import sparse
 from napari_smoother.models.deconv.estimator import DeconvolutionModel
 from napari_smoother.models.deconv.fit import Fitted, fit_abundance
 from napari_smoother.models.deconv.preparation import reduce_genes
+from napari_smoother.models.deconv.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,23 +38,36 @@ class LeastSquares(DeconvolutionModel):
         cancelled: Callable[[], bool] | None,
     ) -> Fitted:
         reduced = ReducedGenes(inputs, bias)
-        abundance, report = fit_abundance(
-            reduced.gram,
-            reduced.linear,
-            reduced.data_norm,
-            inputs.n_genes,
-            precision=prior.precision,
-            lambda_=prior.lambda_,
-            confidences=prior.confidences,
-            start=start,
-            tolerance=tolerance,
-            bounded=self.nonneg,
-            cancelled=cancelled,
-        )
-        return Fitted(abundance, reduced.intercepts(abundance), report)
+        return fit_reduced(reduced, inputs, prior, self.nonneg, start, tolerance, cancelled)
 
     def _data_loss(self, inputs: Inputs, bias: bool, fitted: Fitted) -> ReducedGenes:
         return ReducedGenes(inputs, bias)
+
+
+def fit_reduced(
+    reduced: ReducedGenes,
+    inputs: Inputs,
+    prior: Prior,
+    nonneg: bool,
+    start: NDArray[np.float64] | None,
+    tolerance: float,
+    cancelled: Callable[[], bool] | None,
+) -> Fitted:
+    """Find abundances and constants of least squares under a quadratic prior."""
+    abundance, report = fit_abundance(
+        reduced.gram,
+        reduced.linear,
+        reduced.data_norm,
+        inputs.n_genes,
+        precision=prior.precision,
+        lambda_=prior.lambda_,
+        confidences=prior.confidences,
+        start=start,
+        tolerance=tolerance,
+        bounded=nonneg,
+        cancelled=cancelled,
+    )
+    return Fitted(abundance, reduced.intercepts(abundance), report)
 
 
 class ReducedGenes:
@@ -96,7 +110,8 @@ class ReducedGenes:
         for first in range(0, inputs.n_spots, SPOTS_AT_ONCE):
             spots = slice(first, first + SPOTS_AT_ONCE)
             block = inputs.expression[:, spots].astype(np.float64, copy=False)
-            products[:, spots] = left.T @ block
+            with one_blas_thread():
+                products[:, spots] = left.T @ block
             norm += float(weights @ np.einsum("gn,gn->g", block, block))
         gram = weighted.T @ signature
         self.gram = (gram + gram.T) / 2

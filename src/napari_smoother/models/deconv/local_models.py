@@ -1,0 +1,136 @@
+"""What models with a Gram matrix for every spot have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.estimator import DeconvolutionModel
+from napari_smoother.models.deconv.fit import FitReport, Fitted, confidence_scale
+from napari_smoother.models.deconv.least_squares import ReducedGenes, fit_reduced
+from napari_smoother.models.deconv.newton import minimise
+from napari_smoother.models.deconv.preparation import lambda_to_weight
+from napari_smoother.solvers.local_quadratic import LocalPrior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_smoother.models.deconv.descent import DataLoss, State
+    from napari_smoother.models.deconv.inputs import Inputs
+    from napari_smoother.models.deconv.likelihood import Likelihood
+    from napari_smoother.models.deconv.newton import Minimum
+    from napari_smoother.models.deconv.spatial_prior import Prior
+
+
+class LocalModel(DeconvolutionModel):
+    """Deconvolution by Newton steps from the least-squares answer.
+
+    A confidence s_k multiplies the prior of one type; with ``B_k = Z_k / sqrt(s_k)`` it moves into
+    the signature.
+    """
+
+    note = ""
+
+    @abstractmethod
+    def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
+        """Return the data's part; `scale` says by how much the abundances were scaled."""
+
+    def _solve(
+        self,
+        inputs: Inputs,
+        prior: Prior,
+        bias: bool,
+        start: NDArray[np.float64] | None,
+        tolerance: float,
+        cancelled: Callable[[], bool] | None,
+    ) -> Fitted:
+        scale = confidence_scale(prior.confidences, inputs.n_types)
+        scaled = inputs.with_signature(inputs.signature * scale)
+        likelihood = self._likelihood(scaled, bias, scale)
+        begin = self._begin(inputs, prior, bias, start, cancelled)
+        state = likelihood.state(begin)
+        state[0] = state[0] / scale
+        local, weight = local_prior(prior, inputs)
+        minimum = self._minimise(likelihood, local, weight, state, tolerance, cancelled)
+        fitted = likelihood.fitted(minimum.state, self._report(minimum, likelihood, tolerance))
+        return Fitted(fitted.abundance * scale, fitted.intercepts, fitted.report, fitted.extra)
+
+    def _begin(
+        self,
+        inputs: Inputs,
+        prior: Prior,
+        bias: bool,
+        start: NDArray[np.float64] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Fitted:
+        """Return the answer of plain least squares, roughly, or what was given."""
+        reduced = ReducedGenes(inputs, bias)
+        if start is None:
+            return fit_reduced(reduced, inputs, prior, self.nonneg, None, 1e-2, cancelled)
+        first = np.maximum(start, 0) if self.nonneg else start
+        return Fitted(first, reduced.intercepts(first), _nothing_known())
+
+    def _minimise(
+        self,
+        likelihood: Likelihood,
+        prior: LocalPrior,
+        weight: float,
+        state: State,
+        tolerance: float,
+        cancelled: Callable[[], bool] | None,
+    ) -> Minimum:
+        return minimise(
+            likelihood,
+            prior,
+            weight,
+            state,
+            nonneg=self.nonneg,
+            tolerance=tolerance,
+            cancelled=cancelled,
+        )
+
+    def _report(
+        self, minimum: Minimum, likelihood: Likelihood, tolerance: float, note: str = ""
+    ) -> FitReport:
+        return FitReport(
+            objective=2 * minimum.value / likelihood.n_values,
+            kkt_residual=minimum.residual,
+            iterations=minimum.inner,
+            seconds=minimum.seconds,
+            converged=minimum.converged,
+            tolerance=tolerance,
+            method=f"projected Newton, {minimum.iterations} expansions",
+            note=note or self.note,
+        )
+
+    def _data_loss(self, inputs: Inputs, bias: bool, fitted: Fitted) -> DataLoss:
+        return self._likelihood(inputs, bias, np.ones(inputs.n_types))
+
+
+def local_prior(prior: Prior, inputs: Inputs) -> tuple[LocalPrior, float]:
+    """Return a prior as the solver wants it, and its weight; one of zeros where there is none."""
+    if prior.precision is None:
+        return LocalPrior([sparse.csr_array((inputs.n_spots, inputs.n_spots))]), 0.0
+    each = prior.precision if isinstance(prior.precision, list) else [prior.precision]
+    return LocalPrior(each), lambda_to_weight(prior.lambda_, inputs.n_genes, inputs.n_types)
+
+
+def refuse_negative(inputs: Inputs, what: str) -> None:
+    """Raise InputError where a model of counts is given negative values."""
+    for name, values in (("x", inputs.signature), ("y", inputs.expression)):
+        if values.size and values.min() < 0:
+            raise InputError(
+                f"{name} has negative values",
+                where=what,
+                remedy="Give counts, or expression on a scale from zero up",
+            )
+
+
+def _nothing_known() -> FitReport:
+    return FitReport(np.nan, np.inf, 0, 0.0, False, np.inf, "given")
