@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-ROUNDS = 100
+ROUNDS = 200
 SWEEPS = 5
-SETTLED = 1e-3
+SETTLED = 1e-4
+"""Mean change of a probability in a round at which the field has settled."""
+
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +160,7 @@ def _field(
             updated /= updated.sum(axis=1, keepdims=True)
             # Halfway: neighbours that update at once would swap labels for ever.
             chances = (chances + updated) / 2
-        if float(np.abs(chances - before).max()) < SETTLED:
+        if float(np.abs(chances - before).mean()) < SETTLED:
             return _sorted(chances, True)
     return _sorted(chances, False)
 
