@@ -130,3 +130,22 @@ def test_settings_of_the_descent_are_used(data, loss) -> None:
     assert not model.report.converged
     with pytest.raises(InputError, match="cannot be called"):
         model.deconv(*data, object(), 2.0)
+
+
+def test_random_relabelings_are_descended_by_adam(loss) -> None:
+    """The loss is another at every call; its mean has a closed form, a little away from here."""
+    noisy = torch.randn(2, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    settings = {"rho": 0.9, "neg2pos_ratio": 0.1, "lower_bound": -10}
+    found = []
+    for relabelings in (None, 20):
+        contrastive = ContrastiveSpatialLoss(
+            "icar", loss.spatial_weights, num_perm=relabelings, **settings
+        )
+        z = noisy.clone().requires_grad_()
+        fit = fit_with_spatial_loss(
+            lambda z=z: (z - noisy).square().mean(), [z], lambda z=z: z, contrastive, 1.0
+        )
+        assert fit.converged
+        found.append(z.detach().numpy())
+    np.testing.assert_allclose(found[1], found[0], atol=0.1)
+    assert np.abs(found[0] - noisy.numpy()).max() > 0.5

@@ -32,9 +32,10 @@ class GradientFit:
     Parameters
     ----------
     loss
-        The lowest total loss, at which the parameters were left.
+        The lowest total loss, at which the parameters were left; with Adam the lowest mean over
+        `patience` epochs.
     model_loss, spatial_loss
-        Its two parts; the second with lambda.
+        The two parts of the lowest loss of an epoch; the second with lambda.
     history
         Total loss of every epoch.
     epochs
@@ -75,8 +76,8 @@ def fit_with_spatial_loss(
     L-BFGS is used (Byrd, Lu, Nocedal and Zhu 1995, SIAM J. Sci. Comput. 16), which comes close
     to an optimum. Where they do not (random relabelings, mini-batches), or a step is asked for,
     it is Adam (Kingma and Ba 2015, arXiv:1412.6980) with projection; the step is cut to a fifth
-    whenever the loss has not fallen for `patience` epochs, and after the fourth cut the descent
-    ends. The best parameters seen are left in place, not the last ones.
+    whenever the mean loss of `patience` epochs is no lower than before, and after the fourth cut
+    the descent ends. The best parameters seen are left in place, not the last ones.
 
     Parameters
     ----------
@@ -252,23 +253,31 @@ def _adam(
 ) -> bool:
     groups = [{"params": [p], "lr": _first_step(p) if lr is None else lr} for p in run.parameters]
     optimiser = torch.optim.Adam(groups)
-    waited = cuts = 0
-    for _ in range(max_epochs):
-        before = run.best
-        value = run.epoch()
-        waited = 0 if before - value > tolerance * abs(value) else waited + 1
-        if waited >= patience:
-            cuts, waited = cuts + 1, 0
-            if cuts == LAST_CUT:
-                return True
+    cuts = 0
+    lowest = float("inf")
+    best = [tensor.detach().clone() for tensor in run.parameters]
+    while cuts < LAST_CUT and len(run.history) < max_epochs:
+        window = min(patience, max_epochs - len(run.history))
+        for _ in range(window):
+            run.epoch()
+            optimiser.step()
+            with torch.no_grad():
+                for tensor, bounded in zip(run.parameters, run.bounded, strict=True):
+                    if bounded:
+                        tensor.clamp_(min=0)
+        # Means: one lucky draw of a random loss says nothing about its parameters.
+        mean = float(np.mean(run.history[-window:]))
+        falls = lowest - mean > tolerance * abs(mean)
+        if mean < lowest:
+            lowest = mean
+            _copy(run.parameters, best)
+        if not falls:
+            cuts += 1
             for group in optimiser.param_groups:
                 group["lr"] *= CUT
-        optimiser.step()
-        with torch.no_grad():
-            for tensor, bounded in zip(run.parameters, run.bounded, strict=True):
-                if bounded:
-                    tensor.clamp_(min=0)
-    return False
+    _copy(best, run.best_values)
+    run.best = lowest
+    return cuts == LAST_CUT
 
 
 def _first_step(parameter: torch.Tensor) -> float:

@@ -128,9 +128,11 @@ def poisson_deviance(y, fitted, weights, by_spot, settings, curve, sums, first, 
     """``y log(y / t m) - y + t m`` with the depth t in ``by_spot``: half the deviance.
 
     The curvature ``y / m^2`` gets a share of its expectation ``t / m``, without which spots with
-    few counts have none in some directions. ``settings`` is (share, value added to m there).
+    few counts have none in some directions, and is kept below a multiple of it: where m is far
+    too small, steps by the full curvature only double it, while steps by the expected one would
+    lead to the count itself. ``settings`` is (share, value added to m there, multiple).
     """
-    share, floor = settings[0], settings[1]
+    share, floor, most = settings[0], settings[1], settings[2]
     spots = y.shape[1]
     for gene in range(first, last):
         total = 0.0
@@ -151,7 +153,7 @@ def poisson_deviance(y, fitted, weights, by_spot, settings, curve, sums, first, 
                 if expected > 0:
                     total += weight * seen * np.log(seen / expected)
                     slope -= seen / rate
-                    bend += seen / (rate * rate)
+                    bend += min(seen / (rate * rate), most * depth / rate)
                 else:
                     total = np.inf
             elif expected < 0:

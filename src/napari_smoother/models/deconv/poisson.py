@@ -12,6 +12,7 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.fit import Fitted, confidence_scale
 from napari_smoother.models.deconv.likelihood import Likelihood
 from napari_smoother.models.deconv.local_models import LocalModel, local_prior, refuse_negative
+from napari_smoother.models.deconv.newton import minimise
 from napari_smoother.models.deconv.pointwise import poisson_deviance
 from napari_smoother.models.deconv.spatial_prior import Prior
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_smoother.models.deconv.descent import State
-    from napari_smoother.models.deconv.expression import GeneWeights
     from napari_smoother.models.deconv.fit import FitReport
     from napari_smoother.models.deconv.inputs import Inputs
+    from napari_smoother.models.deconv.newton import Minimum
+    from napari_smoother.solvers.local_quadratic import LocalPrior
 
 EXPECTED_SHARE = 0.02
+CAUTIOUS_STEPS, CAUTIOUS_MULTIPLE = 3, 4.0
 INSIDE = 0.05
 
 
@@ -69,12 +72,7 @@ class PoissonRegression(LocalModel):
         lambda_spatial_loss: float = 1.0,
         *,
         depth: ArrayLike | None = None,
-        bias: bool | None = None,
-        gene_weights: GeneWeights | ArrayLike = "none",
-        start: ArrayLike | None = None,
-        tolerance: float = 1e-5,
-        cancelled: Callable[[], bool] | None = None,
-        **training: Any,
+        **settings: Any,
     ) -> None:
         """Fit the abundances; see `DeconvolutionModel.deconv`.
 
@@ -88,8 +86,8 @@ class PoissonRegression(LocalModel):
         depth
             Relative depth of every spot, n numbers from zero up; None for its total over the mean
             total. A spot of depth 0 says nothing: the prior fills it, or it is zero.
-        bias, gene_weights, start, tolerance, cancelled, **training
-            As for the other models.
+        **settings
+            ``bias``, ``gene_weights``, ``start``, ``tolerance``, ``cancelled`` of the other models.
 
         Raises
         ------
@@ -99,18 +97,7 @@ class PoissonRegression(LocalModel):
             If ``cancelled`` returned True.
         """
         self._given_depth = depth
-        super().deconv(
-            x,
-            y,
-            spatial_loss,
-            lambda_spatial_loss,
-            bias=bias,
-            gene_weights=gene_weights,
-            start=start,
-            tolerance=tolerance,
-            cancelled=cancelled,
-            **training,
-        )
+        super().deconv(x, y, spatial_loss, lambda_spatial_loss, **settings)
 
     def _solve(
         self,
@@ -158,7 +145,40 @@ class PoissonRegression(LocalModel):
         def depth_of(spots: slice, seen: NDArray[np.float64]) -> NDArray[np.float64]:
             return depth[spots]
 
-        return Likelihood(used, False, poisson_deviance, (EXPECTED_SHARE, floor), by_spot=depth_of)
+        return Likelihood(
+            used, False, poisson_deviance, (EXPECTED_SHARE, floor, np.inf), by_spot=depth_of
+        )
+
+    def _minimise(
+        self,
+        likelihood: Likelihood,
+        prior: LocalPrior,
+        weight: float,
+        state: State,
+        tolerance: float,
+        cancelled: Callable[[], bool] | None,
+    ) -> Minimum:
+        """Take a few steps with the curvature held down, then Newton's own."""
+        likelihood.settings[2] = CAUTIOUS_MULTIPLE
+        first = minimise(
+            likelihood,
+            prior,
+            weight,
+            state,
+            nonneg=True,
+            tolerance=tolerance,
+            most_steps=CAUTIOUS_STEPS,
+            cancelled=cancelled,
+        )
+        likelihood.settings[2] = np.inf
+        then = super()._minimise(likelihood, prior, weight, first.state, tolerance, cancelled)
+        return replace(
+            then,
+            iterations=first.iterations + then.iterations,
+            inner=first.inner + then.inner,
+            history=first.history + then.history[1:],
+            seconds=first.seconds + then.seconds,
+        )
 
     def _depth(self, inputs: Inputs) -> NDArray[np.float64]:
         totals = np.asarray(inputs.expression.sum(axis=0), dtype=np.float64).ravel()
