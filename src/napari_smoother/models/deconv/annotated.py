@@ -22,7 +22,7 @@ from napari_smoother.models.deconv.preparation import (
     prepare_deconvolution,
 )
 from napari_smoother.models.deconv.reference import Reference
-from napari_smoother.weights.neighbours import nearest_neighbours
+from napari_smoother.weights.annotated import section_graph
 from napari_smoother.weights.precision import precision
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_smoother.weights.precision import Process
-
-CONNECTIVITIES = "spatial_connectivities"
 
 
 def deconvolve(
@@ -119,7 +117,7 @@ def deconvolve(
             where="counts of the section",
             remedy="Check that counts and reference belong together",
         )
-    weights, graph = _graph(adata, n_neighbors)
+    weights, graph = section_graph(adata, n_neighbors)
     prior = None
     if lambda_ != 0:
         prior = precision(sparse.csr_array(weights[used][:, used]), process, rho)
@@ -198,22 +196,3 @@ def _unlogged(found: FoundCounts) -> Any:
     counts: sparse.csr_matrix = sparse.vstack(list(csr_chunks(found.matrix)), format="csr")
     counts.data = np.expm1(counts.data)
     return counts
-
-
-def _graph(adata: AnnData, n_neighbors: int) -> tuple[Any, str]:
-    """Weights without a diagonal, and where they come from."""
-    if CONNECTIVITIES in adata.obsp:
-        weights = sparse.csr_array(adata.obsp[CONNECTIVITIES], dtype=np.float64, copy=True)
-        weights.setdiag(0)
-        weights.eliminate_zeros()
-        weights.sort_indices()
-        return weights, f'obsp["{CONNECTIVITIES}"]'
-    if "spatial" not in adata.obsm:
-        raise InputError(
-            "The section has neither a graph nor positions",
-            where=f'obsp["{CONNECTIVITIES}"], obsm["spatial"]',
-            remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
-        )
-    positions = np.asarray(adata.obsm["spatial"])
-    weights = nearest_neighbours(positions, n_neighbors, mutual=True).weights
-    return weights, f"mutual {n_neighbors} nearest neighbours"

@@ -87,7 +87,7 @@ class PoissonRegression(LocalModel):
             Relative depth of every spot, n numbers from zero up; None for its total over the mean
             total. A spot of depth 0 says nothing: the prior fills it, or it is zero.
         **settings
-            ``bias``, ``gene_weights``, ``start``, ``tolerance``, ``cancelled`` of the other models.
+            ``bias``, ``gene_weights``, ``start``, ``tolerance`` and ``cancelled``, as elsewhere.
 
         Raises
         ------
