@@ -105,6 +105,37 @@ def test_a_start_changes_the_work_and_not_the_answer():
     warm = leading_eigenvectors(scatter, 0.1, 6, start=cold.vectors, tolerance=1e-8)
     np.testing.assert_allclose(warm.values, cold.values, rtol=1e-12)
     assert warm.products < cold.products
+    other = leading_eigenvectors(scatter, 0.2, 6, start=cold.vectors, tolerance=1e-8)
+    truth = np.linalg.eigvalsh(whole(values, q, 0.2))[::-1][:6]
+    np.testing.assert_allclose(other.values, truth, rtol=1e-11)
+    assert other.method == "block Lanczos"
+    lacking = leading_eigenvectors(scatter, 0.2, 6, start=cold.vectors[:, 3:5], tolerance=1e-8)
+    np.testing.assert_allclose(lacking.values, truth, rtol=1e-11)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1, 10.0])
+def test_formed_matrices_give_the_same_answer(weight):
+    q, values = graph_precision(200), expression(200, 900).astype(np.float32)
+    free, formed = SpatialScatter(values, q), SpatialScatter(values, q)
+    formed.matrices()
+    truth = leading_eigenvectors(free, weight, 6, tolerance=1e-9)
+    found = leading_eigenvectors(formed, weight, 6, tolerance=1e-9)
+    small = 1e-10 * np.square(values).sum()
+    np.testing.assert_allclose(found.values, truth.values, rtol=1e-10, atol=small)
+    again = leading_eigenvectors(formed, 2 * weight, 6, start=found.vectors, tolerance=1e-9)
+    other = leading_eigenvectors(free, 2 * weight, 6, tolerance=1e-9)
+    np.testing.assert_allclose(again.values, other.values, rtol=1e-10, atol=small)
+
+
+def test_the_order_of_spots_and_genes_does_not_matter():
+    q, values = graph_precision(150), expression(150, 900)
+    random = np.random.default_rng(6)
+    spots, genes = random.permutation(150), random.permutation(900)
+    found = leading_eigenvectors(SpatialScatter(values, q), 0.2, 5, tolerance=1e-10)
+    turned = SpatialScatter(values[spots][:, genes], q[spots][:, spots])
+    other = leading_eigenvectors(turned, 0.2, 5, tolerance=1e-10)
+    np.testing.assert_allclose(other.values, found.values, rtol=1e-11)
+    np.testing.assert_allclose(other.vectors, found.vectors[genes], atol=1e-7)
 
 
 def test_constant_genes_and_one_spot():

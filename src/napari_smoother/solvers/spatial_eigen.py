@@ -220,13 +220,18 @@ class _BlockLanczos:
         shape = (self.scatter.n_genes, self.block)
         guess = self.random.standard_normal(shape)
         if start is not None:
-            guess = np.hstack([np.asarray(start, np.float64), guess])
+            # A few mixtures of the start: a block of all of them would leave no room for their
+            # images, and a little of everything else, which the start may lack.
+            mixed = np.asarray(start, np.float64) @ self.random.standard_normal(
+                (np.shape(start)[1], self.block)
+            )
+            guess = mixed + 0.01 * np.linalg.norm(mixed) / np.linalg.norm(guess) * guess
         if self.scatter.has_single:
             single = self._search(guess.astype(np.float32), max(self.tolerance, SINGLE_LIMIT))
             found = _certified(self.scatter, self.weight, single)
             if found.good_for(self.tolerance):
                 return found
-            guess = found.vectors
+            guess = found.vectors @ self.random.standard_normal((self.k, self.block))
         return _certified(self.scatter, self.weight, self._search(guess, self.tolerance))
 
     def _search(self, guess: NDArray[Any], tolerance: float) -> NDArray[Any]:
@@ -265,6 +270,7 @@ class _BlockLanczos:
                     projected[...] = 0
                     projected[np.arange(keep), np.arange(keep)] = values
                     used = keep
+                    remainder = apart
             fresh = self._orthonormal(remainder, basis[:, :used])
         return best
 

@@ -79,6 +79,8 @@ class SpatialScatter:
         if centre:
             self.mean = _column_sums(self._wide) / self.n_spots
         self._matrices: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        self._last_weight = -1.0
+        self._last: dict[np.dtype[Any], NDArray[Any]] = {}
 
     @property
     def has_single(self) -> bool:
@@ -116,7 +118,13 @@ class SpatialScatter:
         return np.asarray(scores - self.mean @ vectors)
 
     def product(self, vectors: NDArray[Any], weight: float) -> NDArray[Any]:
-        """X'(I - weight Q)X times genes x d, in the dtype of `vectors` (float32 or float64)."""
+        """X'(I - weight Q)X times genes x d, in the dtype of `vectors` (float32 or float64).
+
+        By the matrices themselves once `matrices` has formed them, whatever the number of spots.
+        """
+        if self._matrices is not None:
+            formed: NDArray[Any] = self._combined(weight, vectors.dtype) @ vectors
+            return formed
         scores = self._penalised(self.project(vectors), weight)
         if vectors.dtype == np.float32:
             back: NDArray[Any] = self._turned_single @ scores
@@ -146,6 +154,15 @@ class SpatialScatter:
         return self._matrices
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _combined(self, weight: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Combine the whole matrix for a weight; the last is remembered in both precisions."""
+        if self._last_weight != weight:
+            self._last_weight, self._last = weight, {}
+        if dtype not in self._last:
+            plain, spatial = self.matrices()
+            self._last[dtype] = (plain - weight * spatial).astype(dtype)
+        return self._last[dtype]
 
     @cached_property
     def _single(self) -> Any:

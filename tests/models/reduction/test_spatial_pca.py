@@ -204,6 +204,22 @@ def test_smoothed_scores_obey_their_equation():
     )
 
 
+def test_a_prepared_model_follows_lambda_and_the_number_of_components():
+    adata = section(150, 900)
+    loss = loss_of(adata)
+    model = SpatialPCA(adata, n_latent=5, spatial_loss=loss)
+    with pytest.raises(Cancelled):
+        model.prepare(cancelled=lambda: True)
+    model.prepare()
+    for strength, k in ((0.1, 5), (0.3, 5), (0.3, 8), (0.0, 3)):
+        model.lambda_spatial_loss, model.n_latent = strength, k
+        model.reduce(tolerance=1e-8)
+        fresh = SpatialPCA(adata, None, k, loss, strength)
+        fresh.reduce(tolerance=1e-8)
+        assert model.report.objective == pytest.approx(fresh.report.objective, rel=1e-10)
+        assert model.get_latent_representation().shape == (150, k)
+
+
 def test_a_cancel_leaves_everything_as_it_was():
     adata = section()
     with pytest.raises(Cancelled):

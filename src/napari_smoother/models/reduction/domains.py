@@ -27,7 +27,6 @@ SETTLED = 1e-4
 """Mean change of a probability in a round at which the field has settled."""
 
 
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Domains:
     """Which domain every spot belongs to.

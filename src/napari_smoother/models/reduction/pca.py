@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_smoother.errors import InputError
+from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.models.shared_prior import expression_of, shared_prior
 from napari_smoother.models.training_settings import ignore_training
 from napari_smoother.solvers.spatial_eigen import leading_eigenvectors
@@ -152,6 +152,29 @@ class SpatialPCA:
         if self.spatial_loss is not None:
             precision, self._confidence = shared_prior(self.spatial_loss, int(adata.shape[0]))
         self._scatter = SpatialScatter(expression, precision, centre=self.center)
+
+    def prepare(self, *, cancelled: Callable[[], bool] | None = None) -> None:
+        """Form X'X and X'QX, so that `reduce` costs the same for any number of spots.
+
+        Worth it before moving `lambda_spatial_loss` or `n_latent` with up to a few thousand
+        genes: both may be set and `reduce` called again.
+
+        Parameters
+        ----------
+        cancelled
+            Asked between blocks of genes.
+
+        Raises
+        ------
+        Cancelled
+            If ``cancelled`` returned True.
+        """
+
+        def asked() -> None:
+            if cancelled is not None and cancelled():
+                raise Cancelled("forming the matrices was cancelled")
+
+        self._scatter.matrices(asked)
 
     def reduce(
         self,
