@@ -26,11 +26,20 @@ def test_names_are_there_when_asked_for():
     assert run(
         "import napari_smoother as package, sys;"
         "print(set(package.__all__) <= set(dir(package)), 'torch' in sys.modules);"
-        "print(package.SpatialLoss.__name__, 'torch' in sys.modules)"
-    ).split() == ["True", "False", "SpatialLoss", "True"]
+        "print(package.SpatialLoss.__name__, 'torch' in sys.modules);"
+        "print(all(getattr(package, name) is not None for name in package.__all__))"
+    ).split() == ["True", "False", "SpatialLoss", "True", "True"]
 
 
 def test_an_unknown_name_is_an_attribute_error():
     import napari_smoother
 
     assert not hasattr(napari_smoother, "SpatialGain")
+
+
+def test_functions_on_annotated_data_come_without_torch():
+    assert run(
+        "import napari_smoother as package, sys;"
+        "print(package.spatial_weights.__name__, package.deconvolve.__name__);"
+        "print('torch' in sys.modules, 'napari' in sys.modules)"
+    ).split() == ["spatial_weights", "deconvolve", "False", "False"]

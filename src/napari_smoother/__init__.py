@@ -6,17 +6,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
+    from napari_smoother.models.deconv.annotated import deconvolve
+    from napari_smoother.models.impute.annotated import impute
+    from napari_smoother.models.reduction.annotated import spatial_pca
+    from napari_smoother.weights.annotated import spatial_weights
     from napari_smoother.weights.matrix import SpatialWeightMatrix
 
 __version__ = "0.1.0"
 
-__all__ = ["ContrastiveSpatialLoss", "SpatialLoss", "SpatialWeightMatrix", "__version__"]
+__all__ = [
+    "ContrastiveSpatialLoss",
+    "SpatialLoss",
+    "SpatialWeightMatrix",
+    "__version__",
+    "deconvolve",
+    "impute",
+    "spatial_pca",
+    "spatial_weights",
+]
 
-# Loaded when first asked for: they need torch, which takes seconds to import.
+# Loaded when first asked for: they need torch or compiled loops, which take seconds to import.
 _HOMES = {
     "ContrastiveSpatialLoss": "napari_smoother.losses.contrastive",
     "SpatialLoss": "napari_smoother.losses.spatial",
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
+    "deconvolve": "napari_smoother.models.deconv.annotated",
+    "impute": "napari_smoother.models.impute.annotated",
+    "spatial_pca": "napari_smoother.models.reduction.annotated",
+    "spatial_weights": "napari_smoother.weights.annotated",
 }
 
 
