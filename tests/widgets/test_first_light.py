@@ -337,3 +337,77 @@ def test_results_are_saved_and_open_again(
     settle(solved)
     assert solved.study.section is not None
     assert solved.study.section.source == path
+
+
+def test_rho_and_lambda_are_chosen_and_the_curve_shown(
+    qtbot: QtBot, dock: SmootherDock, solved: Session, settle: Settle
+) -> None:
+    page = dock.turn_to(DeconvolvePage)
+    assert isinstance(page, DeconvolvePage)
+    page.lambda_.slider.setValue(1000)
+    settle(solved)
+    qtbot.mouseClick(page.choice.button, LEFT)
+    assert page.choice.stop.isEnabled()
+    qtbot.waitUntil(lambda: not page.choice.runner.is_busy, timeout=60_000)
+    settle(solved)
+    chosen = solved.study.deconvolution
+    assert chosen.lambda_spatial_loss < 100
+    assert f"λ {chosen.lambda_spatial_loss:.3g}" in page.choice.text.text()
+    assert page.choice.curve.isVisible()
+    assert page.lambda_.value() == pytest.approx(chosen.lambda_spatial_loss)
+    assert solved.study.composition is not None
+    assert solved.study.composition.settings.deconvolution == chosen
+
+
+def test_choosing_can_be_stopped(
+    qtbot: QtBot, dock: SmootherDock, solved: Session, settle: Settle
+) -> None:
+    page = dock.turn_to(DeconvolvePage)
+    assert isinstance(page, DeconvolvePage)
+    before = solved.study.deconvolution
+    qtbot.mouseClick(page.choice.button, LEFT)
+    qtbot.mouseClick(page.choice.stop, LEFT)
+    qtbot.waitUntil(lambda: not page.choice.runner.is_busy)
+    settle(solved)
+    assert solved.study.deconvolution == before
+    assert page.choice.text.text() == "stopped"
+    assert page.choice.button.isEnabled()
+
+
+def test_graph_is_scaled_live_by_expression_and_histology(
+    dock: SmootherDock, solved: Session, settle: Settle
+) -> None:
+    page = dock.turn_to(GraphPage)
+    assert isinstance(page, GraphPage)
+    plain = solved.study.graph
+    assert plain is not None
+    before = solved.study.composition
+    page.expression.setChecked(True)
+    settle(solved)
+    scaled = solved.study.graph
+    assert scaled is not None
+    assert scaled.edge_weights.mean() < plain.edge_weights.mean()
+    colours = solved.scene.layer(edges.EDGES).edge_color
+    assert len(np.unique(colours, axis=0)) > 10
+    assert solved.study.composition is not before
+    page.histology.setChecked(True)
+    settle(solved)
+    assert solved.study.graph.edge_weights.mean() < scaled.edge_weights.mean()
+    page.expression.setChecked(False)
+    page.histology.setChecked(False)
+    settle(solved)
+    np.testing.assert_array_equal(solved.study.graph.edge_weights, plain.edge_weights)
+    np.testing.assert_array_equal(solved.study.composition.abundance, before.abundance)
+
+
+def test_process_can_be_changed(dock: SmootherDock, solved: Session, settle: Settle) -> None:
+    page = dock.turn_to(DeconvolvePage)
+    assert isinstance(page, DeconvolvePage)
+    before = solved.study.composition
+    page.process.setCurrentText("ISAR")
+    settle(solved)
+    after = solved.study.composition
+    assert after is not None
+    assert after.converged
+    assert after.settings.deconvolution.process == "isar"
+    assert not np.array_equal(after.abundance, before.abundance)

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Vectors
 
 from napari_smoother.figures.colours import map_numbers
+from napari_smoother.figures.panels import NumberKey
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 
 if TYPE_CHECKING:
@@ -41,8 +42,14 @@ def edge_width(graph: Graph) -> float:
 
 def weight_colours(graph: Graph) -> NDArray[np.floating]:
     """Return the colour of each edge by its weight before regions scale it, m x 4."""
+    key = weight_key(graph)
+    return map_numbers(graph.edge_weights, key.low, key.high, key.colormap)
+
+
+def weight_key(graph: Graph) -> NumberKey:
+    """Return the key to the colours of edges."""
     highest = float(graph.edge_weights.max(initial=0.0)) or 1.0
-    return map_numbers(graph.edge_weights, 0.0, highest, EDGE_COLORMAP)
+    return NumberKey("edge weight", 0.0, highest, EDGE_COLORMAP)
 
 
 def edge_layer(graph: Graph) -> Vectors:

@@ -119,7 +119,7 @@ def edge_overlay(study: Study) -> EdgeOverlay | None:
     if graph.connectivity < 1:
         colours[graph.crossing] = (*edges.CUT_COLOUR, 1.0)
     segments = graph.section.positions[graph.edges]
-    return EdgeOverlay(segments, colours, width=EDGE_WIDTH)
+    return EdgeOverlay(segments, colours, width=EDGE_WIDTH, key=edges.weight_key(graph))
 
 
 def region_outlines(study: Study) -> tuple[RegionOutline, ...]:

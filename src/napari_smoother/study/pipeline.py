@@ -1,6 +1,6 @@
 """From positions and counts to composition, each step run only when its inputs changed.
 
-positions -> neighbours -> scaled weights -> precision -> prior -> result
+positions -> neighbours -> similar weights -> scaled weights -> precision -> prior -> result
 counts and reference -> prepared data ------------------------> result
 """
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.models.deconv.preparation import (
     DataScale,
     GeneWeights,
@@ -28,6 +30,7 @@ from napari_smoother.solvers.bounded_quadratic import (
 )
 from napari_smoother.study.results import Composition, Graph
 from napari_smoother.study.stage import Stage
+from napari_smoother.weights.histology import spot_colours
 from napari_smoother.weights.lattice import Spacing, spacing_of
 from napari_smoother.weights.neighbours import (
     Neighbourhood,
@@ -35,7 +38,7 @@ from napari_smoother.weights.neighbours import (
     neighbours_within,
 )
 from napari_smoother.weights.precision import precision as precision_of
-from napari_smoother.weights.scaling import identity_factors
+from napari_smoother.weights.scaling import identity_factors, similarity_factors
 from napari_smoother.weights.summary import edge_list, graph_summary
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
-    from napari_smoother.study.settings import GraphSettings, Settings
+    from napari_smoother.study.settings import NeighbourRule, Settings
 
 TOLERANCE = 1e-5
 """Projected gradient relative to the linear term at which a result is called the optimum."""
@@ -118,6 +121,9 @@ class Pipeline:
         self._report: Callable[[NDArray[np.floating], float], None] | None = None
         self.spacing = Stage(_spacing)
         self.neighbours = Stage(self._neighbours)
+        self.expression = Stage(_expression_factors)
+        self.histology = Stage(_histology_factors)
+        self.similar = Stage(_similar)
         self.edges = Stage(_edges)
         self.factors = Stage(_factors)
         self.weights = Stage(_scaled)
@@ -168,10 +174,20 @@ class Pipeline:
 
     def _graph(self, request: Request) -> Graph:
         section, settings = request.section, request.settings
-        neighbourhood = self.neighbours(section, settings.graph)
+        chosen = settings.graph
+        neighbourhood = self.neighbours(
+            section, chosen.rule, chosen.neighbours, chosen.mutual, chosen.radius
+        )
+        similar = self.similar(
+            neighbourhood,
+            self.expression(section, neighbourhood, chosen.expression_components)
+            if chosen.by_expression
+            else None,
+            self.histology(section, neighbourhood) if chosen.by_histology else None,
+        )
         factors = self.factors(neighbourhood, request.labels, settings.boundary_connectivity)
-        weights = self.weights(neighbourhood, factors)
-        edges, edge_weights = self.edges(neighbourhood)
+        weights = self.weights(similar, factors)
+        edges, edge_weights = self.edges(similar)
         return self.graph(
             section,
             neighbourhood,
@@ -238,30 +254,36 @@ class Pipeline:
             solution.values, solution.residual, solution.seconds, solution.converged
         )
 
-    def radius(self, section: Section, settings: GraphSettings) -> float:
+    def radius(self, section: Section, radius: float | None) -> float:
         """Return the radius of a graph in full-resolution pixels.
 
         Parameters
         ----------
         section
             Its scale turns micrometres into pixels.
-        settings
-            Whose radius it is; without one, one and a half times the typical spacing.
+        radius
+            In micrometres, or in pixels where the scale is unknown; None for one and a half
+            times the typical spacing.
         """
-        if settings.radius is None:
+        if radius is None:
             return 1.5 * self.spacing(section).distance
-        return settings.radius / (section.micrometres_per_pixel or 1.0)
+        return radius / (section.micrometres_per_pixel or 1.0)
 
-    def _neighbours(self, section: Section, settings: GraphSettings) -> Neighbourhood:
+    def _neighbours(
+        self,
+        section: Section,
+        rule: NeighbourRule,
+        neighbours: int,
+        mutual: bool,
+        radius: float | None,
+    ) -> Neighbourhood:
         positions = section.positions
-        if settings.rule == "nearest":
+        if rule == "nearest":
+            tolerance = self.spacing(section).tie_tolerance
             return nearest_neighbours(
-                positions,
-                settings.neighbours,
-                mutual=settings.mutual,
-                tie_tolerance=self.spacing(section).tie_tolerance,
+                positions, neighbours, mutual=mutual, tie_tolerance=tolerance
             )
-        return neighbours_within(positions, self.radius(section, settings))
+        return neighbours_within(positions, self.radius(section, radius))
 
     def _prepare(
         self,
@@ -314,8 +336,43 @@ def _factors(
     return identity_factors(neighbourhood.weights, labels, connectivity)
 
 
-def _scaled(neighbourhood: Neighbourhood, factors: NDArray[np.float64]) -> csr_array:
+def _expression_factors(
+    section: Section, neighbourhood: Neighbourhood, n_components: int
+) -> NDArray[np.float64]:
+    logged = normalise_counts(section.adata.X, "log1p")
+    return similarity_factors(neighbourhood, logged, n_components=n_components)
+
+
+def _histology_factors(section: Section, neighbourhood: Neighbourhood) -> NDArray[np.float64]:
+    if not section.images:
+        raise InputError(
+            "The section has no image to compare",
+            where=section.name,
+            remedy="Open a section with an image, or untick the scaling by histology",
+        )
+    image = section.images[0]
+    colours = spot_colours(
+        section.positions,
+        image.pixels,
+        scale=image.scale,
+        diameter=section.spot_diameter or spacing_of(section.positions).distance,
+    )
+    return similarity_factors(neighbourhood, colours, metric="euclidean", reduce="none")
+
+
+def _similar(
+    neighbourhood: Neighbourhood,
+    expression: NDArray[np.float64] | None,
+    histology: NDArray[np.float64] | None,
+) -> csr_array:
     weights = neighbourhood.weights
+    for factors in (expression, histology):
+        if factors is not None:
+            weights = _scaled(weights, factors)
+    return weights
+
+
+def _scaled(weights: csr_array, factors: NDArray[np.float64]) -> csr_array:
     return csr_array(
         (weights.data * factors, weights.indices, weights.indptr), shape=weights.shape
     )
@@ -330,11 +387,9 @@ def _without_edges_of(weights: csr_array, empty: NDArray[np.bool_] | None) -> cs
     return csr_array((weights.data * kept, weights.indices, weights.indptr), shape=weights.shape)
 
 
-def _edges(
-    neighbourhood: Neighbourhood,
-) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
-    first, second, weights = edge_list(neighbourhood.weights)
-    return np.column_stack([first, second]), weights
+def _edges(weights: csr_array) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
+    first, second, values = edge_list(weights)
+    return np.column_stack([first, second]), values
 
 
 def _crossing(edges: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.bool_]:

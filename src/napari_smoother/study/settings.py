@@ -18,7 +18,7 @@ from napari_smoother.models.deconv.preparation import (
 from napari_smoother.study.stage import ComparedByValue
 
 NeighbourRule = Literal["nearest", "radius"]
-Process = Literal["icar"]
+Process = Literal["icar", "isar"]
 
 
 def _require(fulfilled: bool, problem: str, field: str, remedy: str) -> None:
@@ -42,14 +42,29 @@ class GraphSettings(ComparedByValue):
         Distance of the radius rule, in micrometres, or in full-resolution pixels where the
         section's scale is unknown. None: one and a half times the median distance to the
         nearest spot.
+    by_expression
+        Scale each edge by the similarity of expression of its ends.
+    expression_components
+        Principal components in which expression is compared.
+    by_histology
+        Scale each edge by the similarity of the tissue image at its ends.
     """
 
     rule: NeighbourRule = "nearest"
     neighbours: int = 6
     mutual: bool = True
     radius: float | None = None
+    by_expression: bool = False
+    expression_components: int = 10
+    by_histology: bool = False
 
     def __post_init__(self) -> None:
+        _require(
+            self.expression_components >= 1,
+            f"Expression cannot be compared in {self.expression_components} components",
+            "graph expression_components",
+            "Set at least 1",
+        )
         _require(
             self.rule in get_args(NeighbourRule),
             f"Unknown rule of neighbours {self.rule!r}",

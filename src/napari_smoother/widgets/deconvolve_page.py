@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.preparation import DataScale, GeneWeights
 from napari_smoother.widgets import opening
+from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
-    from napari_smoother.study.settings import Settings
+    from napari_smoother.study.settings import Process, Settings
     from napari_smoother.widgets.session import Session
 
 SCALES: dict[str, DataScale] = {
     "log1p of counts per 10,000": "log1p",
     "counts per 10,000": "counts",
 }
+PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
 WEIGHTS: dict[str, GeneWeights] = {
     "Inverse variance": "inverse_variance",
     "Inverse mean": "inverse_mean",
@@ -67,9 +69,10 @@ class DeconvolvePage(Page):
         self.model.addItem("Non-negative least squares")
         self.model.setToolTip("The model of a spot's expression")
         self.process = QComboBox()
-        self.process.addItem("ICAR")
+        self.process.addItems(list(PROCESSES))
         self.process.setToolTip(
-            "Spatial process of the prior: intrinsic conditional autoregression"
+            "Spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR) "
+            "autoregression"
         )
         data = QGroupBox("Model")
         rows = form()
@@ -105,6 +108,8 @@ class DeconvolvePage(Page):
         buttons.addStretch()
         buttons.addWidget(self.solve)
         rows.addRow(buttons)
+        self.choice = ChoicePanel(session)
+        rows.addRow(self.choice)
         smoothing.setLayout(rows)
 
         self.types = TypeTable()
@@ -121,6 +126,7 @@ class DeconvolvePage(Page):
         self.open_button.clicked.connect(self._ask_for_reference)
         self.scale.currentTextChanged.connect(self._change)
         self.weights.currentTextChanged.connect(self._change)
+        self.process.currentTextChanged.connect(self._change)
         self.rho.value_changed.connect(self._change)
         self.lambda_.value_changed.connect(self._change)
         self.connectivity.value_changed.connect(self._change_connectivity)
@@ -157,7 +163,8 @@ class DeconvolvePage(Page):
 
     def _show_settings(self, settings: Settings) -> None:
         chosen = settings.deconvolution
-        with silent(self.scale, self.weights):
+        with silent(self.scale, self.weights, self.process):
+            self.process.setCurrentIndex(list(PROCESSES.values()).index(chosen.process))
             self.scale.setCurrentIndex(list(SCALES.values()).index(chosen.scale))
             self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
         for slider, value in (
@@ -174,6 +181,7 @@ class DeconvolvePage(Page):
     def _change(self) -> None:
         self.study.deconvolution = replace(
             self.study.deconvolution,
+            process=PROCESSES[self.process.currentText()],
             rho=self.rho.value(),
             lambda_spatial_loss=self.lambda_.value(),
             scale=SCALES[self.scale.currentText()],

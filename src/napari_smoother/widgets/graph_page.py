@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QGroupBox,
+    QHBoxLayout,
     QLabel,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_smoother.widgets.page import Page, form, listen, silent
+from napari_smoother.layers.edges import CUT_COLOUR, weight_key
+from napari_smoother.widgets.key_panel import KeyPanel
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
     from napari_smoother.section import Section
@@ -60,11 +65,30 @@ class GraphPage(Page):
         rows.addRow(self.radius_unit, self.radius)
         rule.setLayout(rows)
 
+        self.expression = QCheckBox("By expression")
+        self.expression.setToolTip(
+            "Scale each edge by the similarity of expression of its two spots, from 0 to 1"
+        )
+        self.components = QSpinBox()
+        self.components.setRange(1, 100)
+        self.components.setKeyboardTracking(False)
+        self.components.setToolTip("Principal components in which expression is compared")
+        self.histology = QCheckBox("By histology")
+        self.histology.setToolTip(
+            "Scale each edge by the similarity of the tissue image at its two spots"
+        )
+        scaling = QGroupBox("Scale edges")
+        rows = form()
+        rows.addRow(self.expression)
+        rows.addRow("Components", self.components)
+        rows.addRow(self.histology)
+        scaling.setLayout(rows)
+
         self.counts = {
             name: QLabel("–")
             for name in (
                 "Edges",
-                "Cut between regions",
+                "Cut (weight 0)",
                 "Mean degree",
                 "Components",
                 "Isolated spots",
@@ -72,7 +96,7 @@ class GraphPage(Page):
         }
         tips = {
             "Edges": "Pairs of connected spots",
-            "Cut between regions": "Edges of weight 0: boundary connectivity is 0 there",
+            "Cut (weight 0)": "Neighbours that are kept apart: between regions, or unlike each other",
             "Mean degree": "Neighbours a spot has on average",
             "Components": "Pieces of tissue with no edge between them; isolated spots count",
             "Isolated spots": "Spots without any neighbour: nothing smooths them",
@@ -84,9 +108,18 @@ class GraphPage(Page):
             rows.addRow(name, label)
         summary.setLayout(rows)
 
+        self.key = KeyPanel()
+        crossing = QHBoxLayout()
+        swatch = QLabel()
+        swatch.setPixmap(colour_icon(QColor.fromRgbF(*CUT_COLOUR)).pixmap(12, 12))
+        crossing.addWidget(swatch)
+        crossing.addWidget(wrapped_label("between regions: as red as it is cut"), 1)
         layout = QVBoxLayout(self)
         layout.addWidget(self.edges)
+        layout.addWidget(self.key)
+        layout.addLayout(crossing)
         layout.addWidget(rule)
+        layout.addWidget(scaling)
         layout.addWidget(summary)
         layout.addStretch()
 
@@ -94,6 +127,9 @@ class GraphPage(Page):
         self.rule.currentTextChanged.connect(self._change)
         self.neighbours.valueChanged.connect(self._change)
         self.mutual.toggled.connect(self._change)
+        self.expression.toggled.connect(self._change)
+        self.components.valueChanged.connect(self._change)
+        self.histology.toggled.connect(self._change)
         self.radius.valueChanged.connect(self._change_radius)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.settings_changed, self._show_settings)
@@ -117,18 +153,32 @@ class GraphPage(Page):
 
     def _show_settings(self, settings: Settings) -> None:
         graph = settings.graph
-        with silent(self.rule, self.neighbours, self.mutual, self.radius):
+        with silent(
+            self.rule,
+            self.neighbours,
+            self.mutual,
+            self.radius,
+            self.expression,
+            self.components,
+            self.histology,
+        ):
+            self.expression.setChecked(graph.by_expression)
+            self.components.setValue(graph.expression_components)
+            self.histology.setChecked(graph.by_histology)
             self.rule.setCurrentIndex(list(RULES.values()).index(graph.rule))
             self.neighbours.setValue(graph.neighbours)
             self.mutual.setChecked(graph.mutual)
             section = self.study.section
             if section is not None:
                 pixel = section.micrometres_per_pixel or 1.0
-                self.radius.setValue(self.study.pipeline.radius(section, graph) * pixel)
+                self.radius.setValue(self.study.pipeline.radius(section, graph.radius) * pixel)
         nearest = graph.rule == "nearest"
         self.neighbours.setEnabled(nearest)
         self.mutual.setEnabled(nearest)
         self.radius.setEnabled(not nearest)
+        self.components.setEnabled(graph.by_expression)
+        section = self.study.section
+        self.histology.setEnabled(section is not None and bool(section.images))
 
     def _change(self) -> None:
         self.study.graph_settings = replace(
@@ -136,15 +186,19 @@ class GraphPage(Page):
             rule=RULES[self.rule.currentText()],
             neighbours=self.neighbours.value(),
             mutual=self.mutual.isChecked(),
+            by_expression=self.expression.isChecked(),
+            expression_components=self.components.value(),
+            by_histology=self.histology.isChecked(),
         )
 
     def _change_radius(self, radius: float) -> None:
         self.study.graph_settings = replace(self.study.graph_settings, radius=radius)
 
     def _show_graph(self, graph: Graph) -> None:
+        self.key.show_key(weight_key(graph))
         summary = graph.summary
         self.counts["Edges"].setText(f"{summary.n_edges:,}")
-        self.counts["Cut between regions"].setText(f"{summary.n_cut:,}")
+        self.counts["Cut (weight 0)"].setText(f"{summary.n_cut:,}")
         self.counts["Mean degree"].setText(f"{summary.mean_degree:.2f}")
         self.counts["Components"].setText(f"{summary.n_components:,}")
         self.counts["Isolated spots"].setText(f"{summary.n_isolated:,}")

@@ -46,9 +46,12 @@ class Session(QObject):
     ----------
     busy_changed
         Emitted with a description of the work that began, or "" when none is left.
+    closing
+        Emitted when everything has to stop, as the window closes.
     """
 
     busy_changed = Signal(str)
+    closing = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -107,6 +110,7 @@ class Session(QObject):
         """Stop everything, as the window closes."""
         if not self.is_closed:
             self.is_closed = True
+            self.closing.emit()
             self._loader.shut_down()
             self._compiler.shut_down()
             self.preview.shut_down()
