@@ -21,5 +21,5 @@ class InputError(ValueError):
         super().__init__(f"{problem} ({where}). {remedy}.")
 
 
-class Cancelled(Exception):  # noqa: N818 - a request that was heard, not a fault
+class Cancelled(Exception):
     """Work stopped because its caller asked for it; nothing was changed."""

@@ -96,7 +96,7 @@ class GraphPage(Page):
         }
         tips = {
             "Edges": "Pairs of connected spots",
-            "Cut (weight 0)": "Neighbours that are kept apart: between regions, or unlike each other",
+            "Cut (weight 0)": "Neighbours kept apart: in two regions, or unlike each other",
             "Mean degree": "Neighbours a spot has on average",
             "Components": "Pieces of tissue with no edge between them; isolated spots count",
             "Isolated spots": "Spots without any neighbour: nothing smooths them",

@@ -1,0 +1,75 @@
+"""Run the benchmarks and write what they print to RESULTS.md.
+
+python benchmarks/run_all.py [NAME ...]   (default: all; others keep what they have)
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
+TITLES = {
+    "live_preview": "Live preview in the real window",
+    "solver": "The bounded quadratic solver",
+    "deconvolution": "Deconvolution against smoother-omics",
+    "reduction": "Reduction against smoother-omics",
+    "imputation": "Imputation against smoother-omics",
+    "choice": "Choosing rho and lambda",
+    "uncertainty": "Posterior standard deviation",
+}
+HEAD = """# Measured speed
+
+Written by `benchmarks/run_all.py`; nothing here is typed by hand. Each section names its script,
+the machine and the load on it while it ran.
+"""
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return names[0] if names else platform.processor()
+
+
+def section(name: str) -> str:
+    """Run one benchmark and return its section."""
+    before = os.getloadavg()[0]
+    run = subprocess.run(
+        [sys.executable, str(HERE / f"{name}.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != 0:
+        print(run.stderr, file=sys.stderr)
+        raise SystemExit(f"{name} failed with code {run.returncode}")
+    day = datetime.datetime.now(tz=datetime.UTC).date()
+    facts = (
+        f"`benchmarks/{name}.py`, {day}, {os.cpu_count()} cores ({processor()}), "
+        f"Python {platform.python_version()}, load {before:.1f} before and "
+        f"{os.getloadavg()[0]:.1f} after."
+    )
+    return f"## {TITLES[name]}\n\n{facts}\n\n{run.stdout.strip()}\n"
+
+
+def main() -> None:
+    """Replace the sections that were asked for."""
+    written = RESULTS.read_text() if RESULTS.exists() else ""
+    found = {
+        match[1]: match[0].rstrip() + "\n"
+        for match in re.finditer(r"(?ms)^## ([^\n]+)\n.*?(?=^## |\Z)", written)
+    }
+    for name in sys.argv[1:] or TITLES:
+        found[TITLES[name]] = section(name)
+        ordered = [found[title] for title in TITLES.values() if title in found]
+        RESULTS.write_text("\n".join([HEAD, *ordered]))
+
+
+if __name__ == "__main__":
+    main()
