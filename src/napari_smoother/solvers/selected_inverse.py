@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csc_array, csr_array, eye_array
 from scipy.sparse.linalg import splu
 
 from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.solvers.factor_loops import (
+    elimination_tree,
+    factorise,
+    fill_rows,
+    invert,
+)
 from napari_smoother.solvers.row_blocks import THREADS
 
 if TYPE_CHECKING:
@@ -27,11 +32,11 @@ if TYPE_CHECKING:
 MOST_BYTES = 6_000_000_000
 """More for one factor and its inverse would not fit beside the data on a workstation."""
 
-SEVERAL_BYTES = 1_000_000_000
-"""Above this a single matrix is worked on at a time."""
+SEVERAL_BYTES = 2_000_000_000
+"""What several factors may take at once; beyond, one matrix is worked on at a time."""
 
-PIVOT = 1e-13
-"""Smallest share of its diagonal entry that rounding alone cannot leave as a pivot."""
+LANES = 4
+"""Shifts worked on side by side, as many as the vector registers of most processors hold."""
 
 
 class TooLarge(InputError):
@@ -88,7 +93,7 @@ class SparseFactor:
         counts = np.bincount(columns[above], minlength=order.size)
         upper_pointers = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         upper_rows = ordered.indices[above].astype(np.int32)
-        parent, sizes = _elimination_tree(upper_pointers, upper_rows)
+        parent, sizes = elimination_tree(upper_pointers, upper_rows)
         pointers = np.concatenate([[0], np.cumsum(sizes)])
         if 16 * pointers[-1] > MOST_BYTES:
             raise TooLarge(
@@ -97,7 +102,7 @@ class SparseFactor:
                 remedy="Take fewer neighbours a spot, or part of the section",
             )
         rows = np.empty(pointers[-1], np.int32)
-        _fill_rows(upper_pointers, upper_rows, parent, pointers, rows)
+        fill_rows(upper_pointers, upper_rows, parent, pointers, rows)
         return cls(
             order=order,
             parent=parent,
@@ -140,13 +145,21 @@ class SparseFactor:
         """
         wanted = np.asarray(shifts, dtype=np.float64).ravel()
         result = np.empty((self.order.size, wanted.size))
+        several = 16 * LANES * THREADS * self.rows.size < SEVERAL_BYTES
+        width = LANES if several and wanted.size > 1 else 1
         stop = np.zeros(1, np.uint8)
-        several = 16 * self.rows.size < SEVERAL_BYTES
-        pool = ThreadPoolExecutor(min(THREADS, wanted.size) if several else 1)
+        pool = ThreadPoolExecutor(THREADS if several else 1)
         try:
             work = [
-                pool.submit(self._one, float(shift), float(factor), stop, result[:, place])
-                for place, shift in enumerate(wanted)
+                pool.submit(
+                    self._some,
+                    wanted[first : first + width],
+                    width,
+                    float(factor),
+                    stop,
+                    result[:, first : first + width],
+                )
+                for first in range(0, wanted.size, width)
             ]
             waiting = set(work)
             while waiting:
@@ -164,19 +177,26 @@ class SparseFactor:
             pool.shutdown(wait=True, cancel_futures=True)
         return result
 
-    def _one(
-        self, shift: float, factor: float, stop: NDArray[np.uint8], out: NDArray[np.float64]
+    def _some(
+        self,
+        shifts: NDArray[np.float64],
+        width: int,
+        factor: float,
+        stop: NDArray[np.uint8],
+        out: NDArray[np.float64],
     ) -> bool:
-        """Write one diagonal in the order of the spots; return whether there is one."""
-        pivots = np.empty(self.order.size)
-        lower = np.empty(self.rows.size)
+        """Write a few diagonals in the order of the spots; return whether there are any."""
+        # A tuple, so that loops over the lanes have a length the compiler knows.
+        lanes = tuple(float(shifts[min(lane, shifts.size - 1)]) for lane in range(width))
+        pivots = np.empty((self.order.size, width))
+        lower = np.empty((self.rows.size, width))
         pattern = (self.pointers, self.rows)
         upper = (self.upper_pointers, self.upper_rows, self.upper_entries)
-        if not _factorise(*upper, shift, factor, self.parent, *pattern, lower, pivots, stop):
+        if not factorise(*upper, lanes, factor, self.parent, *pattern, lower, pivots, stop):
             return False
-        diagonal = np.empty(self.order.size)
-        _invert(*pattern, lower, pivots, diagonal, stop)
-        out[self.order] = diagonal
+        diagonal = np.empty((self.order.size, width))
+        invert(*pattern, lower, pivots, lanes, diagonal, stop)
+        out[self.order] = diagonal[:, : shifts.size]
         return True
 
 
@@ -214,124 +234,3 @@ def _fill_reducing(matrix: csr_array) -> NDArray[np.int32]:
         options={"SymmetricMode": True},
     )
     return np.argsort(analysed.perm_c).astype(np.int32)
-
-
-@njit(nogil=True, cache=True)
-def _elimination_tree(upper_pointers, upper_rows):  # type: ignore[no-untyped-def]
-    """Parent of every column, and number of entries below its diagonal."""
-    n = upper_pointers.size - 1
-    parent = np.full(n, -1, np.int32)
-    seen = np.full(n, -1, np.int32)
-    sizes = np.zeros(n, np.int64)
-    for row in range(n):
-        seen[row] = row
-        for place in range(upper_pointers[row], upper_pointers[row + 1]):
-            node = upper_rows[place]
-            while seen[node] != row:
-                if parent[node] < 0:
-                    parent[node] = row
-                sizes[node] += 1
-                seen[node] = row
-                node = parent[node]
-    return parent, sizes
-
-
-@njit(nogil=True, cache=True)
-def _fill_rows(upper_pointers, upper_rows, parent, pointers, rows):  # type: ignore[no-untyped-def]
-    """Rows of every column of L: a row lies in all columns on its paths up the tree."""
-    n = parent.size
-    seen = np.full(n, -1, np.int32)
-    end = pointers[:-1].copy()
-    for row in range(n):
-        seen[row] = row
-        for place in range(upper_pointers[row], upper_pointers[row + 1]):
-            node = upper_rows[place]
-            while seen[node] != row:
-                rows[end[node]] = row
-                end[node] += 1
-                seen[node] = row
-                node = parent[node]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _factorise(  # type: ignore[no-untyped-def]
-    upper_pointers, upper_rows, upper_entries, shift, factor, parent, pointers, rows, lower,
-    pivots, stop,
-):  # fmt: skip
-    """L and D of ``shift I + factor Q``; False where a pivot is not safely positive."""
-    n = parent.size
-    seen = np.full(n, -1, np.int32)
-    path = np.empty(n, np.int32)
-    stack = np.empty(n, np.int32)
-    value = np.zeros(n)
-    end = pointers[:-1].copy()
-    for row in range(n):
-        if stop[0]:
-            return True
-        top = n
-        seen[row] = row
-        value[row] = shift
-        for place in range(upper_pointers[row], upper_pointers[row + 1]):
-            node = upper_rows[place]
-            value[node] += factor * upper_entries[place]
-            length = 0
-            while seen[node] != row:
-                path[length] = node
-                length += 1
-                seen[node] = row
-                node = parent[node]
-            while length > 0:
-                length -= 1
-                top -= 1
-                stack[top] = path[length]
-        own = value[row]
-        pivot = own
-        value[row] = 0.0
-        for visit in range(top, n):
-            node = stack[visit]
-            entry = value[node]
-            value[node] = 0.0
-            for place in range(pointers[node], end[node]):
-                value[rows[place]] -= lower[place] * entry
-            scaled = entry / pivots[node]
-            pivot -= scaled * entry
-            lower[end[node]] = scaled
-            end[node] += 1
-        if not pivot > PIVOT * own:
-            return False
-        pivots[row] = pivot
-    return True
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _invert(pointers, rows, lower, pivots, diagonal, stop):  # type: ignore[no-untyped-def]
-    """Diagonal of (L D L')^-1 by the recursion of Takahashi, from the last column backwards."""
-    n = pivots.size
-    inverse = np.empty(rows.size)
-    weight = np.zeros(n)  # the column of L at hand, zero outside its pattern
-    total = np.zeros(n)
-    for step in range(n):
-        if stop[0]:
-            return
-        j = n - 1 - step
-        first, end = pointers[j], pointers[j + 1]
-        for e in range(first, end):
-            weight[rows[e]] = lower[e]
-            total[rows[e]] = 0.0
-        for e in range(first, end):
-            k = rows[e]
-            mine = lower[e]
-            own = diagonal[k] * mine
-            for f in range(pointers[k], pointers[k + 1]):
-                i = rows[f]
-                entry = inverse[f]
-                total[i] += mine * entry
-                own += weight[i] * entry
-            total[k] += own
-        value = 1.0 / pivots[j]
-        for e in range(first, end):
-            k = rows[e]
-            inverse[e] = -total[k]
-            value += lower[e] * total[k]
-            weight[k] = 0.0
-        diagonal[j] = value
