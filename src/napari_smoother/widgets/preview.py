@@ -28,7 +28,7 @@ PATIENCE = 120
 Most are over by then, and painting the window keeps Python from the solve.
 """
 
-ITERATES_EVERY = 0.15
+ITERATES_EVERY = 0.25
 """Seconds between the unfinished iterates of a long solve that are shown."""
 
 StatusKind = Literal["idle", "working", "optimum", "outdated", "failed"]
