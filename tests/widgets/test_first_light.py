@@ -411,3 +411,39 @@ def test_process_can_be_changed(dock: SmootherDock, solved: Session, settle: Set
     assert after.converged
     assert after.settings.deconvolution.process == "isar"
     assert not np.array_equal(after.abundance, before.abundance)
+
+
+def test_maps_of_uncertainty_and_of_what_is_left_unexplained(
+    dock: SmootherDock, solved: Session, settle: Settle
+) -> None:
+    page = dock.turn_to(DeconvolvePage)
+    assert isinstance(page, DeconvolvePage)
+    page.types.selectRow(2)
+    page.map.setCurrentText("Uncertainty (standard deviation)")
+    settle(solved)
+    composition = solved.study.composition
+    assert composition is not None
+    assert composition.deviation is not None
+    layer = solved.scene.layer(COMPOSITION)
+    assert layer.name == f"standard deviation of the proportion of {composition.types[1]}"
+    deviation = composition.deviation.proportion_deviation[:, 1]
+    assert (deviation > 0).all()
+    np.testing.assert_allclose(
+        layer.face_contrast_limits, np.percentile(deviation, [1, 99]), rtol=1e-5
+    )
+    page.lambda_.slider.setValue(page.lambda_.slider.value() + 200)
+    settle(solved)
+    smoother = solved.study.composition.deviation
+    assert smoother is not None
+    assert np.median(smoother.proportion_deviation[:, 1]) < np.median(deviation)
+
+    page.map.setCurrentText("Unexplained share of expression")
+    settle(solved)
+    assert layer.name == "share of expression left unexplained"
+    misfit = solved.study.composition.misfit
+    np.testing.assert_allclose(
+        layer.face_contrast_limits, np.percentile(misfit, [1, 99]), rtol=1e-5
+    )
+    page.map.setCurrentText("Proportions")
+    settle(solved)
+    assert layer.name == f"proportion of {composition.types[1]}"

@@ -22,7 +22,9 @@ from napari_smoother.study.view import (
     Classes,
     Numbers,
     View,
+    deviation_of,
     dominant_types,
+    misfit_of,
     proportion_of,
     values_of,
 )
@@ -45,6 +47,9 @@ Stage = Literal["data", "regions", "composition"]
 COMPOSITION = "composition"
 DOMINANT = ""
 """In place of a cell type: the most abundant type of each spot."""
+
+Quantity = Literal["proportion", "deviation", "misfit"]
+"""What a map of the composition shows."""
 
 
 class Scene:
@@ -74,6 +79,7 @@ class Scene:
         self.view: View | None = None
         self.stage: Stage = "data"
         self.cell_type = DOMINANT
+        self.quantity: Quantity = "proportion"
         self.key: spot_map.Key | None = None
         self.spot_size_factor = 1.0
         self.drawn_region: str | None = None
@@ -385,6 +391,22 @@ class Scene:
         self.cell_type = cell_type
         self.show_stage("composition")
 
+    def show_quantity(self, quantity: Quantity) -> None:
+        """Show proportions, their posterior deviation, or what the mixture leaves unexplained."""
+        self.quantity = quantity
+        self.study.wants_deviation = quantity == "deviation"
+        self.show_stage("composition")
+
+    def _composition_values(self, composition: Composition) -> Numbers | Classes | None:
+        """Return what the map shows; None while it is not known yet."""
+        if self.quantity == "misfit":
+            return misfit_of(composition)
+        if self.cell_type == DOMINANT:
+            return dominant_types(composition)
+        if self.quantity == "deviation":
+            return deviation_of(composition, self.cell_type)
+        return proportion_of(composition, self.cell_type)
+
     def _show_composition(self, composition: Composition | None) -> None:
         if composition is None:
             self._remove(COMPOSITION)
@@ -405,13 +427,18 @@ class Scene:
             self._put_on_top(COMPOSITION)
         if self.cell_type not in composition.types:
             self.cell_type = DOMINANT
-        values: Numbers | Classes
-        if self.cell_type == DOMINANT:
-            values = dominant_types(composition)
+        values = self._composition_values(composition)
+        if values is None:
+            return  # the map stays as it is until the deviation is known
+        if isinstance(values, Classes):
             self._paint(layer, *spot_map.colour_classes(values))
-        else:
-            values = proportion_of(composition, self.cell_type)
+        elif self.quantity == "proportion":
             self._paint(layer, *spot_map.colour_proportion(values))
+        else:
+            self._paint(
+                layer,
+                *spot_map.colour_numbers(values, colormap="magma", percentiles=(1.0, 99.0)),
+            )
         if layer.name != values.quantity:
             layer.name = values.quantity
         if composition.settled:

@@ -21,7 +21,8 @@ def annotated(study: Study) -> AnnData:
 
     ``obsp["spatial_connectivities"]`` and ``obsp["spatial_distances"]`` hold the graph as scaled
     by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` the proportions with the names of
-    the types, and ``uns["smoother"]`` settings, outlines and the report of the fit.
+    the types (``obsm["nnls_deviation"]`` their standard deviations, where they were asked for),
+    and ``uns["smoother"]`` settings, outlines and the report of the fit.
 
     Parameters
     ----------
@@ -56,6 +57,12 @@ def annotated(study: Study) -> AnnData:
             index=adata.obs_names,
             columns=list(study.composition.types),
         )
+        if study.composition.deviation is not None:
+            adata.obsm["nnls_deviation"] = pd.DataFrame(
+                study.composition.deviation.proportion_deviation,
+                index=adata.obs_names,
+                columns=list(study.composition.types),
+            )
     adata.uns["smoother"] = recipe(study)
     return adata
 

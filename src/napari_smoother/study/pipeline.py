@@ -22,6 +22,7 @@ from napari_smoother.models.deconv.preparation import (
     lambda_to_weight,
     prepare_deconvolution,
 )
+from napari_smoother.models.uncertainty import PosteriorDeviation, posterior_deviation
 from napari_smoother.solvers.bounded_quadratic import (
     DataTerm,
     PriorTerm,
@@ -73,6 +74,8 @@ class Request:
     start
         Abundance to start from, n x K; None for the canonical start, which makes the result
         independent of what was solved before.
+    deviation
+        Whether to find the posterior deviation too; only from the canonical start.
     """
 
     generation: int
@@ -81,6 +84,7 @@ class Request:
     labels: NDArray[np.integer]
     reference: Reference | None = None
     start: NDArray[np.floating] | None = None
+    deviation: bool = False
 
     def without_composition(self) -> Request:
         """Return the same request, stopping at the graph."""
@@ -136,6 +140,7 @@ class Pipeline:
         self.prepared = Stage(self._prepare)
         self.data = Stage(_data_term)
         self.settled = Stage(self._solve_from_canonical_start)
+        self.deviation = Stage(self._deviation)
 
     def run(
         self,
@@ -216,6 +221,12 @@ class Pipeline:
             chosen.intercept,
         )
         data = self.data(prepared)
+        if prepared.empty.all():
+            raise InputError(
+                "No spot has a count in the genes shared with the reference",
+                where=request.section.name,
+                remedy="Check that section and reference belong together",
+            )
         empty = prepared.empty if prepared.empty.any() else None
         linked = self.linked(graph.weights, empty)
         precision = self.precision(linked, chosen.process, chosen.rho)
@@ -239,7 +250,7 @@ class Pipeline:
                 seconds=seconds,
                 converged=converged,
                 settled=converged and request.start is None,
-                n_genes=prepared.n_genes,
+                prepared=prepared,
             ).derived()
 
         if report is not None:
@@ -250,9 +261,12 @@ class Pipeline:
             solution = self.settled(data, prior, weight)
         else:
             solution = self._solve(data, prior, weight, request.start)
-        return composition(
+        found = composition(
             solution.values, solution.residual, solution.seconds, solution.converged
         )
+        if request.deviation and request.start is None:
+            found = replace(found, deviation=self.deviation(prepared, precision, weight, solution))
+        return found
 
     def radius(self, section: Section, radius: float | None) -> float:
         """Return the radius of a graph in full-resolution pixels.
@@ -307,6 +321,22 @@ class Pipeline:
         self, data: DataTerm, prior: PriorTerm, weight: float
     ) -> Solution:
         return self._solve(data, prior, weight, None)
+
+    def _deviation(
+        self,
+        prepared: PreparedDeconvolution,
+        precision: csr_array,
+        weight: float,
+        solution: Solution,
+    ) -> PosteriorDeviation:
+        used = np.flatnonzero(~prepared.empty)
+        return posterior_deviation(
+            prepared,
+            precision[used][:, used],
+            weight,
+            solution.values,
+            cancelled=self._cancelled,
+        )
 
     def _solve(
         self,

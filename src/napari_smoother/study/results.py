@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.models.deconv.composition import dominant_type, proportions, without_value
+from napari_smoother.models.uncertainty import residual_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.models.deconv.preparation import PreparedDeconvolution
+    from napari_smoother.models.uncertainty import PosteriorDeviation
     from napari_smoother.section import Section
     from napari_smoother.study.settings import Settings
     from napari_smoother.weights.neighbours import Neighbourhood
@@ -78,8 +81,10 @@ class Composition:
     settled
         Whether it was solved from the canonical start, so that the same settings give the
         same numbers bit for bit; False while a slider moves and for unfinished iterates.
-    n_genes
-        How many genes it rests on.
+    prepared
+        The data it was fitted to.
+    deviation
+        How far it may be off; None unless it was asked for.
     """
 
     section: Section
@@ -90,7 +95,13 @@ class Composition:
     seconds: float
     converged: bool
     settled: bool
-    n_genes: int
+    prepared: PreparedDeconvolution
+    deviation: PosteriorDeviation | None = None
+
+    @property
+    def n_genes(self) -> int:
+        """How many genes it rests on."""
+        return self.prepared.n_genes
 
     @cached_property
     def proportions(self) -> NDArray[np.floating]:
@@ -112,6 +123,11 @@ class Composition:
     def dominant(self) -> NDArray[np.integer]:
         """Code of each spot's most abundant type, -1 where nothing was found."""
         return dominant_type(np.nan_to_num(self.proportions))
+
+    @cached_property
+    def misfit(self) -> NDArray[np.float64]:
+        """Share of each spot's expression that the mixture leaves unexplained, n."""
+        return residual_of(self.prepared, self.abundance)
 
     def derived(self) -> Composition:
         """Return the composition with shares and means worked out, off the main thread."""

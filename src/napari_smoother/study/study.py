@@ -68,6 +68,7 @@ class Study:
         self._labels: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._graph: Graph | None = None
         self._composition: Composition | None = None
+        self._wants_deviation = False
         self._generation = 0
         self._shown_generation = 0
         self._data_generation = 0
@@ -249,7 +250,22 @@ class Study:
         """Whether the results belong to the present data and settings, from canonical start."""
         if self._shown_generation != self._generation:
             return False
-        return self._composition is None or self._composition.settled
+        composition = self._composition
+        if composition is None:
+            return True
+        lacks_deviation = self._wants_deviation and composition.deviation is None
+        return composition.settled and not lacks_deviation
+
+    @property
+    def wants_deviation(self) -> bool:
+        """Whether the posterior deviation of the composition is worked out too."""
+        return self._wants_deviation
+
+    @wants_deviation.setter
+    def wants_deviation(self, wanted: bool) -> None:
+        self._wants_deviation = wanted
+        if not self.is_up_to_date:
+            self._mark_outdated()
 
     def request(self, *, settled: bool) -> Request | None:
         """Return what has to be computed now; None while no section is open.
@@ -272,6 +288,7 @@ class Study:
             labels=self._labels,
             reference=self._reference,
             start=start,
+            deviation=self._wants_deviation,
         )
 
     def accept(self, outcome: Outcome) -> bool:

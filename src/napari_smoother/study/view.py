@@ -145,6 +145,22 @@ def dominant_types(composition: Composition) -> Classes:
     return Classes("dominant cell type", composition.dominant, composition.types)
 
 
+def deviation_of(composition: Composition, cell_type: str) -> Numbers | None:
+    """Return the posterior standard deviation of one proportion; None while it is not known."""
+    if composition.deviation is None:
+        return None
+    column = composition.types.index(cell_type)
+    return Numbers(
+        f"standard deviation of the proportion of {cell_type}",
+        composition.deviation.proportion_deviation[:, column],
+    )
+
+
+def misfit_of(composition: Composition) -> Numbers:
+    """Return the share of each spot's expression that the mixture leaves unexplained."""
+    return Numbers("share of expression left unexplained", composition.misfit)
+
+
 def _gene(section: Section, name: str) -> Numbers:
     adata = section.adata
     if name not in adata.var_names:

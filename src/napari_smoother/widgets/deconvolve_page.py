@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.errors import InputError
+from napari_smoother.layers.scene import DOMINANT, Quantity
 from napari_smoother.models.deconv.preparation import DataScale, GeneWeights
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 SCALES: dict[str, DataScale] = {
     "log1p of counts per 10,000": "log1p",
     "counts per 10,000": "counts",
+}
+MAPS: dict[str, Quantity] = {
+    "Proportions": "proportion",
+    "Uncertainty (standard deviation)": "deviation",
+    "Unexplained share of expression": "misfit",
 }
 PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
 WEIGHTS: dict[str, GeneWeights] = {
@@ -112,6 +118,12 @@ class DeconvolvePage(Page):
         rows.addRow(self.choice)
         smoothing.setLayout(rows)
 
+        self.map = QComboBox()
+        self.map.addItems(list(MAPS))
+        self.map.setToolTip(
+            "Proportions; how far each may be off if the model holds (one standard deviation); "
+            "or the share of a spot's expression that the mixture leaves unexplained"
+        )
         self.types = TypeTable()
 
         reference = QHBoxLayout()
@@ -121,6 +133,9 @@ class DeconvolvePage(Page):
         layout.addLayout(reference)
         layout.addWidget(data)
         layout.addWidget(smoothing)
+        shown = form()
+        shown.addRow("Map", self.map)
+        layout.addLayout(shown)
         layout.addWidget(self.types, 1)
 
         self.open_button.clicked.connect(self._ask_for_reference)
@@ -132,6 +147,7 @@ class DeconvolvePage(Page):
         self.connectivity.value_changed.connect(self._change_connectivity)
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.preview.solve())
+        self.map.currentTextChanged.connect(self._change_map)
         self.types.type_chosen.connect(self.scene.show_type)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.reference_changed, self._show_reference)
@@ -190,6 +206,14 @@ class DeconvolvePage(Page):
 
     def _change_connectivity(self, connectivity: float) -> None:
         self.study.boundary_connectivity = connectivity
+
+    def _change_map(self, name: str) -> None:
+        if MAPS[name] == "deviation" and self.scene.cell_type == DOMINANT:
+            composition = self.study.composition
+            if composition is not None:
+                self.scene.cell_type = composition.types[0]
+        self.scene.show_quantity(MAPS[name])
+        self._show_composition(self.study.composition)
 
     def _change_live(self, live: bool) -> None:
         self.session.preview.live = live
