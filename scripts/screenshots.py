@@ -54,7 +54,7 @@ def simulated(folder: Path) -> None:
     deconvolve = dock.turn_to(DeconvolvePage)
     deconvolve.lambda_.slider.setValue(round(1000 * deconvolve.lambda_.place_of(1.0)))
     deconvolve.types.selectRow(1)
-    session.scene.show_edges(False)
+    session.scene.graph.show(False)
     wait_until(lambda: is_at_rest(session))
     save_screenshot(viewer, folder / "deconvolve.png")
     deconvolve.types.selectRow(0)

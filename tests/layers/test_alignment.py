@@ -86,7 +86,7 @@ def test_drawn_rectangle_and_ellipse_take_the_spots_within(section: Section) -> 
     viewer, study = ViewerModel(), Study()
     scene = Scene(viewer, study)
     study.open(section)
-    layer = scene.regions_layer()
+    layer = scene.drawing.layer()
     region_shapes.draw_into(layer, "box", (1.0, 0.0, 0.0))
     layer.add_rectangles(np.array([[60.0, 600.0], [80.0, 700.0]]))  # (row, column)
     assert [region.name for region in study.regions.classes] == ["box"]
@@ -112,7 +112,7 @@ def test_lines_and_paths_are_no_regions(section: Section) -> None:
     viewer, study = ViewerModel(), Study()
     scene = Scene(viewer, study)
     study.open(section)
-    layer = scene.regions_layer()
+    layer = scene.drawing.layer()
     region_shapes.draw_into(layer, "line", (1.0, 0.0, 0.0))
     layer.add_lines(np.array([[0.0, 0.0], [390.0, 890.0]]))
     assert (study.region_labels == -1).all()

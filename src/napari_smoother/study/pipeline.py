@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.models.deconv.preparation import (
     DataScale,
     GeneWeights,
@@ -29,23 +27,22 @@ from napari_smoother.solvers.bounded_quadratic import (
     Solution,
     solve_bounded_quadratic,
 )
+from napari_smoother.study import stages
 from napari_smoother.study.results import Composition, Graph
 from napari_smoother.study.stage import Stage
-from napari_smoother.weights.histology import spot_colours
-from napari_smoother.weights.lattice import Spacing, spacing_of
 from napari_smoother.weights.neighbours import (
     Neighbourhood,
     nearest_neighbours,
     neighbours_within,
 )
 from napari_smoother.weights.precision import precision as precision_of
-from napari_smoother.weights.scaling import identity_factors, similarity_factors
-from napari_smoother.weights.summary import edge_list, graph_summary
+from napari_smoother.weights.summary import graph_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
@@ -123,22 +120,22 @@ class Pipeline:
         self._running = threading.Lock()
         self._cancelled: Callable[[], bool] | None = None
         self._report: Callable[[NDArray[np.floating], float], None] | None = None
-        self.spacing = Stage(_spacing)
+        self.spacing = Stage(stages.spacing)
         self.neighbours = Stage(self._neighbours)
-        self.expression = Stage(_expression_factors)
-        self.histology = Stage(_histology_factors)
-        self.similar = Stage(_similar)
-        self.edges = Stage(_edges)
-        self.factors = Stage(_factors)
-        self.weights = Stage(_scaled)
+        self.expression = Stage(stages.expression_factors)
+        self.histology = Stage(stages.histology_factors)
+        self.similar = Stage(stages.similar_weights)
+        self.edges = Stage(stages.edges)
+        self.factors = Stage(stages.region_factors)
+        self.weights = Stage(stages.scaled)
         self.summary = Stage(graph_summary)
-        self.crossing = Stage(_crossing)
+        self.crossing = Stage(stages.crossing)
         self.graph = Stage(Graph)
-        self.linked = Stage(_without_edges_of)
+        self.linked = Stage(stages.without_edges_of)
         self.precision = Stage(precision_of)
         self.prior = Stage(PriorTerm.prepare)
         self.prepared = Stage(self._prepare)
-        self.data = Stage(_data_term)
+        self.data = Stage(stages.data_term)
         self.settled = Stage(self._solve_from_canonical_start)
         self.deviation = Stage(self._deviation)
 
@@ -354,78 +351,3 @@ class Pipeline:
             cancelled=self._cancelled,
             report=self._report,
         )
-
-
-def _spacing(section: Section) -> Spacing:
-    return spacing_of(section.positions)
-
-
-def _factors(
-    neighbourhood: Neighbourhood, labels: NDArray[np.integer], connectivity: float
-) -> NDArray[np.float64]:
-    return identity_factors(neighbourhood.weights, labels, connectivity)
-
-
-def _expression_factors(
-    section: Section, neighbourhood: Neighbourhood, n_components: int
-) -> NDArray[np.float64]:
-    logged = normalise_counts(section.adata.X, "log1p")
-    return similarity_factors(neighbourhood, logged, n_components=n_components)
-
-
-def _histology_factors(section: Section, neighbourhood: Neighbourhood) -> NDArray[np.float64]:
-    if not section.images:
-        raise InputError(
-            "The section has no image to compare",
-            where=section.name,
-            remedy="Open a section with an image, or untick the scaling by histology",
-        )
-    image = section.images[0]
-    colours = spot_colours(
-        section.positions,
-        image.pixels,
-        scale=image.scale,
-        diameter=section.spot_diameter or spacing_of(section.positions).distance,
-    )
-    return similarity_factors(neighbourhood, colours, metric="euclidean", reduce="none")
-
-
-def _similar(
-    neighbourhood: Neighbourhood,
-    expression: NDArray[np.float64] | None,
-    histology: NDArray[np.float64] | None,
-) -> csr_array:
-    weights = neighbourhood.weights
-    for factors in (expression, histology):
-        if factors is not None:
-            weights = _scaled(weights, factors)
-    return weights
-
-
-def _scaled(weights: csr_array, factors: NDArray[np.float64]) -> csr_array:
-    return csr_array(
-        (weights.data * factors, weights.indices, weights.indptr), shape=weights.shape
-    )
-
-
-def _without_edges_of(weights: csr_array, empty: NDArray[np.bool_] | None) -> csr_array:
-    """Cut the edges of spots without a count: nothing is known there, least of all zeros."""
-    if empty is None:
-        return weights
-    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
-    kept = ~(empty[rows] | empty[weights.indices])
-    return csr_array((weights.data * kept, weights.indices, weights.indptr), shape=weights.shape)
-
-
-def _edges(weights: csr_array) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
-    first, second, values = edge_list(weights)
-    return np.column_stack([first, second]), values
-
-
-def _crossing(edges: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    crossing: NDArray[np.bool_] = labels[edges[:, 0]] != labels[edges[:, 1]]
-    return crossing
-
-
-def _data_term(prepared: PreparedDeconvolution) -> DataTerm:
-    return DataTerm.prepare(prepared.gram, prepared.linear)

@@ -123,7 +123,7 @@ class GraphPage(Page):
         layout.addWidget(summary)
         layout.addStretch()
 
-        self.edges.toggled.connect(self.scene.show_edges)
+        self.edges.toggled.connect(self.scene.graph.show)
         self.rule.currentTextChanged.connect(self._change)
         self.neighbours.valueChanged.connect(self._change)
         self.mutual.toggled.connect(self._change)

@@ -16,7 +16,7 @@ from napari_smoother.io.regions_geojson import (
     read_regions_geojson,
     write_regions_geojson,
 )
-from napari_smoother.layers.scene import next_colour
+from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotated

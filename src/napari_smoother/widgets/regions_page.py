@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
-from napari_smoother.layers.scene import next_colour
+from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.study.regions import RegionClass, regions_from_column
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.notices import tell_error
@@ -133,7 +133,7 @@ class RegionsPage(Page):
         self.table.currentCellChanged.connect(self._select)
         self.table.itemChanged.connect(self._rename)
         self.table.cellDoubleClicked.connect(self._ask_for_colour)
-        listen(self, self.scene.region_drawn, self._on_drawn)
+        listen(self, self.scene.drawing.drawn, self._on_drawn)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.settings_changed, self._show_settings)
         listen(self, self.study.regions_changed, self._show_regions)
@@ -148,10 +148,10 @@ class RegionsPage(Page):
         """Start one of napari's drawing tools, in a region that exists."""
         if self.study.section is None:
             return
-        if mode != "select" and self.scene.drawn_region is None:
+        if mode != "select" and self.scene.drawing.region is None:
             self._add()
         self.scene.show_stage("regions")
-        self.scene.start_drawing(mode)
+        self.scene.drawing.start(mode)
 
     def _show_section(self, section: Section | None) -> None:
         self.setEnabled(section is not None)
@@ -170,13 +170,13 @@ class RegionsPage(Page):
     def _show_regions(self, regions: Regions) -> None:
         sizes = self.study.region_sizes
         names = [region.name for region in regions.classes]
-        drawn = self.scene.drawn_region
+        drawn = self.scene.drawing.region
         if drawn not in names:
             drawn = names[-1] if names else None
             if drawn is None:
-                self.scene.drawn_region = None
+                self.scene.drawing.region = None
             else:
-                self.scene.draw_region(drawn)
+                self.scene.drawing.draw_into(drawn)
         with silent(self.table):
             self.table.setRowCount(len(names))
             for row, region in enumerate(regions.classes):
@@ -216,17 +216,17 @@ class RegionsPage(Page):
         known = {region.name for region in regions.classes}
         number = next(i for i in range(1, len(known) + 2) if f"Region {i}" not in known)
         name = f"Region {number}"
-        self.scene.drawn_region = name
+        self.scene.drawing.region = name
         self.study.regions = regions.with_class(RegionClass(name, next_colour(regions)))
-        self.scene.draw_region(name)
+        self.scene.drawing.draw_into(name)
 
     def _remove(self) -> None:
-        if self.scene.drawn_region is not None:
-            self.study.regions = self.study.regions.without_class(self.scene.drawn_region)
+        if self.scene.drawing.region is not None:
+            self.study.regions = self.study.regions.without_class(self.scene.drawing.region)
 
     def _select(self, row: int, column: int, *before: int) -> None:
         if 0 <= row < len(self.study.regions.classes):
-            self.scene.draw_region(self.study.regions.classes[row].name)
+            self.scene.drawing.draw_into(self.study.regions.classes[row].name)
 
     def _rename(self, item: QTableWidgetItem) -> None:
         if item.column() != 1:
@@ -239,7 +239,7 @@ class RegionsPage(Page):
             tell_error(error)
             self._show_regions(self.study.regions)
             return
-        self.scene.drawn_region = after
+        self.scene.drawing.region = after
         self.study.regions = regions
 
     def _ask_for_colour(self, row: int, column: int) -> None:

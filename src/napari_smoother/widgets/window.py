@@ -72,7 +72,7 @@ def demonstrate(screenshot: Path | None = None) -> None:
     session = dock.session
     opening.open_sample(session, "layered cortex")
     wait_until(lambda: session.study.composition is not None and is_at_rest(session))
-    session.scene.show_edges(True)
+    session.scene.graph.show(True)
     study = session.study
     assert study.section is not None
     regions = study.regions.with_class(RegionClass("lesion", (0.95, 0.45, 0.2)))
