@@ -84,25 +84,10 @@ def section_precision(
     InputError
         If there is neither graph nor positions, or rho is out of range.
     """
-    from napari_smoother.weights.neighbours import nearest_neighbours
+    from napari_smoother.weights.annotated import section_graph
     from napari_smoother.weights.precision import precision
 
-    if CONNECTIVITIES in adata.obsp:
-        weights = sparse.csr_array(adata.obsp[CONNECTIVITIES], dtype=np.float64, copy=True)
-        weights.setdiag(0)
-        weights.eliminate_zeros()
-        weights.sort_indices()
-        graph = f'obsp["{CONNECTIVITIES}"]'
-    elif "spatial" in adata.obsm:
-        positions = np.asarray(adata.obsm["spatial"])
-        weights = nearest_neighbours(positions, n_neighbors, mutual=True).weights
-        graph = f"mutual {n_neighbors} nearest neighbours"
-    else:
-        raise InputError(
-            "The section has neither a graph nor positions",
-            where=f'obsp["{CONNECTIVITIES}"], obsm["spatial"]',
-            remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
-        )
+    weights, graph = section_graph(adata, n_neighbors)
     return precision(weights, process, rho), graph
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.weights.neighbours import nearest_neighbours, neighbours_within
+from napari_smoother.weights.lattice import nearest_on_section
+from napari_smoother.weights.neighbours import neighbours_within
 from napari_smoother.weights.precision import check_weights
 from napari_smoother.weights.scaling import identity_factors, similarity_factors
 from napari_smoother.weights.summary import graph_summary
@@ -42,7 +43,7 @@ def spatial_weights(
         Spots x genes, with ``obsm["spatial"]``.
     k
         Link every spot to its k nearest neighbours: 6 where neither k nor a radius is given.
-        See `nearest_neighbours`.
+        See `nearest_on_section`.
     radius
         Instead, link all spots within this distance, in the unit of the positions.
     mutual
@@ -96,7 +97,7 @@ def spatial_weights(
             recipe["bandwidth"] = float(bandwidth)
     else:
         k = 6 if k is None else k
-        found = nearest_neighbours(positions, k, mutual=mutual)
+        found = nearest_on_section(positions, k, mutual=mutual)
         recipe = {"graph": "nearest neighbours", "k": int(k), "mutual": bool(mutual)}
 
     values = found.weights.data.copy()
@@ -173,7 +174,7 @@ def section_graph(adata: AnnData, n_neighbors: int = 6) -> tuple[sparse.csr_arra
                 where=f'obsp["{CONNECTIVITIES}"], obsm["spatial"]',
                 remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
             )
-        weights = nearest_neighbours(_positions(adata), n_neighbors, mutual=True).weights
+        weights = nearest_on_section(_positions(adata), n_neighbors).weights
         return weights, f"mutual {n_neighbors} nearest neighbours"
     weights = sparse.csr_array(adata.obsp[CONNECTIVITIES], dtype=np.float64, copy=True)
     weights.setdiag(0)

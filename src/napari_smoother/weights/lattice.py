@@ -12,6 +12,8 @@ from napari_smoother.weights.neighbours import TIE, nearest_neighbours
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from napari_smoother.weights.neighbours import Neighbourhood
+
 NEARLY = 0.1
 """Distances that differ from the median by less than this share are nearly the median."""
 
@@ -75,3 +77,21 @@ def spacing_of(positions: ArrayLike) -> Spacing:
         return Spacing(1.0, False)
     alike = np.abs(nearest - median) <= NEARLY * median
     return Spacing(median, bool(alike.mean() >= MOST))
+
+
+def nearest_on_section(positions: ArrayLike, k: int = 6, *, mutual: bool = True) -> Neighbourhood:
+    """Link every spot to its k nearest, seeing a lattice through rounding to whole pixels.
+
+    Parameters
+    ----------
+    positions
+        n x 2 or n x 3, any unit.
+    k, mutual
+        As in `nearest_neighbours`.
+
+    Returns
+    -------
+    Neighbourhood
+    """
+    tolerance = spacing_of(positions).tie_tolerance
+    return nearest_neighbours(positions, k, mutual=mutual, tie_tolerance=tolerance)
