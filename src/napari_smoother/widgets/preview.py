@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 REST = 250
 """Milliseconds without a change after which the hand is taken to rest."""
 
+GIVE_WAY = 0.012
+"""Seconds that the window lets a solve go first: less than a frame takes to paint."""
+
 PATIENCE = 120
 """Milliseconds before the status line says that a solve is under way.
 
@@ -152,6 +155,8 @@ class Preview(QObject):
         if request.reference is not None and not self._patience.isActive():
             self._patience.start()
         self._runner.submit(_Computation(self.study, request))
+        if request.start is not None:
+            self._runner.give_way(GIVE_WAY)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if not self.study.accept(outcome):

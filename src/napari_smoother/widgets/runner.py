@@ -100,6 +100,15 @@ class LatestRunner(QObject):
         else:
             self._current.superseded = True
 
+    def give_way(self, seconds: float) -> None:
+        """Let the present job go first for a moment, if it is the newest.
+
+        Painting keeps Python from every thread: a quick job that starts beside it ends only
+        after the painting.
+        """
+        if self._current is not None and self._next is None:
+            self._current.done.wait(seconds)
+
     def cancel(self) -> None:
         """Stop the present job at its next look, and drop the one that waits."""
         self._next = None
