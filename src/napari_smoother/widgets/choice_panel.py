@@ -14,7 +14,7 @@ from napari_smoother.errors import Cancelled
 from napari_smoother.models.choice import Choice, choose
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.page import listen, wrapped_label
-from napari_smoother.widgets.runner import LatestRunner
+from napari_smoother.widgets.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +125,7 @@ class ChoicePanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.text)
         layout.addWidget(self.curve)
-        self.runner = LatestRunner(self)
+        self.runner = Runner(self)
         self.runner.returned.connect(self._on_choice)
         self.runner.reported.connect(self._on_progress)
         self.runner.failed.connect(self._on_failed)

@@ -1,9 +1,10 @@
-"""One job at a time in a thread worker; the newest one wins."""
+"""One job at a time in a thread worker: in turn, or the newest one first of all."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,8 @@ class _Run:
         return self.stopped or (self.superseded and late)
 
 
-class LatestRunner(QObject):
-    """Runs jobs in a thread worker, never two at once, skipping all but the newest.
+class Runner(QObject):
+    """Runs jobs in a thread worker, one after the other, in the order they came.
 
     A job is called with ``cancelled()``, which it asks often, and ``report(value)``.
 
@@ -57,21 +58,20 @@ class LatestRunner(QObject):
         Emitted in the main thread with the exception a job raised.
     cancelled
         Emitted in the main thread when a job stopped because it was told to by `cancel`.
-    started, idle
-        Emitted when work begins after a pause, and when there is none left.
+    idle
+        Emitted when there is no job left.
     """
 
     returned = Signal(object)
     reported = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
-    started = Signal()
     idle = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._current: _Run | None = None
-        self._next: _Run | None = None
+        self._waiting: deque[_Run] = deque()
 
     @property
     def is_busy(self) -> bool:
@@ -81,10 +81,10 @@ class LatestRunner(QObject):
     @property
     def has_next(self) -> bool:
         """Whether a job waits for the present one to end."""
-        return self._next is not None
+        return bool(self._waiting)
 
     def submit(self, job: Job, description: str = "") -> None:
-        """Run a job as soon as the present one has ended; one that waits is dropped.
+        """Run a job when those before it have ended.
 
         Parameters
         ----------
@@ -93,12 +93,9 @@ class LatestRunner(QObject):
         description
             Shown in napari's activity dock; empty for quick jobs, which are not shown.
         """
-        self._next = _Run(job, description)
+        self._waiting.append(_Run(job, description))
         if self._current is None:
-            self.started.emit()
             self._start_next()
-        else:
-            self._current.superseded = True
 
     def give_way(self, seconds: float) -> None:
         """Let the present job go first for a moment, if it is the newest.
@@ -106,12 +103,12 @@ class LatestRunner(QObject):
         Painting keeps Python from every thread: a quick job that starts beside it ends only
         after the painting.
         """
-        if self._current is not None and self._next is None:
+        if self._current is not None and not self._waiting:
             self._current.done.wait(seconds)
 
     def cancel(self) -> None:
-        """Stop the present job at its next look, and drop the one that waits."""
-        self._next = None
+        """Stop the present job at its next look, and drop those that wait."""
+        self._waiting.clear()
         if self._current is not None:
             self._current.stopped = True
 
@@ -124,7 +121,7 @@ class LatestRunner(QObject):
             current.done.wait(patience)
 
     def _start_next(self) -> None:
-        run, self._next = self._next, None
+        run = self._waiting.popleft() if self._waiting else None
         self._current = run
         if run is None:
             self.idle.emit()
@@ -166,3 +163,14 @@ class LatestRunner(QObject):
     def _on_errored(self, error: Exception) -> None:
         self.failed.emit(error)
         self._start_next()
+
+
+class LatestRunner(Runner):
+    """Runs the newest job only: one that waits is dropped, and an older one soon stopped."""
+
+    def submit(self, job: Job, description: str = "") -> None:
+        """Run a job as soon as the present one has ended, which it is told to do."""
+        self._waiting.clear()
+        if self._current is not None:
+            self._current.superseded = True
+        super().submit(job, description)

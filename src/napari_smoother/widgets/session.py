@@ -13,7 +13,7 @@ from napari_smoother.solvers.bounded_quadratic import warm_up
 from napari_smoother.study.study import Study
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview
-from napari_smoother.widgets.runner import LatestRunner
+from napari_smoother.widgets.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,11 +61,11 @@ class Session(QObject):
         self.preview = Preview(self.study, self)
         self.is_closed = False
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
-        self._loader = LatestRunner(self)
+        self._loader = Runner(self)
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(tell_error)
         self._loader.idle.connect(self._on_loader_idle)
-        self._compiler = LatestRunner(self)
+        self._compiler = Runner(self)
         self._compiler.failed.connect(tell_error)
         self._compiler.submit(lambda cancelled, report: warm_up())
 
@@ -112,7 +112,7 @@ class Session(QObject):
             self.is_closed = True
             self.closing.emit()
             self._loader.shut_down()
-            self._compiler.shut_down()
+            self._compiler.shut_down(patience=0.0)  # compiling cannot be stopped
             self.preview.shut_down()
 
     def follow_window(self, window: QWidget) -> None:

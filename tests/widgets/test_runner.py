@@ -1,0 +1,97 @@
+"""Jobs off the main thread: in turn, the newest first, stopped, and failing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_smoother.errors import Cancelled
+from napari_smoother.widgets.runner import LatestRunner, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytestqt.qtbot import QtBot
+
+
+@pytest.fixture(params=[Runner, LatestRunner])
+def runner(request: pytest.FixtureRequest, qapp: object) -> Iterator[Runner]:
+    runner = request.param()
+    yield runner
+    runner.shut_down()
+
+
+def quick(value: int) -> Callable[..., int]:
+    def job(cancelled: Callable[[], bool], report: Callable[[object], None]) -> int:
+        assert threading.current_thread() is not threading.main_thread()
+        time.sleep(0.02)
+        return value
+
+    return job
+
+
+def until_told(cancelled: Callable[[], bool], report: Callable[[object], None]) -> None:
+    while not cancelled():
+        time.sleep(0.001)
+    raise Cancelled
+
+
+def test_jobs_run_in_turn_or_only_the_newest(qtbot: QtBot, runner: Runner) -> None:
+    results: list[int] = []
+    runner.returned.connect(results.append)
+    for value in range(5):
+        runner.submit(quick(value))
+    qtbot.waitUntil(lambda: not runner.is_busy)
+    newest_only = isinstance(runner, LatestRunner)
+    assert results == ([0, 4] if newest_only else [0, 1, 2, 3, 4])
+
+
+def test_cancel_stops_the_job_and_drops_what_waits(qtbot: QtBot, runner: Runner) -> None:
+    results: list[int] = []
+    told: list[bool] = []
+    runner.returned.connect(results.append)
+    runner.cancelled.connect(lambda: told.append(True))
+    runner.submit(until_told)
+    runner.submit(quick(1))
+    runner.cancel()
+    qtbot.waitUntil(lambda: not runner.is_busy)
+    assert told == [True]
+    assert not results
+
+
+def test_a_failure_is_told_and_the_next_job_runs(qtbot: QtBot, runner: Runner) -> None:
+    def fail(cancelled: object, report: object) -> None:
+        raise ValueError("broken")
+
+    failures: list[Exception] = []
+    results: list[int] = []
+    runner.failed.connect(failures.append)
+    runner.returned.connect(results.append)
+    runner.submit(fail)
+    qtbot.waitUntil(lambda: not runner.is_busy)
+    runner.submit(quick(7))
+    qtbot.waitUntil(lambda: not runner.is_busy)
+    assert [str(failure) for failure in failures] == ["broken"]
+    assert results == [7]
+
+
+def test_shut_down_waits_and_then_says_nothing(qtbot: QtBot, runner: Runner) -> None:
+    said: list[object] = []
+    runner.returned.connect(said.append)
+    runner.cancelled.connect(lambda: said.append("cancelled"))
+    ended = threading.Event()
+
+    def job(cancelled: Callable[[], bool], report: Callable[[object], None]) -> None:
+        try:
+            until_told(cancelled, report)
+        finally:
+            ended.set()
+
+    runner.submit(job)
+    runner.shut_down()
+    assert ended.is_set()
+    qtbot.wait(50)
+    assert not said
