@@ -21,13 +21,12 @@ TITLES = {
     "deconvolution": "Deconvolution against smoother-omics",
     "reduction": "Reduction against smoother-omics",
     "imputation": "Imputation against smoother-omics",
-    "choice": "Choosing rho and lambda",
-    "uncertainty": "Posterior standard deviation",
 }
 HEAD = """# Measured speed
 
 Written by `benchmarks/run_all.py`; nothing here is typed by hand. Each section names its script,
-the machine and the load on it while it ran.
+the machine and the load on it while it ran. Times of the choice of settings and of deviations
+stand with their accuracy in `docs/choice.md` and `docs/uncertainty.md`.
 """
 
 
