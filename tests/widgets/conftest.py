@@ -54,7 +54,7 @@ def settle(qtbot: QtBot) -> Callable[[Session], None]:
 
     def wait(session: Session) -> None:
         qtbot.waitUntil(
-            lambda: not session.is_loading and session.preview.is_at_rest, timeout=60_000
+            lambda: not session.is_loading and session.preview.is_at_rest, timeout=180_000
         )
 
     return wait

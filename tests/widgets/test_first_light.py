@@ -216,10 +216,10 @@ def test_cancel_keeps_the_last_result_and_says_so(
 
     study.pipeline.run = endless
     study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=77.0)
-    qtbot.waitUntil(lambda: len(asked) > 5)
-    qtbot.waitUntil(dock.status.cancel.isEnabled)
+    qtbot.waitUntil(lambda: len(asked) > 5, timeout=30_000)
+    qtbot.waitUntil(dock.status.cancel.isEnabled, timeout=30_000)
     qtbot.mouseClick(dock.status.cancel, LEFT)
-    qtbot.waitUntil(lambda: solved.preview.is_at_rest)
+    qtbot.waitUntil(lambda: solved.preview.is_at_rest, timeout=30_000)
     assert study.composition is before
     assert "cancelled: showing the result for λ 0.1" in dock.status.text.text()
     del study.pipeline.run
@@ -249,7 +249,7 @@ def test_newest_change_wins_over_a_long_solve(
 
     study.pipeline.run = slow_at_first
     study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=50.0)
-    qtbot.waitUntil(lambda: began == [50.0])
+    qtbot.waitUntil(lambda: began == [50.0], timeout=30_000)
     for newer in (3.0, 4.0, 5.0):
         study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=newer)
     settle(solved)
@@ -311,9 +311,9 @@ def test_closing_the_window_while_it_computes(
 
     study.pipeline.run = endless
     study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=9.0)
-    qtbot.waitUntil(lambda: bool(running))
+    qtbot.waitUntil(lambda: bool(running), timeout=30_000)
     window.close()
-    qtbot.waitUntil(lambda: bool(ended))
+    qtbot.waitUntil(lambda: bool(ended), timeout=30_000)
     assert solved.is_closed
 
 
@@ -348,7 +348,7 @@ def test_rho_and_lambda_are_chosen_and_the_curve_shown(
     settle(solved)
     qtbot.mouseClick(page.choice.button, LEFT)
     assert page.choice.stop.isEnabled()
-    qtbot.waitUntil(lambda: not page.choice.runner.is_busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not page.choice.runner.is_busy, timeout=180_000)
     settle(solved)
     chosen = solved.study.deconvolution
     assert chosen.lambda_spatial_loss < 100
@@ -367,7 +367,7 @@ def test_choosing_can_be_stopped(
     before = solved.study.deconvolution
     qtbot.mouseClick(page.choice.button, LEFT)
     qtbot.mouseClick(page.choice.stop, LEFT)
-    qtbot.waitUntil(lambda: not page.choice.runner.is_busy)
+    qtbot.waitUntil(lambda: not page.choice.runner.is_busy, timeout=30_000)
     settle(solved)
     assert solved.study.deconvolution == before
     assert page.choice.text.text() == "stopped"

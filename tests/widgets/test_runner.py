@@ -44,7 +44,7 @@ def test_jobs_run_in_turn_or_only_the_newest(qtbot: QtBot, runner: Runner) -> No
     runner.returned.connect(results.append)
     for value in range(5):
         runner.submit(quick(value))
-    qtbot.waitUntil(lambda: not runner.is_busy)
+    qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
     newest_only = isinstance(runner, LatestRunner)
     assert results == ([0, 4] if newest_only else [0, 1, 2, 3, 4])
 
@@ -57,7 +57,7 @@ def test_cancel_stops_the_job_and_drops_what_waits(qtbot: QtBot, runner: Runner)
     runner.submit(until_told)
     runner.submit(quick(1))
     runner.cancel()
-    qtbot.waitUntil(lambda: not runner.is_busy)
+    qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
     assert told == [True]
     assert not results
 
@@ -71,9 +71,9 @@ def test_a_failure_is_told_and_the_next_job_runs(qtbot: QtBot, runner: Runner) -
     runner.failed.connect(failures.append)
     runner.returned.connect(results.append)
     runner.submit(fail)
-    qtbot.waitUntil(lambda: not runner.is_busy)
+    qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
     runner.submit(quick(7))
-    qtbot.waitUntil(lambda: not runner.is_busy)
+    qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
     assert [str(failure) for failure in failures] == ["broken"]
     assert results == [7]
 
