@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from npe2 import PluginManifest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 import napari_smoother
 from napari_smoother.figures.panels import ClassKey
@@ -141,3 +142,20 @@ def test_no_panel_ticked_is_told(
     page.save(tmp_path / "nothing.png")
     assert any("No panel is ticked" in message for message in told)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.tissue
+def test_folder_dropped_on_the_dock_opens(
+    dock: SmootherDock, session: Session, settle: Settle, tissue: Path
+) -> None:
+    files = QMimeData()
+    files.setUrls([QUrl.fromLocalFile(str(tissue / "visium_human_heart_tiny"))])
+    middle = QPoint(dock.width() // 2, dock.height() // 2)
+    copy, left, no_key = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier
+    enter = QDragEnterEvent(middle, copy, files, left, no_key.NoModifier)
+    dock.dragEnterEvent(enter)
+    assert enter.isAccepted()
+    dock.dropEvent(QDropEvent(QPointF(middle), copy, files, left, no_key.NoModifier))
+    settle(session)
+    assert session.study.section is not None
+    assert session.study.section.n_spots == 100

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
+from napari_smoother.widgets import opening
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
@@ -18,6 +20,7 @@ from napari_smoother.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     import napari.viewer
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_smoother.section import Section
 
@@ -43,6 +46,7 @@ class FramedPages(QWidget):
         session = session_of(viewer)
         self.session = session
         self.setMinimumWidth(NARROWEST)
+        self.setAcceptDrops(True)
         self.header = QLabel()
         self.key = KeyPanel()
         self.status = StatusLine(session)
@@ -74,6 +78,17 @@ class FramedPages(QWidget):
         page = self.page(kind)
         self.tabs.setCurrentIndex(self.pages.index(page))
         return page
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Let files and folders be dropped."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped; unlike the canvas, the dock has no other reader to ask about."""
+        event.acceptProposedAction()
+        for url in event.mimeData().urls():
+            opening.open_path(self.session, Path(url.toLocalFile()))
 
     def _show_section(self, section: Section | None) -> None:
         if section is None:
