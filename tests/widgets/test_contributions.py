@@ -14,7 +14,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 import napari_smoother
 from napari_smoother.figures.panels import ClassKey
-from napari_smoother.layers.print_out import DOMINANT_TYPE, ON_SCREEN, compose
+from napari_smoother.layers.print_out import DOMINANT_TYPE, ON_SCREEN, plan
 from napari_smoother.widgets import contributions
 from napari_smoother.widgets.figure_page import FigurePage
 
@@ -111,7 +111,7 @@ def test_grid_of_types_genes_and_columns(
     page.tick(ON_SCREEN, DOMINANT_TYPE, composition.types[1], gene, "region")
     settings = page.settings()
     assert settings.contents == (ON_SCREEN, DOMINANT_TYPE, composition.types[1], gene, "region")
-    figure = compose(solved.scene, settings)
+    figure = plan(solved.scene, settings).compose()
     texts = " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
     titles = texts + " ".join(text.get_text() for text in figure.texts)
     titles += " ".join(axes.get_title() for axes in figure.axes)

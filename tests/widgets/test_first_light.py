@@ -447,3 +447,26 @@ def test_maps_of_uncertainty_and_of_what_is_left_unexplained(
     page.map.setCurrentText("Proportions")
     settle(solved)
     assert layer.name == f"proportion of {composition.types[1]}"
+
+
+def test_closing_the_window_while_it_reads_and_chooses(
+    qtbot: QtBot, window: napari.Viewer, dock: SmootherDock, solved: Session
+) -> None:
+    page = dock.turn_to(DeconvolvePage)
+    assert isinstance(page, DeconvolvePage)
+    section = solved.study.section
+    reading, used = [], []
+
+    def read(cancelled: Callable[[], bool]) -> None:
+        reading.append(1)
+        while not cancelled():
+            time.sleep(0.001)
+
+    solved.load(read, used.append, "reading for ever")
+    page.choice.choose()
+    qtbot.waitUntil(lambda: bool(reading), timeout=30_000)
+    window.close()
+    qtbot.wait(200)
+    assert solved.is_closed
+    assert not used
+    assert solved.study.section is section

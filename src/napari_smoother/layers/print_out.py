@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.layers.scene import Scene
+    from napari_smoother.section import Section
     from napari_smoother.study.study import Study
 
 ON_SCREEN = "what is on screen"
@@ -51,8 +52,47 @@ class FigureSettings:
     scale_bar: bool = True
 
 
-def compose(scene: Scene, settings: FigureSettings) -> Figure:
-    """Return a figure of a scene.
+@dataclass(frozen=True, slots=True, eq=False)
+class FigurePlan:
+    """Everything a figure needs, taken from a scene at one moment.
+
+    Parameters
+    ----------
+    section
+        What is drawn.
+    panels
+        One picture each.
+    edges
+        The graph, where it is wanted.
+    outlines
+        Of regions.
+    settings
+        How to lay it out.
+    """
+
+    section: Section
+    panels: tuple[Panel, ...]
+    edges: EdgeOverlay | None
+    outlines: tuple[RegionOutline, ...]
+    settings: FigureSettings
+
+    def compose(self) -> Figure:
+        """Return the figure; takes a second or more, in any thread."""
+        settings = self.settings
+        return compose_figure(
+            self.section,
+            self.panels,
+            image="best" if settings.image else None,
+            edges=self.edges,
+            outlines=self.outlines,
+            columns=settings.columns or None,
+            width_mm=settings.width_mm,
+            scale_bar=settings.scale_bar,
+        )
+
+
+def plan(scene: Scene, settings: FigureSettings) -> FigurePlan:
+    """Return what a figure of a scene needs.
 
     Raises
     ------
@@ -63,15 +103,12 @@ def compose(scene: Scene, settings: FigureSettings) -> Figure:
     section = study.section
     if section is None:
         raise InputError("There is nothing to print", where="figure", remedy="Open a section")
-    return compose_figure(
+    return FigurePlan(
         section,
-        [panel(scene, content) for content in settings.contents],
-        image="best" if settings.image else None,
-        edges=edge_overlay(study) if settings.edges else None,
-        outlines=region_outlines(study) if settings.outlines else (),
-        columns=settings.columns or None,
-        width_mm=settings.width_mm,
-        scale_bar=settings.scale_bar,
+        tuple(panel(scene, content) for content in settings.contents),
+        edge_overlay(study) if settings.edges else None,
+        region_outlines(study) if settings.outlines else (),
+        settings,
     )
 
 

@@ -45,19 +45,19 @@ class Stage(Generic[Inputs, Output]):
 
     def __init__(self, function: Callable[Inputs, Output]) -> None:
         self._function = function
-        self._inputs: tuple[Any, ...] | None = None
-        self._output: Output
+        # One reference, so that a reader in another thread never sees inputs without their output.
+        self._memory: tuple[tuple[Any, ...], Output] | None = None
         self.runs = 0
 
     def __call__(self, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Output:
         """Return the function's result for these inputs, remembered where possible."""
         inputs = (*args, *kwargs.values())
-        before = self._inputs
-        if before is not None and len(before) == len(inputs):
-            unchanged = all(map(_is_unchanged, before, inputs))
-            if unchanged:
-                return self._output
+        memory = self._memory
+        if memory is not None:
+            before, output = memory
+            if len(before) == len(inputs) and all(map(_is_unchanged, before, inputs)):
+                return output
         output = self._function(*args, **kwargs)
-        self._inputs, self._output = inputs, output
+        self._memory = inputs, output
         self.runs += 1
         return output

@@ -32,7 +32,7 @@ from napari_smoother.layers.print_out import (
     DOMINANT_TYPE,
     ON_SCREEN,
     FigureSettings,
-    compose,
+    plan,
 )
 from napari_smoother.study.view import viewable
 from napari_smoother.widgets.notices import tell, tell_error
@@ -167,24 +167,24 @@ class FigurePage(Page):
     def preview(self) -> None:
         """Show the figure as it would be written."""
         try:
-            figure = compose(self.scene, self.settings())
+            planned = plan(self.scene, self.settings())
         except InputError as error:
             tell_error(error)
             return
         self.session.load(
-            lambda cancelled: _as_png(figure), self._show_preview, "drawing the figure"
+            lambda cancelled: _as_png(planned.compose()), self._show_preview, "drawing the figure"
         )
 
     def save(self, path: Path) -> None:
         """Write the figure; the ending decides the format."""
         try:
-            figure = compose(self.scene, self.settings())
+            planned = plan(self.scene, self.settings())
         except InputError as error:
             tell_error(error)
             return
         dpi = self.dpi.value()
         self.session.load(
-            lambda cancelled: save_figure(figure, path, dpi=dpi),
+            lambda cancelled: save_figure(planned.compose(), path, dpi=dpi),
             lambda written: tell(f"Saved {written}"),
             f"saving {path.name}",
         )

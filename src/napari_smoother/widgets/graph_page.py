@@ -168,10 +168,6 @@ class GraphPage(Page):
             self.rule.setCurrentIndex(list(RULES.values()).index(graph.rule))
             self.neighbours.setValue(graph.neighbours)
             self.mutual.setChecked(graph.mutual)
-            section = self.study.section
-            if section is not None:
-                pixel = section.micrometres_per_pixel or 1.0
-                self.radius.setValue(self.study.pipeline.radius(section, graph.radius) * pixel)
         nearest = graph.rule == "nearest"
         self.neighbours.setEnabled(nearest)
         self.mutual.setEnabled(nearest)
@@ -196,6 +192,11 @@ class GraphPage(Page):
 
     def _show_graph(self, graph: Graph) -> None:
         self.key.show_key(weight_key(graph))
+        # Known without work now: the graph was built with the spacing it may need.
+        pixel = graph.section.micrometres_per_pixel or 1.0
+        radius = self.study.pipeline.radius(graph.section, self.study.graph_settings.radius)
+        with silent(self.radius):
+            self.radius.setValue(radius * pixel)
         summary = graph.summary
         self.counts["Edges"].setText(f"{summary.n_edges:,}")
         self.counts["Cut (weight 0)"].setText(f"{summary.n_cut:,}")
