@@ -1,12 +1,16 @@
 # Two commands: `make demo` opens a simulated section in napari, `make test` runs every check.
 # Each sets up what is missing first: system libraries, .venv, pinned requirements.
+# `make benchmarks` writes benchmarks/RESULTS.md, in .venv-benchmarks, where the peers are.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint screenshots setup clean
+BENCHMARKS := .venv-benchmarks
+BENCHMARKS_READY := $(BENCHMARKS)/.ready
+
+.PHONY: demo test lint screenshots benchmarks setup clean
 
 setup: $(READY)
 
@@ -31,5 +35,15 @@ test: lint
 screenshots: setup
 	bash scripts/with_display.sh $(BIN)/python scripts/screenshots.py docs/images
 
+$(BENCHMARKS_READY): pyproject.toml benchmarks/constraints.txt scripts/system_libraries.sh
+	bash scripts/system_libraries.sh
+	$(PYTHON) -m venv $(BENCHMARKS)
+	$(BENCHMARKS)/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt \
+		--editable ".[benchmark]"
+	touch $(BENCHMARKS_READY)
+
+benchmarks: $(BENCHMARKS_READY)
+	bash scripts/with_display.sh $(BENCHMARKS)/bin/python benchmarks/run_all.py
+
 clean:
-	rm -rf $(VENV) demo.png
+	rm -rf $(VENV) $(BENCHMARKS) demo.png

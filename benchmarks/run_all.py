@@ -17,14 +17,19 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 TITLES = {
     "live_preview": "Live preview in the real window",
+    "graph": "Graphs against smoother-omics, squidpy and scikit-learn",
+    "losses": "Losses against smoother-omics",
     "solver": "The bounded quadratic solver",
     "deconvolution": "Deconvolution against smoother-omics",
+    "flashdeconv_comparison": "Deconvolution against FlashDeconv, counts to proportions",
     "reduction": "Reduction against smoother-omics",
     "imputation": "Imputation against smoother-omics",
 }
 HEAD = """# Measured speed
 
-Written by `benchmarks/run_all.py`; nothing here is typed by hand. Each section names its script,
+Written by `make benchmarks`; nothing here is typed by hand. The peers have an environment of their
+own, since flashdeconv needs an older numba: `.venv-benchmarks`, pinned in
+`benchmarks/constraints.txt`. Each section names its script,
 the machine and the load on it while it ran. Times of the choice of settings and of deviations
 stand with their accuracy in `docs/choice.md` and `docs/uncertainty.md`.
 """

@@ -15,7 +15,7 @@ from napari_smoother import SpatialLoss, SpatialWeightMatrix
 from napari_smoother.models.impute import ImputeTorch
 from napari_smoother.models.reduction import SpatialPCA
 
-smoother = pytest.importorskip("smoother", reason="smoother-omics (benchmark) is not installed")
+smoother = pytest.importorskip("smoother", reason="needs smoother-omics")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 POSITIONS = np.random.default_rng(0).random((80, 2))

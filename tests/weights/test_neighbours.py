@@ -227,6 +227,23 @@ def test_band_by_brute_force(norm):
     np.testing.assert_array_equal(flat.weights.toarray(), near)
 
 
+def test_a_band_of_crowds_far_apart_and_of_long_rows():
+    """The cells of a grid would hold whole crowds: a search tree takes over."""
+    random = np.random.default_rng(7)
+    crowds = (
+        random.uniform(size=(500, 2))
+        + np.repeat([[0, 0], [9e4, 0], [0, 9e4]], 500, axis=0)[random.integers(0, 1500, 500)]
+    )
+    crowds = np.vstack([crowds, random.uniform(size=(3, 2)) * 1e5])
+    for positions, radius in ((crowds, 0.05), (random.uniform(size=(500, 2)), 0.4)):
+        far = cdist(positions, positions)
+        near = (far <= radius) & ~np.eye(len(far), dtype=bool)
+        found = neighbours_within(positions, radius)
+        np.testing.assert_array_equal(edges(found), near)
+        assert found.weights.has_sorted_indices
+        np.testing.assert_allclose(found.distances.toarray(), near * far, rtol=1e-9)
+
+
 def test_a_pair_at_the_radius_counts():
     positions = hexagonal(10, 10)
     ring = np.isclose(cdist(positions, positions), 100)

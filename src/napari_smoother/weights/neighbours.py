@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +10,11 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from napari_smoother.errors import InputError
-from napari_smoother.weights.adjacency import (
-    either_lists,
-    fill_lists,
-    join_mutual,
-    join_pairs,
-    list_lengths,
-)
-from napari_smoother.weights.cells import Cells, nearest_in_cells, sort_into_cells
+from napari_smoother.weights.adjacency import join_either, join_mutual, join_pairs
+from napari_smoother.weights.band import mean_within, rows_within
+from napari_smoother.weights.cells import Cells, even_side, sort_into_cells
+from napari_smoother.weights.nearest import nearest_lists
+from napari_smoother.weights.threads import in_parts
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -26,8 +22,8 @@ if TYPE_CHECKING:
 TIE = 1e-8
 """Two distances are equal when they differ by less than this share of the larger."""
 
-MOST_IN_CELLS = 60
-"""Above so many neighbours a search tree is as fast as cells."""
+CROWDED_CELLS = 60
+"""Mean number of spots in the cell of a spot above which a search tree is faster."""
 
 MOST_EDGES = 200_000_000
 """More would not fit into the memory of a workstation (16 bytes an entry, twice)."""
@@ -104,18 +100,12 @@ def nearest_neighbours(
     if n == 1:
         return _neighbourhood(np.zeros(2, np.int32), np.zeros(0, np.int32), np.zeros(0))
     # As many in a cell that a cell and those around it mostly hold the neighbours asked for.
-    cells = sort_into_cells(points, max(1.0, 0.25 * (k + 2)))
-    order = cells.order
+    cells = sort_into_cells(points, even_side(points, max(1.0, 0.25 * (k + 2))))
     # What rounding of the positions themselves can do to a distance.
     absolute = 4 * precision * float(np.abs(points).max())
-    start, neighbour, distance = _ranked(cells, int(k), tie_tolerance, absolute)
-    if mutual:
-        return _neighbourhood(*join_mutual(start, neighbour, distance, order))
-    kept = either_lists(start, neighbour)
-    lister = np.repeat(order, np.diff(start))
-    return _neighbourhood(
-        *join_pairs(lister[kept], order[neighbour[kept]], distance[kept], len(order))
-    )
+    lists = nearest_lists(cells, int(k), tie_tolerance, absolute)
+    join = join_mutual if mutual else join_either
+    return _neighbourhood(*join(lists, cells.order))
 
 
 def neighbours_within(
@@ -159,25 +149,50 @@ def neighbours_within(
                 where="distance band",
                 remedy="Give a positive length in the unit of the positions",
             )
-    n = len(points)
-    # Consecutive queries that touch the same leaves are answered several times faster.
-    cells = sort_into_cells(points, 8.0)
-    order, near = cells.order, cells.points
-    tree = _tree(near)
     reach = radius * (1 + TIE) + 4 * precision * float(np.abs(points).max())
-    sample = near[:: max(1, n // 1000)]
-    expected = tree.query_ball_point(sample, reach, p=norm, return_length=True).mean() * n
-    if expected > MOST_EDGES:
-        raise _too_many(f"The radius {radius:g} takes in about {expected / n:.0f} spots a spot")
-    pairs = tree.query_pairs(reach, p=norm, output_type="ndarray")
-    difference = near[pairs[:, 0]] - near[pairs[:, 1]]
-    if norm == 2:
-        distance = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    # A cell and those around it hold all within the radius; the margin is for rounding.
+    even = even_side(points, 1.0)
+    cells = sort_into_cells(points, max(1.000001 * reach, even))
+    if cells.side == even and cells.crowding > CROWDED_CELLS:
+        found = _searched(cells, reach, norm)
     else:
-        distance = np.linalg.norm(difference, ord=norm, axis=1)
+        _refuse_too_many(mean_within(cells, reach, norm, 1000), len(points), radius)
+        found = rows_within(cells, reach, norm)
+    indptr, indices, lengths = found
+    return _neighbourhood(
+        indptr, indices, lengths, None if bandwidth is None else _gaussian(lengths, bandwidth)
+    )
+
+
+def _searched(
+    cells: Cells, reach: float, norm: float
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """Rows of all pairs within reach by a search tree, for spots in small crowds."""
+    points, order = cells.points, cells.order
+    n = len(points)
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
+    sample = points[:: max(1, n // 1000)]
+    around = tree.query_ball_point(sample, reach, p=norm, return_length=True)
+    _refuse_too_many(float(around.mean()), n, reach)
+    pairs = tree.query_pairs(reach, p=norm, output_type="ndarray")
+    difference = points[pairs[:, 0]] - points[pairs[:, 1]]
+    distance = np.linalg.norm(difference, ord=norm, axis=1)
     indptr, indices, lengths = join_pairs(order[pairs[:, 0]], order[pairs[:, 1]], distance, n)
-    values = None if bandwidth is None else np.exp(-0.5 * (lengths / bandwidth) ** 2)
-    return _neighbourhood(indptr, indices, lengths, values)
+    return indptr, indices, lengths
+
+
+def _gaussian(lengths: NDArray[np.float64], bandwidth: float) -> NDArray[np.float64]:
+    values = np.empty_like(lengths)
+
+    def fill(begin: int, end: int) -> None:
+        part = values[begin:end]
+        np.divide(lengths[begin:end], bandwidth, out=part)
+        np.multiply(part, part, out=part)
+        np.multiply(part, -0.5, out=part)
+        np.exp(part, out=part)
+
+    in_parts(len(lengths), fill)
+    return values
 
 
 def _checked(positions: ArrayLike) -> tuple[NDArray[np.float64], float]:
@@ -201,67 +216,6 @@ def _checked(positions: ArrayLike) -> tuple[NDArray[np.float64], float]:
     return points, float(np.finfo(kept).eps)
 
 
-def _ranked(
-    cells: Cells, k: int, relative: float, absolute: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Each spot's own list of nearest spots: starts, spots, distances."""
-    # The spot itself, k others, and one more to see whether the k-th has an equal.
-    points, width = cells.points, k + 2
-    if cells.crowding > 4 * (1 + width) or k > MOST_IN_CELLS:
-        distance, neighbour = _tree(points).query(points, k=width, workers=2)
-    else:
-        distance, neighbour, far = nearest_in_cells(cells, width)
-        if far.size:
-            distance[far], neighbour[far] = _tree(points).query(points[far], k=width)
-    taken = list_lengths(distance, neighbour, k, relative, absolute)
-    crowded = np.flatnonzero(taken < 0)
-    if crowded.size == 0:
-        start = np.concatenate([[0], np.cumsum(taken)])
-        out_distance = np.empty(start[-1])
-        out_neighbour = np.empty(start[-1], np.int64)
-        fill_lists(distance, neighbour, taken, start, out_distance, out_neighbour)
-        return start, out_neighbour, out_distance
-    sizes, members, lengths = _nearest_groups(points, crowded, relative, absolute)
-    taken[crowded] = 0
-    total = taken.copy()
-    total[crowded] = sizes
-    start = np.concatenate([[0], np.cumsum(total)])
-    out_distance = np.empty(start[-1])
-    out_neighbour = np.empty(start[-1], np.int64)
-    fill_lists(distance, neighbour, taken, start, out_distance, out_neighbour)
-    of_crowded = np.repeat(taken < total, total)
-    out_neighbour[of_crowded] = members
-    out_distance[of_crowded] = lengths
-    return start, out_neighbour, out_distance
-
-
-def _tree(points: NDArray[np.float64]) -> cKDTree:
-    return cKDTree(points, balanced_tree=False, compact_nodes=False)
-
-
-def _nearest_groups(
-    points: NDArray[np.float64],
-    crowded: NDArray[np.int64],
-    relative: float,
-    absolute: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """All spots as near as the nearest, where these are more than k: sizes, spots, distances."""
-    tree, centres = _tree(points), points[crowded]
-    two_nearest = tree.query(centres, k=2)
-    closest, other = np.asarray(two_nearest[0]), np.asarray(two_nearest[1])
-    nearest = np.where(other[:, 0] == crowded, closest[:, 1], closest[:, 0])
-    reach = (nearest + absolute) / (1 - relative)
-    sizes = tree.query_ball_point(centres, reach, return_length=True)
-    if sizes.sum() > MOST_EDGES:
-        raise _too_many(f"Up to {sizes.max()} spots are equally near to one spot")
-    lists = tree.query_ball_point(centres, reach)
-    members = np.fromiter(chain.from_iterable(lists), np.int64, count=int(sizes.sum()))
-    lister = np.repeat(crowded, sizes)
-    others = members != lister
-    difference = points[members[others]] - points[lister[others]]
-    return sizes - 1, members[others], np.sqrt(np.einsum("ij,ij->i", difference, difference))
-
-
 def _neighbourhood(
     indptr: NDArray[np.int32],
     indices: NDArray[np.int32],
@@ -278,9 +232,11 @@ def _neighbourhood(
     return Neighbourhood(weights, distances)
 
 
-def _too_many(problem: str) -> InputError:
-    return InputError(
-        f"{problem}, more edges than fit in memory",
-        where="neighbours",
-        remedy="Take a smaller radius, or remove spots at the same place",
-    )
+def _refuse_too_many(around: float, n: int, radius: float) -> None:
+    if around * n > MOST_EDGES:
+        raise InputError(
+            f"The radius {radius:g} takes in about {around:.0f} spots a spot, more edges than fit "
+            "in memory",
+            where="neighbours",
+            remedy="Take a smaller radius",
+        )
