@@ -70,6 +70,14 @@ class Request:
     start: NDArray[np.floating] | None = None
     deviation: bool = False
 
+    def is_same_as(self, other: Request) -> bool:
+        """Whether another request asks for the same, from the same start."""
+        return (
+            self.generation == other.generation
+            and self.start is other.start
+            and (self.reference is None) == (other.reference is None)
+        )
+
     def without_composition(self) -> Request:
         """Return the same request, stopping at the graph."""
         return replace(self, reference=None, start=None)

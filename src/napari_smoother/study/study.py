@@ -262,6 +262,11 @@ class Study:
         return composition.settled and not lacks_deviation
 
     @property
+    def follows_the_hand(self) -> bool:
+        """Whether a solve is as quick as a slider: least squares under a sparse precision."""
+        return can_deviate(self.deconvolution)
+
+    @property
     def wants_deviation(self) -> bool:
         """Whether the posterior deviation of the composition is worked out too."""
         return self._wants_deviation

@@ -27,8 +27,8 @@ class ModelFacts:
 
     Parameters
     ----------
-    title
-        In words.
+    title, short
+        Its name, in full and as it fits on a line.
     scales
         Scales of the data it can be fitted on, its own first.
     gene_weights, intercept
@@ -43,6 +43,7 @@ class ModelFacts:
     """
 
     title: str
+    short: str
     scales: tuple[SectionScale, ...]
     gene_weights: GeneWeights
     intercept: bool
@@ -53,22 +54,37 @@ class ModelFacts:
 
 # benchmarks/model_defaults.py prints the errors these choices rest on.
 MODELS: dict[ModelName, ModelFacts] = {
-    "linear_regression": ModelFacts(
-        "Linear regression", ("counts", "log1p"), "inverse_mean", True, least_squares=True
-    ),
     "nnls": ModelFacts(
-        "Non-negative least squares", ("counts", "log1p"), "inverse_mean", True, least_squares=True
+        "Non-negative least squares",
+        "NNLS",
+        ("counts", "log1p"),
+        "inverse_mean",
+        True,
+        least_squares=True,
     ),
-    "dwls": ModelFacts("Dampened weighted least squares", ("counts", "log1p"), "none", True),
+    "linear_regression": ModelFacts(
+        "Linear regression",
+        "linear regression",
+        ("counts", "log1p"),
+        "inverse_mean",
+        True,
+        least_squares=True,
+    ),
+    "dwls": ModelFacts(
+        "Dampened weighted least squares", "DWLS", ("counts", "log1p"), "inverse_mean", True
+    ),
     "nusvr": ModelFacts(
         "ν support vector regression",
-        ("log1p", "counts"),
-        "none",
+        "ν-SVR",
+        ("counts", "log1p"),
+        "inverse_mean",
         True,
         chooses_bound=True,
     ),
-    "lognormreg": ModelFacts("Log-normal regression", ("raw",), "none", True, convex=False),
-    "poisson": ModelFacts("Poisson regression", ("raw",), "none", False),
+    "lognormreg": ModelFacts(
+        "Log-normal regression", "log-normal", ("raw",), "none", True, convex=False
+    ),
+    "poisson": ModelFacts("Poisson regression", "Poisson", ("raw",), "none", False),
 }
 
 
