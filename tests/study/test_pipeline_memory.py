@@ -42,8 +42,13 @@ def study(sample) -> Study:
     return study
 
 
+def stage_of(study: Study, name: str) -> Stage:
+    pipeline = study.pipeline
+    return getattr(pipeline, name, None) or getattr(pipeline.fitting, name)
+
+
 def runs(study: Study) -> dict[str, int]:
-    return {name: getattr(study.pipeline, name).runs for name in STAGES}
+    return {name: stage_of(study, name).runs for name in STAGES}
 
 
 def rerun(study: Study) -> set[str]:

@@ -73,7 +73,7 @@ class Choice:
         A grid of one value has no edge, and neither has rho where the best lambda is 0.
     """
 
-    process: str
+    process: Process
     rhos: NDArray[np.float64]
     lambdas: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -92,7 +92,7 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         """Everything in it as numbers, text and lists that JSON can hold."""
         return {
-            "process": self.process,
+            "process": str(self.process),
             "rhos": self.rhos.tolist(),
             "lambdas": self.lambdas.tolist(),
             "errors": self.errors.tolist(),
@@ -248,7 +248,7 @@ def judge(
     errors: NDArray[np.float64],
     rhos: NDArray[np.float64],
     lambdas: NDArray[np.float64],
-    process: str,
+    process: Process,
     limit: float,
 ) -> Choice:
     """Read the best setting from the errors.
@@ -284,7 +284,7 @@ def judge(
         name for name, is_inner in inner.items() if searched[name.split()[1]] and not is_inner
     ]
     return Choice(
-        process=str(process),
+        process=process,
         rhos=rhos,
         lambdas=lambdas,
         errors=errors,

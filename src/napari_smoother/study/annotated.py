@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,18 +11,40 @@ import napari_smoother
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from anndata import AnnData
+    from numpy.typing import NDArray
 
+    from napari_smoother.section import Section
+    from napari_smoother.study.regions import Regions
+    from napari_smoother.study.results import Composition, Graph
     from napari_smoother.study.study import Study
 
 
-def annotated(study: Study) -> AnnData:
-    """Return a copy of the section with everything the study found.
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """Everything a study found, as it was at one moment.
 
-    ``obsp["spatial_connectivities"]`` and ``obsp["spatial_distances"]`` hold the graph as scaled
-    by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` the proportions with the names of
-    the types (``obsm["nnls_deviation"]`` their standard deviations, where they were asked for),
-    and ``uns["smoother"]`` settings, outlines and the report of the fit.
+    Parameters
+    ----------
+    section, graph, composition, regions
+        The study's; None of them is ever changed.
+    labels
+        n codes of the region of each spot, -1 for none.
+    recipe
+        The settings that decided them.
+    """
+
+    section: Section
+    graph: Graph | None
+    composition: Composition | None
+    regions: Regions
+    labels: NDArray[np.integer]
+    recipe: dict[str, Any]
+
+
+def findings_of(study: Study) -> Findings:
+    """Take down what a study found: quick, and to be done where the study lives.
 
     Parameters
     ----------
@@ -43,28 +65,68 @@ def annotated(study: Study) -> AnnData:
             where="study",
             remedy="Wait for the optimum, or press Solve",
         )
-    adata = section.adata.copy()
-    if study.graph is not None:
-        adata.obsp["spatial_connectivities"] = study.graph.weights
-        adata.obsp["spatial_distances"] = study.graph.neighbourhood.distances
-    regions = study.regions
+    return Findings(
+        section=section,
+        graph=study.graph,
+        composition=study.composition,
+        regions=study.regions,
+        labels=study.region_labels,
+        recipe=recipe(study),
+    )
+
+
+def annotate(findings: Findings) -> AnnData:
+    """Return an AnnData with what was found beside the section's own content.
+
+    ``obsp["spatial_connectivities"]`` and ``obsp["spatial_distances"]`` hold the graph as scaled
+    by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` (or the name of another model) the
+    proportions with the names of the types, ``obsm["nnls_deviation"]`` their standard deviations
+    where they were asked for, and ``uns["smoother"]`` settings, outlines and the report of the
+    fit. Matrices are shared with the section, not copied: to be read, or written to a file.
+    """
+    from anndata import AnnData
+
+    source = findings.section.adata
+    adata = AnnData(
+        X=source.X,
+        obs=source.obs.copy(),
+        var=source.var.copy(),
+        uns={**source.uns, "smoother": findings.recipe},
+        obsm=dict(source.obsm),
+        varm=dict(source.varm),
+        layers=dict(source.layers),
+        obsp=dict(source.obsp),
+        varp=dict(source.varp),
+        raw=source.raw,
+    )
+    graph, composition, regions = findings.graph, findings.composition, findings.regions
+    if graph is not None:
+        adata.obsp["spatial_connectivities"] = graph.weights
+        adata.obsp["spatial_distances"] = graph.neighbourhood.distances
     if regions.classes:
         names = pd.Index([region.name for region in regions.classes])
-        adata.obs["region"] = pd.Categorical.from_codes(study.region_labels, categories=names)
-    if study.composition is not None:
-        adata.obsm["nnls"] = pd.DataFrame(
-            study.composition.proportions,
-            index=adata.obs_names,
-            columns=list(study.composition.types),
+        adata.obs["region"] = pd.Categorical.from_codes(findings.labels, categories=names)
+    if composition is not None:
+        key, types = composition.settings.deconvolution.model, list(composition.types)
+        adata.obsm[key] = pd.DataFrame(
+            composition.proportions, index=adata.obs_names, columns=types
         )
-        if study.composition.deviation is not None:
-            adata.obsm["nnls_deviation"] = pd.DataFrame(
-                study.composition.deviation.proportion_deviation,
-                index=adata.obs_names,
-                columns=list(study.composition.types),
+        if composition.deviation is not None:
+            adata.obsm[f"{key}_deviation"] = pd.DataFrame(
+                composition.deviation.proportion_deviation, index=adata.obs_names, columns=types
             )
-    adata.uns["smoother"] = recipe(study)
     return adata
+
+
+def annotated(study: Study) -> AnnData:
+    """Return a copy of the section with everything the study found; see `annotate`.
+
+    Raises
+    ------
+    InputError
+        If no section is open, or the results do not belong to the settings.
+    """
+    return annotate(findings_of(study)).copy()
 
 
 def recipe(study: Study) -> dict[str, Any]:
@@ -95,9 +157,9 @@ def recipe(study: Study) -> dict[str, Any]:
             "n_genes_shared": composition.n_genes,
         }
         content["fit"] = {
+            "model": composition.settings.deconvolution.model,
+            **composition.report.as_dict(),
             "residual": composition.residual,
-            "converged": composition.converged,
-            "seconds": composition.seconds,
         }
     return content
 

@@ -6,50 +6,37 @@ counts and reference -> prepared data ------------------------> result
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.preparation import (
-    DataScale,
-    GeneWeights,
-    PreparedDeconvolution,
-    lambda_to_weight,
-    prepare_deconvolution,
-)
-from napari_smoother.models.uncertainty import PosteriorDeviation, posterior_deviation
-from napari_smoother.solvers.bounded_quadratic import (
-    DataTerm,
-    PriorTerm,
-    Solution,
-    solve_bounded_quadratic,
-)
+from napari_smoother.models.deconv.preparation import PreparedDeconvolution
 from napari_smoother.study import stages
+from napari_smoother.study.fitting import Fitting, can_deviate, iterate
 from napari_smoother.study.results import Composition, Graph
+from napari_smoother.study.settings import INTRINSIC
 from napari_smoother.study.stage import Stage
+from napari_smoother.weights.moving_average import MovingAverage
 from napari_smoother.weights.neighbours import (
     Neighbourhood,
     nearest_neighbours,
     neighbours_within,
 )
-from napari_smoother.weights.precision import precision as precision_of
+from napari_smoother.weights.precision import rho_range
 from napari_smoother.weights.summary import graph_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
+    from napari_smoother.study.fitting import Fit
     from napari_smoother.study.settings import NeighbourRule, Settings
-
-TOLERANCE = 1e-5
-"""Projected gradient relative to the linear term at which a result is called the optimum."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +69,14 @@ class Request:
     reference: Reference | None = None
     start: NDArray[np.floating] | None = None
     deviation: bool = False
+
+    def is_same_as(self, other: Request) -> bool:
+        """Whether another request asks for the same, from the same start."""
+        return (
+            self.generation == other.generation
+            and self.start is other.start
+            and (self.reference is None) == (other.reference is None)
+        )
 
     def without_composition(self) -> Request:
         """Return the same request, stopping at the graph."""
@@ -118,8 +113,6 @@ class Pipeline:
 
     def __init__(self) -> None:
         self._running = threading.Lock()
-        self._cancelled: Callable[[], bool] | None = None
-        self._report: Callable[[NDArray[np.floating], float], None] | None = None
         self.spacing = Stage(stages.spacing)
         self.neighbours = Stage(self._neighbours)
         self.expression = Stage(stages.expression_factors)
@@ -132,12 +125,9 @@ class Pipeline:
         self.crossing = Stage(stages.crossing)
         self.graph = Stage(Graph)
         self.linked = Stage(stages.without_edges_of)
-        self.precision = Stage(precision_of)
-        self.prior = Stage(PriorTerm.prepare)
-        self.prepared = Stage(self._prepare)
-        self.data = Stage(stages.data_term)
-        self.settled = Stage(self._solve_from_canonical_start)
-        self.deviation = Stage(self._deviation)
+        self.rho_range = Stage(rho_range)
+        self.precision = Stage(stages.precision_within)
+        self.fitting = Fitting()
 
     def run(
         self,
@@ -166,12 +156,12 @@ class Pipeline:
             If data or settings cannot be used.
         """
         with self._running:
-            self._cancelled = cancelled
+            self.fitting.cancelled = cancelled
             try:
                 graph = self._graph(request)
                 composition = self._composition(request, graph, report)
             finally:
-                self._cancelled = self._report = None
+                self.fitting.cancelled = self.fitting.report = None
         return Outcome(request, graph, composition)
 
     def _graph(self, request: Request) -> Graph:
@@ -210,59 +200,42 @@ class Pipeline:
         if request.reference is None:
             return None
         chosen = request.settings.deconvolution
-        prepared = self.prepared(
-            request.section,
-            request.reference,
-            chosen.scale,
-            chosen.gene_weights,
-            chosen.intercept,
-        )
-        data = self.data(prepared)
-        if prepared.empty.all():
+        fitting = self.fitting
+        data = fitting.prepare(request.section, request.reference, chosen)
+        if data.empty.all():
             raise InputError(
                 "No spot has a count in the genes shared with the reference",
                 where=request.section.name,
                 remedy="Check that section and reference belong together",
             )
-        empty = prepared.empty if prepared.empty.any() else None
+        if chosen.process not in INTRINSIC:
+            stages.check_rho(
+                chosen.process, chosen.rho, self.rho_range(graph.weights, chosen.process)
+            )
+        empty = data.empty if data.empty.any() else None
         linked = self.linked(graph.weights, empty)
         precision = self.precision(linked, chosen.process, chosen.rho)
-        prior = self.prior(precision)
-        weight = lambda_to_weight(
-            chosen.lambda_spatial_loss, prepared.n_genes, len(prepared.types)
-        )
 
-        def composition(
-            abundance: NDArray[np.floating],
-            residual: float,
-            seconds: float,
-            converged: bool,
-        ) -> Composition:
-            return Composition(
-                section=request.section,
-                types=prepared.types,
-                abundance=abundance,
-                settings=request.settings,
-                residual=residual,
-                seconds=seconds,
-                converged=converged,
-                settled=converged and request.start is None,
-                prepared=prepared,
-            ).derived()
+        def composition(fit: Fit) -> Composition:
+            settled = fit.report.converged and request.start is None
+            return Composition(request.section, request.settings, data, fit, settled).derived()
 
         if report is not None:
-            self._report = lambda values, residual: report(
-                Outcome(request, graph, composition(values, residual, 0.0, False), finished=False)
+            steps = itertools.count()
+            fitting.report = lambda values, residual: report(
+                Outcome(
+                    request,
+                    graph,
+                    composition(iterate(values, residual, next(steps))),
+                    finished=False,
+                )
             )
-        if request.start is None:
-            solution = self.settled(data, prior, weight)
-        else:
-            solution = self._solve(data, prior, weight, request.start)
-        found = composition(
-            solution.values, solution.residual, solution.seconds, solution.converged
-        )
-        if request.deviation and request.start is None:
-            found = replace(found, deviation=self.deviation(prepared, precision, weight, solution))
+        found = composition(fitting.fit(data, precision, chosen, request.start))
+        if request.deviation and request.start is None and can_deviate(chosen):
+            assert isinstance(data, PreparedDeconvolution)
+            assert not isinstance(precision, MovingAverage)
+            deviation = fitting.deviation_of(data, precision, chosen, found.fit)
+            found = replace(found, deviation=deviation)
         return found
 
     def radius(self, section: Section, radius: float | None) -> float:
@@ -295,59 +268,3 @@ class Pipeline:
                 positions, neighbours, mutual=mutual, tie_tolerance=tolerance
             )
         return neighbours_within(positions, self.radius(section, radius))
-
-    def _prepare(
-        self,
-        section: Section,
-        reference: Reference,
-        scale: DataScale,
-        gene_weights: GeneWeights,
-        intercept: bool,
-    ) -> PreparedDeconvolution:
-        return prepare_deconvolution(
-            section.adata.X,
-            section.adata.var,
-            reference,
-            scale=scale,
-            gene_weights=gene_weights,
-            intercept=intercept,
-            cancelled=self._cancelled,
-        )
-
-    def _solve_from_canonical_start(
-        self, data: DataTerm, prior: PriorTerm, weight: float
-    ) -> Solution:
-        return self._solve(data, prior, weight, None)
-
-    def _deviation(
-        self,
-        prepared: PreparedDeconvolution,
-        precision: csr_array,
-        weight: float,
-        solution: Solution,
-    ) -> PosteriorDeviation:
-        used = np.flatnonzero(~prepared.empty)
-        return posterior_deviation(
-            prepared,
-            precision[used][:, used],
-            weight,
-            solution.values,
-            cancelled=self._cancelled,
-        )
-
-    def _solve(
-        self,
-        data: DataTerm,
-        prior: PriorTerm,
-        weight: float,
-        start: NDArray[np.floating] | None,
-    ) -> Solution:
-        return solve_bounded_quadratic(
-            data,
-            prior,
-            weight,
-            start=start,
-            tolerance=TOLERANCE,
-            cancelled=self._cancelled,
-            report=self._report,
-        )

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.models.deconv.composition import dominant_type, proportions, without_value
+from napari_smoother.models.deconv.preparation import PreparedDeconvolution
 from napari_smoother.models.uncertainty import residual_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
-    from napari_smoother.models.deconv.preparation import PreparedDeconvolution
+    from napari_smoother.models.deconv.fit import FitReport
+    from napari_smoother.models.deconv.section_expression import SectionExpression
     from napari_smoother.models.uncertainty import PosteriorDeviation
     from napari_smoother.section import Section
+    from napari_smoother.study.fitting import Fit
     from napari_smoother.study.settings import Settings
     from napari_smoother.weights.neighbours import Neighbourhood
     from napari_smoother.weights.summary import GraphSummary
@@ -65,43 +68,60 @@ class Composition:
     ----------
     section
         The section whose spots they are.
-    types
-        Names of the K cell types.
-    abundance
-        n x K, not negative.
     settings
         The settings that this is the result of.
-    residual
-        Norm of the projected gradient relative to that of the linear term: how far from the
-        optimum the abundance is.
-    seconds
-        Time of the solve.
-    converged
-        Whether the residual is within the tolerance.
+    data
+        What it was fitted to.
+    fit
+        What the model found.
     settled
         Whether it was solved from the canonical start, so that the same settings give the
         same numbers bit for bit; False while a slider moves and for unfinished iterates.
-    prepared
-        The data it was fitted to.
     deviation
-        How far it may be off; None unless it was asked for.
+        How far it may be off; None unless it was asked for and is defined.
     """
 
     section: Section
-    types: tuple[str, ...]
-    abundance: NDArray[np.floating]
     settings: Settings
-    residual: float
-    seconds: float
-    converged: bool
+    data: PreparedDeconvolution | SectionExpression
+    fit: Fit
     settled: bool
-    prepared: PreparedDeconvolution
     deviation: PosteriorDeviation | None = None
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Names of the K cell types."""
+        return self.data.types
 
     @property
     def n_genes(self) -> int:
         """How many genes it rests on."""
-        return self.prepared.n_genes
+        return self.data.n_genes
+
+    @property
+    def abundance(self) -> NDArray[np.floating]:
+        """Of each type in each spot, n x K; negative only in models without a bound."""
+        return self.fit.abundance
+
+    @property
+    def report(self) -> FitReport:
+        """Objective, residual, iterations and time of the fit."""
+        return self.fit.report
+
+    @property
+    def residual(self) -> float:
+        """Norm of the projected gradient, relative: how far from the optimum it is."""
+        return self.fit.report.kkt_residual
+
+    @property
+    def seconds(self) -> float:
+        """Time of the fit."""
+        return self.fit.report.seconds
+
+    @property
+    def converged(self) -> bool:
+        """Whether the residual is within the tolerance."""
+        return self.fit.report.converged
 
     @cached_property
     def proportions(self) -> NDArray[np.floating]:
@@ -125,9 +145,15 @@ class Composition:
         return dominant_type(np.nan_to_num(self.proportions))
 
     @cached_property
-    def misfit(self) -> NDArray[np.float64]:
-        """Share of each spot's expression that the mixture leaves unexplained, n."""
-        return residual_of(self.prepared, self.abundance)
+    def misfit(self) -> NDArray[np.float64] | None:
+        """Share of each spot that the mixture leaves unexplained, n.
+
+        In the terms of the model: see `unexplained_share`. None for an iterate of a model that
+        would need a pass over the genes for it.
+        """
+        if isinstance(self.data, PreparedDeconvolution):
+            return residual_of(self.data, self.abundance)
+        return self.fit.misfit
 
     def derived(self) -> Composition:
         """Return the composition with shares and means worked out, off the main thread."""

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.catalogue import (
+    ModelName,
+    SectionScale,
+    TubeLoss,
+    check_scale,
+    facts_of,
+)
 from napari_smoother.models.deconv.preparation import (
     DEFAULT_GENE_WEIGHTS,
     DEFAULT_INTERCEPT,
     DEFAULT_LAMBDA,
     DEFAULT_SCALE,
-    DataScale,
     GeneWeights,
 )
 from napari_smoother.study.stage import ComparedByValue
+from napari_smoother.weights.precision import Process
 
 NeighbourRule = Literal["nearest", "radius"]
-Process = Literal["icar", "isar"]
+
+INTRINSIC: tuple[Process, ...] = ("icar", "isar")
+"""Processes whose rho ends at 1 on every graph."""
 
 
 def _require(fulfilled: bool, problem: str, field: str, remedy: str) -> None:
@@ -91,39 +100,71 @@ class DeconvolutionSettings(ComparedByValue):
 
     Parameters
     ----------
+    model
+        How a spot's expression follows from its cells: see `MODELS`.
+    tube_loss, nonneg
+        Of nu-SVR: its loss, and whether abundances must not be negative.
     process
         The spatial process of the prior.
     rho
-        Its autocorrelation, 0 (none) to 1 (intrinsic).
+        Its autocorrelation, from 0 (none); at most 1 for the intrinsic processes. The graph
+        says where the range of the others ends.
     lambda_spatial_loss
         Weight of the spatial loss; 0 leaves every spot to itself.
     scale
-        Scale of the data the signature is fitted on.
+        Scale of the data the signature is fitted on, one that the model takes.
     gene_weights
         Weight of each gene in the fit.
     intercept
         Whether each spot has an intercept of its own.
     """
 
+    model: ModelName = "nnls"
+    tube_loss: TubeLoss = "l2"
+    nonneg: bool = True
     process: Process = "icar"
     rho: float = 0.99
     lambda_spatial_loss: float = DEFAULT_LAMBDA
-    scale: DataScale = DEFAULT_SCALE
+    scale: SectionScale = DEFAULT_SCALE
     gene_weights: GeneWeights = DEFAULT_GENE_WEIGHTS
     intercept: bool = DEFAULT_INTERCEPT
 
     def __post_init__(self) -> None:
+        check_scale(self.model, self.scale)
+        for field, value, choices in (
+            ("process", self.process, get_args(Process)),
+            ("gene_weights", self.gene_weights, get_args(GeneWeights)),
+            ("tube_loss", self.tube_loss, get_args(TubeLoss)),
+        ):
+            _require(
+                value in choices,
+                f"Unknown {field.replace('_', ' ')} {value!r}",
+                f"deconvolution {field}",
+                f"Choose one of {', '.join(choices)}",
+            )
+        highest = 1.0 if self.process in INTRINSIC else math.inf
         _require(
-            0.0 <= self.rho <= 1.0,
+            math.isfinite(self.rho) and 0.0 <= self.rho <= highest,
             f"rho {self.rho} is outside the valid range",
             "deconvolution rho",
-            "Set a number from 0 to 1",
+            "Set a number from 0 to 1" if highest == 1.0 else "Set a number of at least 0",
         )
         _require(
             math.isfinite(self.lambda_spatial_loss) and self.lambda_spatial_loss >= 0,
             f"lambda {self.lambda_spatial_loss} is not a weight",
             "deconvolution lambda",
             "Set a number of at least 0",
+        )
+
+    def with_model(self, model: ModelName) -> DeconvolutionSettings:
+        """Return the same prior under another model, with that model's own data settings."""
+        facts = facts_of(model)
+        return replace(
+            self,
+            model=model,
+            scale=facts.scales[0],
+            gene_weights=facts.gene_weights,
+            intercept=facts.intercept,
         )
 
 

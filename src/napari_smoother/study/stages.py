@@ -9,18 +9,19 @@ from scipy.sparse import csr_array
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.expression import normalise_counts
-from napari_smoother.solvers.bounded_quadratic import DataTerm
 from napari_smoother.weights.histology import spot_colours
 from napari_smoother.weights.lattice import Spacing, spacing_of
+from napari_smoother.weights.moving_average import MovingAverage
+from napari_smoother.weights.precision import precision
 from napari_smoother.weights.scaling import identity_factors, similarity_factors
 from napari_smoother.weights.summary import edge_list
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_smoother.models.deconv.preparation import PreparedDeconvolution
     from napari_smoother.section import Section
     from napari_smoother.weights.neighbours import Neighbourhood
+    from napari_smoother.weights.precision import Process
 
 
 def spacing(section: Section) -> Spacing:
@@ -108,6 +109,28 @@ def crossing(edges: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray
     return crossing
 
 
-def data_term(prepared: PreparedDeconvolution) -> DataTerm:
-    """Return the data as the solver takes them."""
-    return DataTerm.prepare(prepared.gram, prepared.linear)
+def check_rho(process: Process, rho: float, limits: tuple[float, float]) -> None:
+    """Refuse a rho at which the process is not there.
+
+    Raises
+    ------
+    InputError
+        With the valid range.
+    """
+    lowest, highest = limits
+    if not lowest < rho < highest:
+        raise InputError(
+            f"ρ {rho:.4g} is out of range: {process.upper()} on this graph is valid below "
+            f"{highest:.4g}",
+            where="deconvolution rho",
+            remedy=f"Set ρ between 0 and {highest:.4g}, or choose ICAR or ISAR, valid up to 1",
+        )
+
+
+def precision_within(
+    weights: csr_array, process: Process, rho: float
+) -> csr_array | MovingAverage:
+    """Return the precision of a process whose rho is known to be valid."""
+    if process == "sma":
+        return MovingAverage(weights, rho)
+    return precision(weights, process, rho, check=False)

@@ -15,6 +15,7 @@ from psygnal import Signal
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import match_genes
+from napari_smoother.study.fitting import can_deviate
 from napari_smoother.study.history import History
 from napari_smoother.study.pipeline import Outcome, Pipeline, Request
 from napari_smoother.study.regions import Regions
@@ -253,8 +254,17 @@ class Study:
         composition = self._composition
         if composition is None:
             return True
-        lacks_deviation = self._wants_deviation and composition.deviation is None
+        lacks_deviation = (
+            self._wants_deviation
+            and composition.deviation is None
+            and can_deviate(composition.settings.deconvolution)
+        )
         return composition.settled and not lacks_deviation
+
+    @property
+    def follows_the_hand(self) -> bool:
+        """Whether a solve is as quick as a slider: least squares under a sparse precision."""
+        return can_deviate(self.deconvolution)
 
     @property
     def wants_deviation(self) -> bool:

@@ -156,9 +156,16 @@ def deviation_of(composition: Composition, cell_type: str) -> Numbers | None:
     )
 
 
-def misfit_of(composition: Composition) -> Numbers:
-    """Return the share of each spot's expression that the mixture leaves unexplained."""
-    return Numbers("share of expression left unexplained", composition.misfit)
+def misfit_of(composition: Composition) -> Numbers | None:
+    """Return the share of each spot that the mixture leaves unexplained; None if not known yet.
+
+    Of expression on the scale of the fit, of log counts, or of deviance, as the model has it.
+    """
+    if composition.misfit is None:
+        return None
+    model = composition.settings.deconvolution.model
+    what = {"lognormreg": "log expression", "poisson": "deviance"}.get(model, "expression")
+    return Numbers(f"share of {what} left unexplained", composition.misfit)
 
 
 def _gene(section: Section, name: str) -> Numbers:

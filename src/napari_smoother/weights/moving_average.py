@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.linalg import lu_factor, lu_solve
 from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import splu
 
-from napari_smoother.errors import InputError
+from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.weights.precision import check_rho, check_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+MOST_DENSE_SPOTS = 5000
+"""Up to so many spots the precision of a moving average may be formed: n^2 numbers."""
+
+BLOCK = 256
 
 
 class MovingAverage:
@@ -41,6 +49,7 @@ class MovingAverage:
         check_rho(weights, "sma", rho)
         n = int(weights.shape[0])
         self.shape = (n, n)
+        self.weights, self.rho = weights, float(rho)
         self._effect = csr_array(eye_array(n, format="csr") + float(rho) * weights)
         #: Marginal variances before standardising: n float64.
         self.variances = np.asarray(self._effect.power(2).sum(axis=1)).ravel()
@@ -81,3 +90,58 @@ class MovingAverage:
             unit[columns, np.arange(len(columns))] = self._scale[columns]
             total += float((self._factor.solve(unit) ** 2).sum())
         return total
+
+
+def dense_precision(
+    weights: csr_array, rho: float, *, cancelled: Callable[[], bool] | None = None
+) -> csr_array:
+    """Precision of a moving average with all its entries, for what cannot do with products.
+
+    Parameters
+    ----------
+    weights
+        n x n, non-negative, zero diagonal.
+    rho
+        Autocorrelation.
+    cancelled
+        Asked at every block of columns.
+
+    Returns
+    -------
+    precision
+        n x n float64, symmetric, without stored zeros.
+
+    Raises
+    ------
+    InputError
+        If there are too many spots, or the covariance has no inverse.
+    Cancelled
+        If ``cancelled`` returned True.
+    """
+    n = int(weights.shape[0])
+    if n > MOST_DENSE_SPOTS:
+        raise InputError(
+            f"The precision of a moving average is dense, and there are {n:,} spots",
+            where="process sma",
+            remedy=f"Choose car, sar, icar or isar above {MOST_DENSE_SPOTS:,} spots, "
+            "or least squares",
+        )
+    MovingAverage(weights, rho)  # refuses what has no inverse
+    factor = lu_factor(np.eye(n) + rho * weights.toarray(), overwrite_a=True)
+    inverse = np.empty((n, n))
+    for first in range(0, n, BLOCK):
+        _ask(cancelled)
+        unit = np.zeros((n, min(BLOCK, n - first)))
+        unit[first + np.arange(unit.shape[1]), np.arange(unit.shape[1])] = 1.0
+        inverse[:, first : first + BLOCK] = lu_solve(factor, unit)
+    precision = np.empty((n, n))
+    for first in range(0, n, BLOCK):
+        _ask(cancelled)
+        precision[first : first + BLOCK] = inverse[:, first : first + BLOCK].T @ inverse
+    _ask(cancelled)
+    return csr_array((precision + precision.T) / 2)
+
+
+def _ask(cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled

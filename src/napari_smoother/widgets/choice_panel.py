@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, Q
 
 from napari_smoother.errors import Cancelled
 from napari_smoother.models.choice import Choice, choose
+from napari_smoother.models.deconv.catalogue import data_scale
+from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.page import listen, wrapped_label
 from napari_smoother.widgets.runner import Runner
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
 
 CURVE = "#8ab4f8"
 CHOSEN = "#f28b54"
+TIP = (
+    "Tries a grid of ρ and λ, each fitted without some of the genes, and takes the one that "
+    "predicts those best"
+)
+NO_CHOICE = (
+    "Held-out genes choose for least squares (linear and non-negative) under CAR, SAR, ICAR and "
+    "ISAR. λ means about the same in every model: choose with one of those, then change the model"
+)
 STEEPEST = 4.0
 """Height of the plot relative to what smoothing gains over the smallest lambda."""
 
@@ -106,11 +116,8 @@ class ChoicePanel(QWidget):
         super().__init__(parent)
         self.session = session
         self.study = session.study
+        self._choosing = False
         self.button = QPushButton("Choose ρ and λ for me")
-        self.button.setToolTip(
-            "Tries a grid of ρ and λ, each fitted without some of the genes, and takes the one "
-            "that predicts those best"
-        )
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("Leaves ρ and λ as they are")
         self.stop.setEnabled(False)
@@ -134,6 +141,7 @@ class ChoicePanel(QWidget):
         self.stop.clicked.connect(self.runner.cancel)
         session.closing.connect(self.runner.shut_down)
         listen(self, self.study.reference_changed, self._forget)
+        listen(self, self.study.settings_changed, self._allow)
         self._forget()
 
     def choose(self) -> None:
@@ -143,7 +151,8 @@ class ChoicePanel(QWidget):
         if section is None or reference is None or graph is None:
             return
         chosen = study.deconvolution
-        self.button.setEnabled(False)
+        self._choosing = True
+        self._allow()
         self.stop.setEnabled(True)
         self.text.setText("choosing …")
 
@@ -159,9 +168,10 @@ class ChoicePanel(QWidget):
                 reference,
                 graph.weights,
                 process=chosen.process,
-                scale=chosen.scale,
+                scale=data_scale(chosen.scale),
                 gene_weights=chosen.gene_weights,
                 intercept=chosen.intercept,
+                bounded=chosen.model == "nnls",
                 cancelled=cancelled,
                 report=tell,
             )
@@ -177,7 +187,10 @@ class ChoicePanel(QWidget):
                 "(choice of ρ and λ). Look at the curve, and try beyond it by hand."
             )
         self.study.deconvolution = replace(
-            self.study.deconvolution, rho=choice.rho, lambda_spatial_loss=choice.lambda_
+            self.study.deconvolution,
+            process=choice.process,
+            rho=choice.rho,
+            lambda_spatial_loss=choice.lambda_,
         )
 
     def _on_progress(self, text: str) -> None:
@@ -188,10 +201,18 @@ class ChoicePanel(QWidget):
         tell_error(error)
 
     def _rest(self, text: str) -> None:
-        self.button.setEnabled(self.study.reference is not None)
+        self._choosing = False
+        self._allow()
         self.stop.setEnabled(False)
         self.text.setText(text)
         self.text.setVisible(bool(text))
+
+    def _allow(self) -> None:
+        """Offer the choice only where it is defined, and say so."""
+        defined = can_deviate(self.study.deconvolution)
+        free = not self._choosing and self.study.reference is not None
+        self.button.setEnabled(defined and free)
+        self.button.setToolTip(TIP if defined else NO_CHOICE)
 
     def _forget(self) -> None:
         self.runner.cancel()

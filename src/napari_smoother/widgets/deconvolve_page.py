@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -19,11 +19,13 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.errors import InputError
 from napari_smoother.layers.scene import DOMINANT, Quantity
-from napari_smoother.models.deconv.preparation import DataScale, GeneWeights
+from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
+from napari_smoother.widgets.model_panel import ModelPanel
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import Page, form, listen, wrapped_label
+from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
 
@@ -31,24 +33,22 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
-    from napari_smoother.study.settings import Process, Settings
+    from napari_smoother.study.settings import Settings
     from napari_smoother.widgets.session import Session
 
-SCALES: dict[str, DataScale] = {
-    "log1p of counts per 10,000": "log1p",
-    "counts per 10,000": "counts",
-}
 MAPS: dict[str, Quantity] = {
     "Proportions": "proportion",
     "Uncertainty (standard deviation)": "deviation",
     "Unexplained share of expression": "misfit",
 }
-PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
-WEIGHTS: dict[str, GeneWeights] = {
-    "Inverse variance": "inverse_variance",
-    "Inverse mean": "inverse_mean",
-    "All genes alike": "none",
-}
+MAP_TIP = (
+    "Proportions; how far each may be off if the model holds (one standard deviation); "
+    "or the share of a spot's expression that the mixture leaves unexplained"
+)
+NO_DEVIATION = (
+    "Uncertainty is defined for least squares (linear and non-negative) under CAR, SAR, ICAR "
+    "and ISAR"
+)
 
 
 class DeconvolvePage(Page):
@@ -65,32 +65,12 @@ class DeconvolvePage(Page):
         )
         self.facts = wrapped_label("No reference yet")
 
-        self.scale = QComboBox()
-        self.scale.addItems(list(SCALES))
-        self.scale.setToolTip("Scale of the data that the signature is fitted on")
-        self.weights = QComboBox()
-        self.weights.addItems(list(WEIGHTS))
-        self.weights.setToolTip("How much each gene counts in the fit")
-        self.model = QComboBox()
-        self.model.addItem("Non-negative least squares")
-        self.model.setToolTip("The model of a spot's expression")
-        self.process = QComboBox()
-        self.process.addItems(list(PROCESSES))
-        self.process.setToolTip(
-            "Spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR) "
-            "autoregression"
-        )
-        data = QGroupBox("Model")
+        self.model_panel = ModelPanel(self.study)
+        self.model = self.model_panel.model
+        smoothing = QGroupBox("Smoothing")
         rows = form()
-        rows.addRow("Model", self.model)
-        rows.addRow("Data", self.scale)
-        rows.addRow("Genes", self.weights)
-        rows.addRow("Process", self.process)
-        data.setLayout(rows)
-
-        self.rho = NumberSlider(
-            0.0, 1.0, decimals=3, tip="Autocorrelation of the prior, 0 (none) to 1 (intrinsic)"
-        )
+        self.process_rows = ProcessRows(session, rows)
+        self.process, self.rho = self.process_rows.process, self.process_rows.rho
         self.lambda_ = LogSlider(
             1e-3, 1e3, tip="Weight of the spatial loss: 0 leaves every spot to itself"
         )
@@ -99,9 +79,6 @@ class DeconvolvePage(Page):
             1.0,
             tip="What an edge between two regions keeps of its weight: 0 cuts it, 1 leaves it",
         )
-        smoothing = QGroupBox("Smoothing")
-        rows = form()
-        rows.addRow("ρ autocorrelation", self.rho)
         rows.addRow("λ smoothness", self.lambda_)
         rows.addRow("Across borders", self.connectivity)
         self.live = QCheckBox("Live")
@@ -120,10 +97,7 @@ class DeconvolvePage(Page):
 
         self.map = QComboBox()
         self.map.addItems(list(MAPS))
-        self.map.setToolTip(
-            "Proportions; how far each may be off if the model holds (one standard deviation); "
-            "or the share of a spot's expression that the mixture leaves unexplained"
-        )
+        self.map.setToolTip(MAP_TIP)
         self.types = TypeTable()
 
         reference = QHBoxLayout()
@@ -131,7 +105,7 @@ class DeconvolvePage(Page):
         reference.addWidget(self.open_button)
         layout = QVBoxLayout(self)
         layout.addLayout(reference)
-        layout.addWidget(data)
+        layout.addWidget(self.model_panel)
         layout.addWidget(smoothing)
         shown = form()
         shown.addRow("Map", self.map)
@@ -139,11 +113,7 @@ class DeconvolvePage(Page):
         layout.addWidget(self.types, 1)
 
         self.open_button.clicked.connect(self._ask_for_reference)
-        self.scale.currentTextChanged.connect(self._change)
-        self.weights.currentTextChanged.connect(self._change)
-        self.process.currentTextChanged.connect(self._change)
-        self.rho.value_changed.connect(self._change)
-        self.lambda_.value_changed.connect(self._change)
+        self.lambda_.value_changed.connect(self._change_lambda)
         self.connectivity.value_changed.connect(self._change_connectivity)
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.preview.solve())
@@ -179,30 +149,31 @@ class DeconvolvePage(Page):
 
     def _show_settings(self, settings: Settings) -> None:
         chosen = settings.deconvolution
-        with silent(self.scale, self.weights, self.process):
-            self.process.setCurrentIndex(list(PROCESSES.values()).index(chosen.process))
-            self.scale.setCurrentIndex(list(SCALES.values()).index(chosen.scale))
-            self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
         for slider, value in (
-            (self.rho, chosen.rho),
             (self.lambda_, chosen.lambda_spatial_loss),
             (self.connectivity, settings.boundary_connectivity),
         ):
             if slider.value() != value:
                 slider.set_value(value)
+        self._allow_deviation(can_deviate(chosen))
 
     def _show_composition(self, composition: Composition | None) -> None:
         self.types.show_composition(composition, self.scene.cell_type)
 
-    def _change(self) -> None:
-        self.study.deconvolution = replace(
-            self.study.deconvolution,
-            process=PROCESSES[self.process.currentText()],
-            rho=self.rho.value(),
-            lambda_spatial_loss=self.lambda_.value(),
-            scale=SCALES[self.scale.currentText()],
-            gene_weights=WEIGHTS[self.weights.currentText()],
-        )
+    def _allow_deviation(self, allowed: bool) -> None:
+        """Offer the map of uncertainty only where it is defined."""
+        row = list(MAPS.values()).index("deviation")
+        item = self.map.model().item(row)
+        if item.isEnabled() == allowed:
+            return
+        item.setEnabled(allowed)
+        item.setToolTip("" if allowed else NO_DEVIATION)
+        self.map.setToolTip(MAP_TIP if allowed else f"{MAP_TIP}. {NO_DEVIATION}")
+        if not allowed and self.map.currentIndex() == row:
+            self.map.setCurrentIndex(0)
+
+    def _change_lambda(self, lambda_: float) -> None:
+        self.study.deconvolution = replace(self.study.deconvolution, lambda_spatial_loss=lambda_)
 
     def _change_connectivity(self, connectivity: float) -> None:
         self.study.boundary_connectivity = connectivity
@@ -237,7 +208,3 @@ class DeconvolvePage(Page):
             return
         if column != "":
             opening.open_reference(self.session, path, column)
-
-
-assert set(SCALES.values()) == set(get_args(DataScale))
-assert set(WEIGHTS.values()) == set(get_args(GeneWeights))

@@ -34,9 +34,10 @@ from napari_smoother.layers.print_out import (
     FigureSettings,
     plan,
 )
+from napari_smoother.models.deconv.catalogue import MODELS
 from napari_smoother.study.view import viewable
 from napari_smoother.widgets.notices import tell, tell_error
-from napari_smoother.widgets.page import Page, form, listen
+from napari_smoother.widgets.page import Page, form, listen, wrapped_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,6 +61,8 @@ class FigurePage(Page):
         self.contents.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.contents.setToolTip("One panel for each ticked line")
         self.contents.setMaximumHeight(190)
+        self.origin = wrapped_label()
+        self.origin.setToolTip("How the composition was found: for the legend of the figure")
         self.extra = QSearchableComboBox()
         self.extra.setToolTip("A gene or an obs column to add as a panel")
         self.extra.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -71,6 +74,7 @@ class FigurePage(Page):
         panels = QGroupBox("Panels")
         column = QVBoxLayout()
         column.addWidget(self.contents)
+        column.addWidget(self.origin)
         column.addLayout(adding)
         panels.setLayout(column)
 
@@ -202,6 +206,13 @@ class FigurePage(Page):
 
     def _show_composition(self, composition: Composition | None) -> None:
         types = composition.types if composition is not None else ()
+        self.origin.setVisible(composition is not None)
+        if composition is not None:
+            chosen = composition.settings.deconvolution
+            self.origin.setText(
+                f"Composition: {MODELS[chosen.model].title}, {chosen.process.upper()}, "
+                f"ρ {chosen.rho:.4g}, λ {chosen.lambda_spatial_loss:.3g}"
+            )
         if types == self._types:
             return
         for name in (DOMINANT_TYPE, *self._types):

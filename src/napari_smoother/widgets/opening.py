@@ -19,7 +19,7 @@ from napari_smoother.io.regions_geojson import (
 from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
-from napari_smoother.study.annotated import annotated
+from napari_smoother.study.annotated import annotate, findings_of
 from napari_smoother.study.regions import RegionClass, RegionShape, outline_of
 from napari_smoother.widgets.notices import tell, tell_error
 
@@ -126,12 +126,12 @@ def save_results(session: Session, path: Path) -> None:
     if path.suffix.lower() != ".h5ad":
         path = path.with_name(path.name + ".h5ad")
     try:
-        adata = annotated(session.study)
+        findings = findings_of(session.study)
     except InputError as error:
         tell_error(error)
         return
     session.load(
-        lambda cancelled: write_h5ad(adata, path),
+        lambda cancelled: write_h5ad(annotate(findings), path),
         partial(_tell_saved, path),
         f"saving {path.name}",
     )

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.catalogue import MODELS
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.runner import LatestRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_smoother.models.deconv.catalogue import ModelFacts
     from napari_smoother.study.pipeline import Outcome, Request
     from napari_smoother.study.results import Composition
+    from napari_smoother.study.settings import DeconvolutionSettings
     from napari_smoother.study.study import Study
 
 REST = 250
@@ -47,10 +50,13 @@ class Status:
         Decides the colour of the lamp.
     text
         For the status line.
+    detail
+        More of it, for who points at the line.
     """
 
     kind: StatusKind
     text: str
+    detail: str = ""
 
 
 class Preview(QObject):
@@ -78,6 +84,7 @@ class Preview(QObject):
         self.study = study
         self.status = Status("idle", "no section open")
         self._live = True
+        self._submitted: Request | None = None
         self._runner = LatestRunner(self)
         self._runner.returned.connect(self._on_outcome)
         self._runner.reported.connect(self._on_iterate)
@@ -137,13 +144,21 @@ class Preview(QObject):
     def _on_outdated(self) -> None:
         self._rest.stop()
         self._submit(settled=self.study.composition is None, whole=self._live)
+        if self._live and self.study.reference is not None and not self.study.follows_the_hand:
+            # What takes its time begins afresh as soon as the hand rests, not after a solve
+            # from what is on screen that nobody would see.
+            self._rest.start()
 
     def _tell_solving(self) -> None:
         if self._runner.is_busy:
             self._set_status("working", "solving …")
 
     def _settle(self) -> None:
-        if self._live and not self.study.is_up_to_date:
+        if not self._live or self.study.is_up_to_date:
+            return
+        under_way = self._submitted if self._runner.is_busy else None
+        wanted = self.study.request(settled=True)
+        if under_way is None or wanted is None or not under_way.is_same_as(wanted):
             self._submit(settled=True, whole=True)
 
     def _submit(self, *, settled: bool, whole: bool) -> None:
@@ -154,6 +169,7 @@ class Preview(QObject):
             request = request.without_composition()
         if request.reference is not None and not self._patience.isActive():
             self._patience.start()
+        self._submitted = request
         self._runner.submit(_Computation(self.study, request))
         if request.start is not None:
             self._runner.give_way(GIVE_WAY)
@@ -167,10 +183,14 @@ class Preview(QObject):
             return
         if composition.converged:
             if not self._runner.has_next:
-                self._set_status("optimum", describe_optimum(composition))
+                self._set_status(
+                    "optimum", describe_optimum(composition), describe_fit(composition)
+                )
         else:
             self._set_status(
-                "failed", f"not the optimum: stopped at residual {composition.residual:.0e}"
+                "failed",
+                f"not the optimum: stopped at residual {composition.residual:.0e}",
+                describe_fit(composition),
             )
         if not self.study.is_up_to_date:
             self._rest.start()
@@ -178,7 +198,11 @@ class Preview(QObject):
     def _on_iterate(self, outcome: Outcome) -> None:
         composition = outcome.composition
         if composition is not None and self.study.accept(outcome):
-            self._set_status("working", f"solving … residual {composition.residual:.0e}")
+            self._set_status(
+                "working",
+                f"solving … residual {composition.residual:.0e} · "
+                f"step {composition.report.iterations}",
+            )
 
     def _on_failed(self, error: Exception) -> None:
         self.study.restore()
@@ -192,21 +216,27 @@ class Preview(QObject):
         if composition is None:
             self._set_status("outdated", "cancelled")
         else:
-            self._set_status("outdated", f"cancelled: showing {describe_settings(composition)}")
+            present = self.study.deconvolution
+            self._set_status(
+                "outdated", f"cancelled: showing {describe_settings(composition, present)}"
+            )
 
     def _tell_without_composition(self) -> None:
         composition = self.study.composition
         if composition is not None:
-            self._set_status("outdated", f"not live: showing {describe_settings(composition)}")
+            present = self.study.deconvolution
+            self._set_status(
+                "outdated", f"not live: showing {describe_settings(composition, present)}"
+            )
         elif self.study.reference is not None:
             self._set_status("outdated", "not live: press Solve")
         else:
             self._set_status("idle", "graph ready; no reference yet")
 
-    def _set_status(self, kind: StatusKind, text: str) -> None:
+    def _set_status(self, kind: StatusKind, text: str, detail: str = "") -> None:
         if kind != "working":
             self._patience.stop()
-        status = Status(kind, text)
+        status = Status(kind, text, detail)
         if status != self.status:
             self.status = status
             self.status_changed.emit(status)
@@ -234,11 +264,37 @@ class _Computation:
 
 def describe_optimum(composition: Composition) -> str:
     """Return the residual and time of a solve in a few words."""
-    milliseconds = 1000 * composition.seconds
-    return f"optimum · residual {composition.residual:.0e} · {milliseconds:.0f} ms"
+    what = "optimum" if _facts(composition).convex else "stationary point"
+    seconds = composition.seconds
+    time = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    return f"{what} · residual {composition.residual:.0e} · {time}"
 
 
-def describe_settings(composition: Composition) -> str:
-    """Return which settings a composition belongs to."""
+def describe_fit(composition: Composition) -> str:
+    """Return everything that is known about a fit, a line each."""
+    chosen, report = composition.settings.deconvolution, composition.report
+    lines = [
+        f"{_facts(composition).title}, {chosen.process.upper()}, "
+        f"ρ {chosen.rho:.4g}, λ {chosen.lambda_spatial_loss:.3g}",
+        f"objective {report.objective:.6g}",
+        f"residual {report.kkt_residual:.1e} (to reach: {report.tolerance:.0e})",
+        f"{report.iterations:,} steps of the linear solver, {report.seconds:.3f} s",
+        report.method,
+        "converged" if report.converged else "not converged",
+    ]
+    return "\n".join([*lines, *([report.note] if report.note else [])])
+
+
+def describe_settings(composition: Composition, present: DeconvolutionSettings) -> str:
+    """Return which settings a composition belongs to; model and process if they are others."""
     chosen = composition.settings.deconvolution
-    return f"the result for λ {chosen.lambda_spatial_loss:.3g}, ρ {chosen.rho:.3g}"
+    text = f"the result for λ {chosen.lambda_spatial_loss:.3g}, ρ {chosen.rho:.3g}"
+    if chosen.process != present.process:
+        text += f", {chosen.process.upper()}"
+    if chosen.model != present.model:
+        text += f", {_facts(composition).short}"
+    return text
+
+
+def _facts(composition: Composition) -> ModelFacts:
+    return MODELS[composition.settings.deconvolution.model]

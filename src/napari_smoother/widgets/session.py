@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject, Signal
 
 from napari_smoother.layers.scene import Scene
+from napari_smoother.models.deconv import section_fit
 from napari_smoother.solvers.bounded_quadratic import warm_up
 from napari_smoother.study.study import Study
 from napari_smoother.widgets.notices import tell_error, tell_warning
@@ -68,6 +69,7 @@ class Session(QObject):
         self._compiler = Runner(self)
         self._compiler.failed.connect(tell_error)
         self._compiler.submit(lambda cancelled, report: warm_up())
+        self._compiler.submit(lambda cancelled, report: section_fit.warm_up())
 
     @property
     def viewer(self) -> Viewer | None:

@@ -60,6 +60,15 @@ class NumberSlider(QWidget):
         self._show(value)
         self._place(value)
 
+    def set_range(self, lowest: float, highest: float, *, typed: float | None = None) -> None:
+        """Let the slider reach from one number to another; `typed` is what the field allows."""
+        value = self.value()
+        self._lowest, self._highest = lowest, highest
+        blocked = self.field.blockSignals(True)
+        self.field.setRange(lowest, highest if typed is None else typed)
+        self.field.blockSignals(blocked)
+        self.set_value(value)
+
     def _on_slider(self, place: int) -> None:
         value = self.number_at(place / STEPS)
         self._show(value)
@@ -85,7 +94,8 @@ class NumberSlider(QWidget):
 
     def place_of(self, value: float) -> float:
         """Return the place of a number, from 0 (left) to 1 (right)."""
-        return (value - self._lowest) / (self._highest - self._lowest)
+        place = (value - self._lowest) / (self._highest - self._lowest)
+        return min(max(place, 0.0), 1.0)
 
 
 class LogSlider(NumberSlider):

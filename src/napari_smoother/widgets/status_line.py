@@ -77,6 +77,7 @@ class StatusLine(QWidget):
             return
         self.lamp.show_kind(status.kind)
         self.text.setText(status.text)
+        self.text.setToolTip(status.detail)
         self.cancel.setEnabled(status.kind == "working")
 
     def _show_loading(self, description: str) -> None:

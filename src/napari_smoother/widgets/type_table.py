@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.figures.colours import categorical_palette
 from napari_smoother.layers.scene import DOMINANT
+from napari_smoother.models.deconv.catalogue import MODELS
 
 if TYPE_CHECKING:
     from napari_smoother.study.results import Composition
@@ -74,13 +75,20 @@ class TypeTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setItemDelegateForColumn(2, _BarDelegate(self))
-        self.setToolTip("Select what to show on the tissue")
+        self.setToolTip(
+            "Select what to show on the tissue. Bars and numbers: mean proportion over the spots, "
+            "by the model named"
+        )
         self._types: tuple[str, ...] = ()
         self.currentCellChanged.connect(self._choose)
 
     def show_composition(self, composition: Composition | None, shown: str) -> None:
         """Show the types of a composition, the one on the map selected."""
         types = composition.types if composition is not None else ()
+        header = "Mean proportion"
+        if composition is not None:
+            header = f"Mean, {MODELS[composition.settings.deconvolution.model].short}"
+        self.horizontalHeaderItem(2).setText(header)
         blocked = self.blockSignals(True)
         if types != self._types:
             self._list(types)

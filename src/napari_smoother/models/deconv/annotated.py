@@ -9,28 +9,27 @@ import pandas as pd
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.catalogue import check_scale, data_scale, facts_of
 from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.models.deconv.counts import FoundCounts, csr_chunks, find_counts
 from napari_smoother.models.deconv.fit import fit_abundance
-from napari_smoother.models.deconv.preparation import (
-    DEFAULT_GENE_WEIGHTS,
-    DEFAULT_INTERCEPT,
-    DEFAULT_LAMBDA,
-    DEFAULT_SCALE,
-    DataScale,
-    GeneWeights,
-    prepare_deconvolution,
-)
+from napari_smoother.models.deconv.preparation import DEFAULT_LAMBDA, prepare_deconvolution
 from napari_smoother.models.deconv.reference import Reference
+from napari_smoother.models.deconv.section_expression import express_section
+from napari_smoother.models.deconv.section_fit import fit_section
 from napari_smoother.weights.annotated import section_graph
+from napari_smoother.weights.moving_average import dense_precision
 from napari_smoother.weights.precision import precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anndata import AnnData
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
+    from napari_smoother.models.deconv.catalogue import ModelName, SectionScale, TubeLoss
+    from napari_smoother.models.deconv.fit import FitReport
+    from napari_smoother.models.deconv.preparation import GeneWeights
     from napari_smoother.weights.precision import Process
 
 
@@ -40,19 +39,22 @@ def deconvolve(
     *,
     cell_type: str = "cell_type",
     layer: str | None = None,
-    scale: DataScale = DEFAULT_SCALE,
-    gene_weights: GeneWeights | ArrayLike = DEFAULT_GENE_WEIGHTS,
-    intercept: bool = DEFAULT_INTERCEPT,
+    model: ModelName = "nnls",
+    scale: SectionScale | None = None,
+    gene_weights: GeneWeights | ArrayLike | None = None,
+    intercept: bool | None = None,
+    tube_loss: TubeLoss = "l2",
+    nonneg: bool = True,
     process: Process = "icar",
     rho: float = 0.99,
     lambda_: float = DEFAULT_LAMBDA,
     n_neighbors: int = 6,
-    key_added: str = "nnls",
+    key_added: str | None = None,
     tolerance: float = 1e-5,
     copy: bool = False,
     cancelled: Callable[[], bool] | None = None,
 ) -> AnnData | None:
-    """Find the composition of every spot by non-negative least squares with a spatial prior.
+    """Find the composition of every spot by any of the models with a spatial prior.
 
     Spots without a count in the shared genes take no part, neither as spots nor as neighbours;
     their proportions are zero.
@@ -68,18 +70,27 @@ def deconvolve(
         Column of the cells' ``obs`` with their types.
     layer
         Layer of ``adata`` with raw counts; None looks in ``X``, ``layers["counts"]`` and ``raw``.
+    model
+        ``"nnls"``, ``"linear_regression"``, ``"dwls"``, ``"nusvr"``, ``"lognormreg"`` or
+        ``"poisson"``: see `napari_smoother.models.deconv.catalogue`.
     scale, gene_weights, intercept
-        See `prepare_deconvolution`.
+        See `prepare_deconvolution`, and `express_section` for models other than least squares.
+        None takes the model's own.
+    tube_loss, nonneg
+        Of nu-SVR: its loss (``"l2"`` or ``"l1"``), and whether abundances must not be negative.
     process, rho
-        Spatial process (``"car"``, ``"sar"``, ``"icar"`` or ``"isar"``) and its autocorrelation.
+        Spatial process (``"car"``, ``"sar"``, ``"icar"``, ``"isar"`` or ``"sma"``, of which all
+        n^2 entries are formed) and its autocorrelation.
     lambda_
-        Strength of the spatial prior; 0 solves every spot for itself.
+        Strength of the spatial prior, on a scale that the models share; 0 solves every spot for
+        itself.
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     key_added
-        ``obsm[key_added]`` gets the proportions as a DataFrame with the names of the types,
-        ``obsm[key_added + "_abundance"]`` the abundances, ``uns["smoother"][key_added]`` the
-        settings and the fit report (numbers, text and lists only).
+        None for the name of the model. ``obsm[key_added]`` gets the proportions as a DataFrame
+        with the names of the types, ``obsm[key_added + "_abundance"]`` the abundances,
+        ``uns["smoother"][key_added]`` the settings and the fit report (numbers, text and lists
+        only).
     tolerance
         KKT residual to stop at.
     copy
@@ -99,43 +110,82 @@ def deconvolve(
     Cancelled
         If ``cancelled`` returned True; nothing is written then.
     """
+    facts = facts_of(model)
+    scale = facts.scales[0] if scale is None else scale
+    gene_weights = facts.gene_weights if gene_weights is None else gene_weights
+    intercept = facts.intercept if intercept is None else intercept
+    key_added = model if key_added is None else key_added
+    check_scale(model, scale)
     known = _reference(reference, cell_type)
     found = _section_counts(adata, layer)
-    prepared = prepare_deconvolution(
-        _unlogged(found),
-        found.var,
-        known,
-        scale=scale,
-        gene_weights=gene_weights,
-        intercept=intercept,
-        cancelled=cancelled,
-    )
-    used = np.flatnonzero(~prepared.empty)
-    if used.size == 0:
-        raise InputError(
-            "No spot has a count in the genes shared with the reference",
-            where="counts of the section",
-            remedy="Check that counts and reference belong together",
-        )
+    counts = _unlogged(found)
     weights, graph = section_graph(adata, n_neighbors)
-    prior = None
-    if lambda_ != 0:
-        prior = precision(sparse.csr_array(weights[used][:, used]), process, rho)
-    fitted, report = fit_abundance(
-        prepared.gram,
-        prepared.linear[used],
-        float(prepared.spot_norm[used].sum()),
-        prepared.n_genes,
-        precision=prior,
-        lambda_=lambda_,
-        tolerance=tolerance,
-        cancelled=cancelled,
-    )
-    abundance = np.zeros(prepared.linear.shape)
-    abundance[used] = fitted
+
+    def prior_of(used: NDArray[np.int64]) -> Any:
+        if lambda_ == 0:
+            return None
+        between = sparse.csr_array(weights[used][:, used])
+        if process == "sma":
+            return dense_precision(between, rho, cancelled=cancelled)
+        return precision(between, process, rho)
+
+    given: Any
+    report: FitReport
+    if facts.least_squares:
+        given = prepare_deconvolution(
+            counts,
+            found.var,
+            known,
+            scale=data_scale(scale),
+            gene_weights=gene_weights,
+            intercept=intercept,
+            cancelled=cancelled,
+        )
+        used = np.flatnonzero(~given.empty)
+        if used.size == 0:
+            raise InputError(
+                "No spot has a count in the genes shared with the reference",
+                where="counts of the section",
+                remedy="Check that counts and reference belong together",
+            )
+        fitted, report = fit_abundance(
+            given.gram,
+            given.linear[used],
+            float(given.spot_norm[used].sum()),
+            given.n_genes,
+            precision=prior_of(used),
+            lambda_=lambda_,
+            tolerance=tolerance,
+            bounded=model == "nnls",
+            cancelled=cancelled,
+        )
+        abundance = np.zeros(given.linear.shape)
+        abundance[used] = fitted
+    else:
+        given = express_section(
+            counts,
+            found.var,
+            known,
+            model=model,
+            scale=scale,
+            gene_weights=gene_weights,
+            cancelled=cancelled,
+        )
+        used = np.flatnonzero(~given.empty)
+        fit = fit_section(
+            given,
+            prior_of(used),
+            lambda_,
+            intercept=intercept,
+            tube_loss=tube_loss,
+            nonneg=nonneg,
+            tolerance=tolerance,
+            cancelled=cancelled,
+        )
+        abundance, report = fit.abundance, fit.report
 
     target = adata.copy() if copy else adata
-    columns = list(prepared.types)
+    columns = list(given.types)
     target.obsm[key_added] = pd.DataFrame(
         proportions(abundance), index=target.obs_names, columns=columns
     )
@@ -143,7 +193,7 @@ def deconvolve(
         abundance, index=target.obs_names, columns=columns
     )
     recipe = {
-        "model": "nnls",
+        "model": str(model),
         "reference": known.name,
         "counts": found.place,
         "scale": str(scale),
@@ -155,11 +205,13 @@ def deconvolve(
         "lambda": float(lambda_),
         "tolerance": float(tolerance),
     }
+    if facts.chooses_bound:
+        recipe |= {"tube_loss": str(tube_loss), "nonneg": bool(nonneg)}
     summary = {
         "n_spots": int(adata.n_obs),
         "n_without_value": int(adata.n_obs - used.size),
-        "n_genes": prepared.n_genes,
-        "n_types": prepared.n_types,
+        "n_genes": given.n_genes,
+        "n_types": given.n_types,
         **report.as_dict(),
     }
     # A new dictionary: the copy of an AnnData may share the old one.

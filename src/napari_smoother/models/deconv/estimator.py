@@ -56,6 +56,7 @@ class DeconvolutionModel(ABC):
         self._extra: float | None = None
         self._types: pd.Index[str] | None = None
         self._spots: pd.Index[str] | None = None
+        self._watch: Callable[[NDArray[np.float64], float], None] | None = None
 
     def deconv(
         self,
@@ -69,6 +70,7 @@ class DeconvolutionModel(ABC):
         start: ArrayLike | None = None,
         tolerance: float = 1e-5,
         cancelled: Callable[[], bool] | None = None,
+        report: Callable[[NDArray[np.float64], float], None] | None = None,
         **training: Any,
     ) -> None:
         """Fit the abundances.
@@ -98,6 +100,9 @@ class DeconvolutionModel(ABC):
             KKT residual to stop at.
         cancelled
             Asked in every step.
+        report
+            Called with the abundances so far (spots x types) and their KKT residual, after
+            every outer step of models that take several. It must not change them.
         **training
             ``lr``, ``max_epochs``, ``patience``, ``tol``, ``init_with_lr_sol``, ``verbose`` and
             ``quiet`` of scripts written for gradient descent. ``lr`` and ``max_epochs`` are used
@@ -128,7 +133,11 @@ class DeconvolutionModel(ABC):
         prior = Prior()
         if used_prior and not general:
             prior = read_prior(spatial_loss, lambda_spatial_loss, inputs.n_spots, inputs.n_types)
-        fitted = self._solve(inputs, prior, use_bias, begin, tolerance, cancelled)
+        self._watch = report
+        try:
+            fitted = self._solve(inputs, prior, use_bias, begin, tolerance, cancelled)
+        finally:
+            self._watch = None
         if general:
             fitted = descend(
                 self._data_loss(inputs, use_bias, fitted),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_smoother.errors import Cancelled
 from napari_smoother.models.deconv.fit import FitReport, Fitted
 from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.solvers.free_blocks import LANES
@@ -83,6 +84,13 @@ class Likelihood:
         Derivative of the data's part by the width apart from the losses, where there is a tube.
     constant_curvature
         Whether the Gram matrices are the same at every state.
+
+    Attributes
+    ----------
+    cancelled
+        Asked at every piece of the spots.
+    report
+        Called with the abundances and their residual after every step of Newton.
     """
 
     def __init__(
@@ -103,6 +111,8 @@ class Likelihood:
         self.ridge = np.zeros(inputs.n_types) if ridge is None else ridge
         self.constant_curvature = constant_curvature
         self._known: _Curvature | None = None
+        self.cancelled: Callable[[], bool] | None = None
+        self.report: Callable[[NDArray[np.float64], float], None] | None = None
         # Constants absorb any shift of the signature; a small one keeps rounding small.
         signature = inputs.signature
         self._shift = signature.mean(axis=0) if bias else np.zeros(inputs.n_types)
@@ -133,6 +143,8 @@ class Likelihood:
 
         def expand_pieces(first: int, last: int) -> None:
             for piece in range(first, last):
+                if self.cancelled is not None and self.cancelled():
+                    raise Cancelled("the fit was cancelled")
                 begin = piece * SPOTS_AT_ONCE
                 spots = slice(begin, min(begin + SPOTS_AT_ONCE, inputs.n_spots))
                 slope, curve, sums[piece, :4] = self._pointwise(state, spots, settings)

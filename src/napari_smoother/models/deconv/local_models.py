@@ -53,6 +53,7 @@ class LocalModel(DeconvolutionModel):
         scale = confidence_scale(prior.confidences, inputs.n_types)
         scaled = inputs.with_signature(inputs.signature * scale)
         likelihood = self._likelihood(scaled, bias, scale)
+        self._follow(likelihood, scale, cancelled)
         begin = self._begin(inputs, prior, bias, start, cancelled)
         state = likelihood.state(begin)
         state[0] = state[0] / scale
@@ -60,6 +61,20 @@ class LocalModel(DeconvolutionModel):
         minimum = self._minimise(likelihood, local, weight, state, tolerance, cancelled)
         fitted = likelihood.fitted(minimum.state, self._report(minimum, likelihood, tolerance))
         return Fitted(fitted.abundance * scale, fitted.intercepts, fitted.report, fitted.extra)
+
+    def _follow(
+        self,
+        likelihood: Likelihood,
+        scale: NDArray[np.float64],
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        """Let the likelihood ask and tell whoever called `deconv`."""
+        watch = self._watch
+        likelihood.cancelled = cancelled
+        if watch is not None:
+            likelihood.report = lambda values, residual: watch(
+                values[:, : scale.size] * scale, residual
+            )
 
     def _begin(
         self,

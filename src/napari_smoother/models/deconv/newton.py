@@ -111,6 +111,8 @@ def minimise(
         scale = float(np.linalg.norm(here.term.linear)) or 1.0
         residual = _residual(likelihood, state, slopes, nonneg) / scale
         residuals.append(residual)
+        if likelihood.report is not None:
+            likelihood.report(state[0], residual)
         stuck = len(residuals) > 12 and residual > 0.5 * min(residuals[:-10])
         if residual <= tolerance or iterations >= most_steps or stuck:
             break

@@ -111,6 +111,7 @@ class PoissonRegression(LocalModel):
         refuse_negative(inputs, "PoissonRegression")
         scale = confidence_scale(prior.confidences, inputs.n_types)
         likelihood = self._likelihood(inputs.with_signature(inputs.signature * scale), bias, scale)
+        self._follow(likelihood, scale, cancelled)
         begin = self._inside(inputs, bias, start, cancelled)
         values = np.column_stack([begin.abundance / scale, *([begin.intercepts] * bias)])
         if bias and prior.precision is not None:

@@ -1,0 +1,168 @@
+"""The models that a section can be deconvolved with, and what each wants of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from napari_smoother.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_smoother.models.deconv.estimator import DeconvolutionModel
+    from napari_smoother.models.deconv.expression import DataScale, GeneWeights
+
+ModelName = Literal["linear_regression", "nnls", "dwls", "nusvr", "lognormreg", "poisson"]
+"""Also the key in ``obsm`` that proportions are written to."""
+
+SectionScale = Literal["counts", "log1p", "raw"]
+"""Of counts: brought to one total, the log1p of that, or as they were counted."""
+
+TubeLoss = Literal["l2", "l1"]
+"""Loss of nu-SVR outside its tube."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What there is to know of a model before it is fitted.
+
+    Parameters
+    ----------
+    title, short
+        Its name, in full and as it fits on a line.
+    scales
+        Scales of the data it can be fitted on, its own first.
+    gene_weights, intercept
+        Its own settings.
+    least_squares
+        Whether all spots have one Gram matrix. Then the genes are summed over once, a solve is
+        quick however many there are, and held-out genes and the posterior deviation are at hand.
+    convex
+        Whether a point where the gradient vanishes is the optimum.
+    chooses_bound
+        Whether abundances may be allowed to be negative, or not, as one likes.
+    """
+
+    title: str
+    short: str
+    scales: tuple[SectionScale, ...]
+    gene_weights: GeneWeights
+    intercept: bool
+    least_squares: bool = False
+    convex: bool = True
+    chooses_bound: bool = False
+
+
+# benchmarks/model_defaults.py prints the errors these choices rest on.
+MODELS: dict[ModelName, ModelFacts] = {
+    "nnls": ModelFacts(
+        "Non-negative least squares",
+        "NNLS",
+        ("counts", "log1p"),
+        "inverse_mean",
+        True,
+        least_squares=True,
+    ),
+    "linear_regression": ModelFacts(
+        "Linear regression",
+        "linear regression",
+        ("counts", "log1p"),
+        "inverse_mean",
+        True,
+        least_squares=True,
+    ),
+    "dwls": ModelFacts(
+        "Dampened weighted least squares", "DWLS", ("counts", "log1p"), "inverse_mean", True
+    ),
+    "nusvr": ModelFacts(
+        "ν support vector regression",
+        "ν-SVR",
+        ("counts", "log1p"),
+        "inverse_mean",
+        True,
+        chooses_bound=True,
+    ),
+    "lognormreg": ModelFacts(
+        "Log-normal regression", "log-normal", ("raw",), "none", True, convex=False
+    ),
+    "poisson": ModelFacts("Poisson regression", "Poisson", ("raw",), "none", False),
+}
+
+
+def facts_of(model: str) -> ModelFacts:
+    """Return what there is to know of a model.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    for name, facts in MODELS.items():
+        if name == model:
+            return facts
+    raise InputError(
+        f"There is no model {model!r}",
+        where="deconvolution",
+        remedy=f"Choose one of {', '.join(MODELS)}",
+    )
+
+
+def check_scale(model: str, scale: str) -> None:
+    """Refuse a scale of the data that a model cannot be fitted on.
+
+    Raises
+    ------
+    InputError
+        With the scales that it takes.
+    """
+    facts = facts_of(model)
+    if scale not in facts.scales:
+        raise InputError(
+            f"{facts.title} is not fitted on the scale {scale!r}",
+            where="deconvolution scale",
+            remedy=f"Choose {' or '.join(facts.scales)}",
+        )
+
+
+def data_scale(scale: SectionScale) -> DataScale:
+    """Return a scale that is not raw as what it is."""
+    if scale == "raw":
+        raise InputError(
+            "Least squares is not fitted on raw counts",
+            where="deconvolution scale",
+            remedy="Choose counts or log1p",
+        )
+    return scale
+
+
+def make_model(
+    model: ModelName, *, intercept: bool, tube_loss: TubeLoss = "l2", nonneg: bool = True
+) -> DeconvolutionModel:
+    """Return a model with settings, not fitted.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    intercept
+        Whether every spot has a free constant.
+    tube_loss, nonneg
+        Of nu-SVR: its loss, and whether abundances must not be negative.
+    """
+    from napari_smoother.models.deconv.dwls import DWLS
+    from napari_smoother.models.deconv.linear_regression import LinearRegression
+    from napari_smoother.models.deconv.log_normal import LogNormReg
+    from napari_smoother.models.deconv.nnls import NNLS
+    from napari_smoother.models.deconv.nusvr import NuSVR
+    from napari_smoother.models.deconv.poisson import PoissonRegression
+
+    facts_of(model)
+    if model == "nusvr":
+        return NuSVR(bias=intercept, nonneg=nonneg, loss_mode=tube_loss)
+    kinds: dict[str, type[DeconvolutionModel]] = {
+        "linear_regression": LinearRegression,
+        "nnls": NNLS,
+        "dwls": DWLS,
+        "lognormreg": LogNormReg,
+        "poisson": PoissonRegression,
+    }
+    return kinds[model](bias=intercept)

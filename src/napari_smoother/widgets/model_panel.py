@@ -1,0 +1,129 @@
+"""Which model explains a spot's expression, and what data it is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
+
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGroupBox, QHBoxLayout, QLabel, QWidget
+
+from napari_smoother.models.deconv.catalogue import MODELS, SectionScale, TubeLoss
+from napari_smoother.models.deconv.preparation import GeneWeights
+from napari_smoother.widgets.page import form, listen, silent
+
+if TYPE_CHECKING:
+    from napari_smoother.models.deconv.catalogue import ModelName
+    from napari_smoother.study.settings import Settings
+    from napari_smoother.study.study import Study
+
+SCALES: dict[SectionScale, str] = {
+    "counts": "counts per 10,000",
+    "log1p": "log1p of counts per 10,000",
+    "raw": "raw counts",
+}
+WEIGHTS: dict[str, GeneWeights] = {
+    "Inverse variance": "inverse_variance",
+    "Inverse mean": "inverse_mean",
+    "All genes alike": "none",
+}
+LOSSES: dict[str, TubeLoss] = {"squared (l2)": "l2", "absolute (l1)": "l1"}
+TIPS: dict[ModelName, str] = {
+    "nnls": "Squared differences, abundances not below zero. Follows the sliders at once",
+    "linear_regression": "Squared differences; abundances may be negative, and count as zero in "
+    "proportions. Follows the sliders at once",
+    "dwls": "Squared differences, each gene of each spot weighing less the higher it is",
+    "nusvr": "Differences inside a tube cost nothing: robust against genes that do not fit",
+    "lognormreg": "Squared differences of log counts. Not convex: ends at a stationary point, "
+    "not necessarily the lowest",
+    "poisson": "The likelihood of counts, given the depth of each spot",
+}
+
+
+class ModelPanel(QGroupBox):
+    """The model, its data and its genes; live, as everything on the page.
+
+    Parameters
+    ----------
+    study
+        Whose settings it shows and changes.
+    """
+
+    def __init__(self, study: Study, parent: QWidget | None = None) -> None:
+        super().__init__("Model", parent)
+        self.study = study
+        self.model = QComboBox()
+        for name, facts in MODELS.items():
+            self.model.addItem(facts.title, name)
+        self.tube_loss = QComboBox()
+        self.tube_loss.addItems(list(LOSSES))
+        self.tube_loss.setToolTip(
+            "What differences outside the tube cost: their square, or their size, which is more "
+            "robust and takes longer"
+        )
+        self.nonneg = QCheckBox("Not negative")
+        self.nonneg.setToolTip("Keep abundances from going below zero")
+        self.tube = QWidget()
+        tube = QHBoxLayout(self.tube)
+        tube.setContentsMargins(0, 0, 0, 0)
+        tube.addWidget(self.tube_loss, 1)
+        tube.addWidget(self.nonneg)
+        self.tube_label = QLabel("Loss")
+        self.scale = QComboBox()
+        self.weights = QComboBox()
+        self.weights.addItems(list(WEIGHTS))
+        self.weights.setToolTip("How much each gene counts in the fit")
+        rows = form()
+        rows.addRow("Model", self.model)
+        rows.addRow(self.tube_label, self.tube)
+        rows.addRow("Data", self.scale)
+        rows.addRow("Genes", self.weights)
+        self.setLayout(rows)
+
+        self.model.currentIndexChanged.connect(self._change_model)
+        self.tube_loss.currentTextChanged.connect(self._change)
+        self.nonneg.toggled.connect(self._change)
+        self.scale.currentIndexChanged.connect(self._change)
+        self.weights.currentTextChanged.connect(self._change)
+        listen(self, study.settings_changed, self.show_settings)
+        self.show_settings(study.settings)
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show the model of a study and what it can be given."""
+        chosen = settings.deconvolution
+        facts = MODELS[chosen.model]
+        with silent(self.model, self.tube_loss, self.nonneg, self.scale, self.weights):
+            self.model.setCurrentIndex(self.model.findData(chosen.model))
+            self.tube_loss.setCurrentIndex(list(LOSSES.values()).index(chosen.tube_loss))
+            self.nonneg.setChecked(chosen.nonneg)
+            if [self.scale.itemData(row) for row in range(self.scale.count())] != [*facts.scales]:
+                self.scale.clear()
+                for scale in facts.scales:
+                    self.scale.addItem(SCALES[scale], scale)
+            self.scale.setCurrentIndex(self.scale.findData(chosen.scale))
+            self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
+        self.model.setToolTip(TIPS[chosen.model])
+        self.scale.setEnabled(len(facts.scales) > 1)
+        self.scale.setToolTip(
+            "Scale of the data that the signature is fitted on"
+            if len(facts.scales) > 1
+            else "This model is one of counts as they were counted"
+        )
+        self.tube.setVisible(facts.chooses_bound)
+        self.tube_label.setVisible(facts.chooses_bound)
+
+    def _change_model(self) -> None:
+        self.study.deconvolution = self.study.deconvolution.with_model(self.model.currentData())
+
+    def _change(self) -> None:
+        self.study.deconvolution = replace(
+            self.study.deconvolution,
+            tube_loss=LOSSES[self.tube_loss.currentText()],
+            nonneg=self.nonneg.isChecked(),
+            scale=self.scale.currentData(),
+            gene_weights=WEIGHTS[self.weights.currentText()],
+        )
+
+
+assert set(SCALES) == set(get_args(SectionScale))
+assert set(WEIGHTS.values()) == set(get_args(GeneWeights))
+assert set(LOSSES.values()) == set(get_args(TubeLoss))

@@ -1,0 +1,162 @@
+"""The spatial process and its rho, whose valid range the graph decides."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QComboBox, QFormLayout
+
+from napari_smoother.study.settings import INTRINSIC
+from napari_smoother.weights.precision import Process
+from napari_smoother.widgets.notices import tell_error
+from napari_smoother.widgets.page import listen, silent, wrapped_label
+from napari_smoother.widgets.runner import LatestRunner
+from napari_smoother.widgets.sliders import NumberSlider
+
+if TYPE_CHECKING:
+    from napari_smoother.study.results import Graph
+    from napari_smoother.study.settings import Settings
+    from napari_smoother.widgets.session import Session
+
+TIPS: dict[Process, str] = {
+    "icar": "Intrinsic conditional autoregression: each spot near the mean of its neighbours",
+    "isar": "Intrinsic simultaneous autoregression: smoother than ICAR, over two steps of the "
+    "graph",
+    "car": "Conditional autoregression: pulled to zero where a spot has few neighbours",
+    "sar": "Simultaneous autoregression: as CAR, over two steps of the graph",
+    "sma": "Moving average: only spots up to two steps apart go together. Its precision is "
+    "dense; solves take longer",
+}
+SHORT_OF_LIMIT = 0.999
+"""Where the slider ends, as a share of the rho at which the precision is singular."""
+
+DECIMALS = 4
+
+
+class ProcessRows(QObject):
+    """The rows *Process* and *rho* of a form.
+
+    The range of CAR, SAR and SMA follows from the spectrum of the graph, which is found in a
+    thread worker. A change of process keeps rho at the same share of its range.
+
+    Parameters
+    ----------
+    session
+        Whose study to show and change.
+    rows
+        The form to add to.
+    """
+
+    def __init__(self, session: Session, rows: QFormLayout) -> None:
+        super().__init__(rows.parent())
+        self.study = session.study
+        self.process = QComboBox()
+        for name in TIPS:
+            self.process.addItem(name.upper(), name)
+        self.rho = NumberSlider(
+            0.0,
+            1.0,
+            decimals=DECIMALS,
+            tip="Autocorrelation of the prior: 0 (none) up to the end of its range",
+        )
+        self.validity = wrapped_label()
+        self.validity.setVisible(False)
+        rows.addRow("Process", self.process)
+        rows.addRow("ρ autocorrelation", self.rho)
+        rows.addRow("", self.validity)
+        self.limit = 1.0
+        self._known: tuple[Any, str] | None = None
+        self._runner = LatestRunner(self)
+        self._runner.returned.connect(self._on_limit)
+        self._runner.failed.connect(tell_error)
+        session.closing.connect(self._runner.shut_down)
+        self.process.currentIndexChanged.connect(self._choose)
+        self.rho.value_changed.connect(self._change_rho)
+        listen(self.process, self.study.settings_changed, self.show_settings)
+        listen(self.process, self.study.graph_changed, self._show_graph)
+        self.show_settings(self.study.settings)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the range of rho is being found."""
+        return self._runner.is_busy
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show process, rho and its range."""
+        chosen = settings.deconvolution
+        with silent(self.process):
+            self.process.setCurrentIndex(self.process.findData(chosen.process))
+        self.process.setToolTip(TIPS[chosen.process])
+        self.process.setEnabled(self.study.graph is not None)
+        self._find_limit(chosen.process, switch=False)
+        if self.rho.value() != chosen.rho:
+            self.rho.set_value(chosen.rho)
+        self._show_validity()
+
+    def _show_graph(self, graph: Graph) -> None:
+        self.show_settings(self.study.settings)
+
+    def _choose(self) -> None:
+        self._find_limit(self.process.currentData(), switch=True)
+
+    def _change_rho(self, rho: float) -> None:
+        self.study.deconvolution = replace(self.study.deconvolution, rho=rho)
+
+    def _find_limit(self, process: Process, *, switch: bool) -> None:
+        """Find where rho ends for a process; `switch` sets the study to it afterwards."""
+        graph = self.study.graph
+        if process in INTRINSIC or graph is None:
+            self._on_limit((None, process, 1.0, switch))
+            return
+        weights, pipeline = graph.weights, self.study.pipeline
+        if self._known is not None and self._known[0] is weights and self._known[1] == process:
+            return
+        self._runner.submit(
+            lambda cancelled, report: (
+                weights,
+                process,
+                pipeline.rho_range(weights, process)[1],
+                switch,
+            )
+        )
+
+    def _on_limit(self, found: tuple[Any, Process, float, bool]) -> None:
+        weights, process, limit, switch = found
+        graph, chosen = self.study.graph, self.study.deconvolution
+        if weights is not None and (graph is None or graph.weights is not weights):
+            return  # the graph has changed since; it asks by itself
+        share = min(chosen.rho / self.limit, 1.0)
+        self._known = (weights, process) if weights is not None else None
+        self.limit = limit if math.isfinite(limit) else 1.0
+        end = 1.0
+        if process not in INTRINSIC:
+            end = _rounded_down(SHORT_OF_LIMIT * self.limit)
+        self.rho.set_range(0.0, end, typed=max(end, 1.0))
+        if switch:
+            rho = min(_rounded_down(share * self.limit), end)
+            self.study.deconvolution = replace(chosen, process=process, rho=rho)
+        self.rho.set_value(self.study.deconvolution.rho)
+        self._show_validity()
+
+    def _show_validity(self) -> None:
+        chosen = self.study.deconvolution
+        known = chosen.process not in INTRINSIC and self._known is not None
+        self.validity.setVisible(known)
+        if known:
+            valid = chosen.rho < self.limit
+            self.validity.setText(
+                f"valid below {self.limit:.4g} on this graph"
+                if valid
+                else f"<b>{chosen.rho:.4g} is not valid:</b> below {self.limit:.4g} on this graph"
+            )
+
+
+def _rounded_down(value: float) -> float:
+    """Round to what the field shows, never upwards."""
+    return math.floor(value * 10**DECIMALS + 1e-9) / 10**DECIMALS
+
+
+assert set(TIPS) == set(get_args(Process))
