@@ -22,7 +22,7 @@ def annotated(study: Study) -> AnnData:
     ``obsp["spatial_connectivities"]`` and ``obsp["spatial_distances"]`` hold the graph as scaled
     by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` the proportions with the names of
     the types (``obsm["nnls_deviation"]`` their standard deviations, where they were asked for),
-    and ``uns["smoother"]`` settings, outlines and the report of the fit.
+    what the study's analyses found, and ``uns["smoother"]`` settings, outlines and reports.
 
     Parameters
     ----------
@@ -37,7 +37,8 @@ def annotated(study: Study) -> AnnData:
     section = study.section
     if section is None:
         raise InputError("There is nothing to save", where="study", remedy="Open a section first")
-    if not study.is_up_to_date:
+    live = [each for each in study.analyses.values() if each.follows and each.result is not None]
+    if not study.is_up_to_date or not all(analysis.is_up_to_date for analysis in live):
         raise InputError(
             "The results on screen do not belong to the present settings",
             where="study",
@@ -63,6 +64,9 @@ def annotated(study: Study) -> AnnData:
                 index=adata.obs_names,
                 columns=list(study.composition.types),
             )
+    for analysis in study.analyses.values():
+        if analysis.result is not None:
+            analysis.write(adata, analysis.result)
     adata.uns["smoother"] = recipe(study)
     return adata
 
@@ -99,6 +103,14 @@ def recipe(study: Study) -> dict[str, Any]:
             "converged": composition.converged,
             "seconds": composition.seconds,
         }
+    for name, analysis in study.analyses.items():
+        if analysis.shown is not None:
+            shown = analysis.shown
+            content[name] = {
+                **analysis.recipe(shown.request.settings, shown.result),
+                # One that is trained by hand may be older than graph and settings.
+                "up_to_date": analysis.is_up_to_date,
+            }
     return content
 
 
