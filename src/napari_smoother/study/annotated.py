@@ -106,11 +106,9 @@ def recipe(study: Study) -> dict[str, Any]:
     for name, analysis in study.analyses.items():
         if analysis.shown is not None:
             shown = analysis.shown
-            content[name] = {
-                **analysis.recipe(shown.request.settings, shown.result),
-                # One that is trained by hand may be older than graph and settings.
-                "up_to_date": analysis.is_up_to_date,
-            }
+            found = _without_none(analysis.recipe(shown.request.settings, shown.result))
+            # One that is trained by hand may be older than graph and settings.
+            content[name] = {**found, "up_to_date": analysis.is_up_to_date}
     return content
 
 
