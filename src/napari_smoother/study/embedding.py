@@ -127,9 +127,9 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
     def with_domains(
         self, request: AnalysisRequest[Chosen, Embedding], embedding: Embedding
     ) -> Embedding:
-        """Return an embedding with its domains, once the hand rests and if they are wanted."""
+        """Return an embedding with its domains, if they are wanted."""
         wanted = request.settings.domains
-        if not wanted.find or request.start is not None:
+        if not wanted.find:
             return embedding
         self.tell(AnalysisOutcome(request, embedding, finished=False))
         self.tell(Progress("finding domains"))

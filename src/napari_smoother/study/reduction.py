@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_smoother.models.reduction.smoothed_embedding import smooth_columns
-from napari_smoother.solvers.spatial_eigen import Eigenvectors, leading_eigenvectors
+from napari_smoother.solvers.spatial_eigen import (
+    FEW_GENES,
+    Eigenvectors,
+    leading_eigenvectors,
+)
 from napari_smoother.solvers.spatial_scatter import SpatialScatter
+from napari_smoother.study.analysis import AnalysisOutcome, Progress
 from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis, expanded
 from napari_smoother.study.embedding_settings import ReductionSettings
 from napari_smoother.study.expression import expression
@@ -61,32 +66,39 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
         began = time.perf_counter()
         scatter = self.scatter(values, precision)
         weight, k = settings.lambda_spatial_loss, settings.components
-        if request.start is None:
-            found = self.settled(scatter, weight, k, settings.seed)
-        else:
+
+        def embedding(found: Eigenvectors) -> Embedding:
+            projected = np.asarray(scatter.project(found.vectors), dtype=np.float64)
+            scores = self.smoothed(projected, precision, settings.smoothing)
+            return Embedding(
+                section=section,
+                kind=KIND,
+                scores=expanded(scores, chosen.spots, section.n_spots),
+                shares=np.square(projected).sum(axis=0) / max(scatter.size, 1e-300),
+                chosen=chosen,
+                loadings=found.vectors,
+                report={
+                    "n_spots": len(chosen.spots),
+                    "n_genes": len(chosen.genes),
+                    "positive": int((found.values > 1e-10 * np.abs(found.values).max()).sum()),
+                    "residual": found.residual,
+                    "converged": found.converged,
+                    "method": found.method,
+                },
+                seconds=time.perf_counter() - began,
+                converged=found.converged,
+            )
+
+        if request.start is not None:
             start = request.start.loadings if _fits(request.start, chosen.genes) else None
-            found = self._solve(scatter, weight, k, settings.seed, start)
-        projected = np.asarray(scatter.project(found.vectors), dtype=np.float64)
-        scores = self.smoothed(projected, precision, settings.smoothing)
-        embedding = Embedding(
-            section=section,
-            kind=KIND,
-            scores=expanded(scores, chosen.spots, section.n_spots),
-            shares=np.square(projected).sum(axis=0) / max(scatter.size, 1e-300),
-            chosen=chosen,
-            loadings=found.vectors,
-            report={
-                "n_spots": len(chosen.spots),
-                "n_genes": len(chosen.genes),
-                "positive": int((found.values > 1e-10 * np.abs(found.values).max()).sum()),
-                "residual": found.residual,
-                "converged": found.converged,
-                "method": found.method,
-            },
-            seconds=time.perf_counter() - began,
-            converged=found.converged,
-        )
-        return self.with_domains(request, embedding)
+            return embedding(self._solve(scatter, weight, k, settings.seed, start))
+        if self.result is None and FEW_GENES < scatter.n_genes <= FORMED_GENES:
+            # Forming the matrices takes seconds: something to look at meanwhile.
+            glimpse = self._solve(scatter, weight, k, settings.seed, None)
+            self.tell(AnalysisOutcome(request, embedding(glimpse), finished=False))
+            self.tell(Progress("preparing for other λ"))
+        settled = embedding(self.settled(scatter, weight, k, settings.seed))
+        return self.with_domains(request, settled)
 
     def is_optimum(self, result: Embedding) -> bool:
         """Whether the eigenvectors reached their tolerance."""

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Signal
 
+from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.scene import Scene
 from napari_smoother.solvers.bounded_quadratic import warm_up
+from napari_smoother.study.autoencoder import Autoencoder
+from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 from napari_smoother.widgets.analysis_preview import AnalysisPreview
 from napari_smoother.widgets.notices import tell_error, tell_warning
@@ -72,6 +75,8 @@ class Session(QObject):
         self.preview = Preview(self.study, self)
         self.preview.status_changed.connect(self._tell_status)
         self.analyses: dict[str, AnalysisPreview] = {}
+        self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)
+        self.autoencoder = self.add_analysis(Autoencoder(self.study), EmbeddingMap)
         self.scene.stage_changed.connect(self._bring_forward)
         self.is_closed = False
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
