@@ -53,9 +53,7 @@ def settle(qtbot: QtBot) -> Callable[[Session], None]:
     """Wait until nothing is being read or computed any more."""
 
     def wait(session: Session) -> None:
-        qtbot.waitUntil(
-            lambda: not session.is_loading and session.preview.is_at_rest, timeout=180_000
-        )
+        qtbot.waitUntil(lambda: session.is_at_rest, timeout=180_000)
 
     return wait
 

@@ -6,7 +6,7 @@ outlines of regions have modules of their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from psygnal import Signal
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from napari.layers import Layer, Points
     from numpy.typing import NDArray
 
+    from napari_smoother.layers.analysis_map import AnalysisMap
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
     from napari_smoother.study.study import Study
 
-Stage = Literal["data", "regions", "composition"]
-
+DATA = "data"
+REGIONS = "regions"
 COMPOSITION = "composition"
 DOMINANT = ""
 """In place of a cell type: the most abundant type of each spot."""
@@ -59,6 +60,11 @@ class Scene:
     ----------
     key_changed
         Emitted with the key to the colours on screen, or None.
+    stage_changed
+        Emitted with the step of the work whose map is in front: `DATA`, `REGIONS`,
+        `COMPOSITION`, or the name of an analysis.
+    maps
+        The maps of analyses, by name.
     shelf
         The layers.
     graph
@@ -68,12 +74,15 @@ class Scene:
     """
 
     key_changed = Signal(object)
+    stage_changed = Signal(str)
 
     def __init__(self, viewer: ViewerModel, study: Study) -> None:
         self.shelf = Shelf(viewer)
         self.study = study
         self.view: View | None = None
-        self.stage: Stage = "data"
+        self._stage = DATA
+        self.maps: dict[str, AnalysisMap[Any]] = {}
+        self._on_top = tissue.SPOTS
         self.cell_type = DOMINANT
         self.quantity: Quantity = "proportion"
         self.key: spot_map.Key | None = None
@@ -88,6 +97,17 @@ class Scene:
     def layer(self, name: str) -> Layer | None:
         """Return a layer of this scene by the name it was made under, if it is still there."""
         return self.shelf.layer(name)
+
+    @property
+    def stage(self) -> str:
+        """The step of the work whose map is in front."""
+        return self._stage
+
+    @stage.setter
+    def stage(self, stage: str) -> None:
+        if stage != self._stage:
+            self._stage = stage
+            self.stage_changed.emit(stage)
 
     # The section
 
@@ -104,7 +124,8 @@ class Scene:
         if viewer is None:
             return
         self.shelf.clear()
-        self.view, self.stage, self.cell_type, self.drawing.region = None, "data", DOMINANT, None
+        self.view, self.cell_type, self.drawing.region = None, DOMINANT, None
+        self.stage, self._on_top = DATA, tissue.SPOTS
         if section.images:
             self.shelf.add("image", tissue.image_layer(section, section.images[0]))
         spots = tissue.spot_layer(section, self.spot_diameter)
@@ -116,7 +137,7 @@ class Scene:
     def resize_spots(self, factor: float) -> None:
         """Draw spots `factor` times as large as they are."""
         self.spot_size_factor = factor
-        for name in (tissue.SPOTS, COMPOSITION):
+        for name in self._map_names:
             layer = self.layer(name)
             if layer is not None:
                 layer.size = self.spot_diameter
@@ -130,8 +151,7 @@ class Scene:
     @property
     def colours(self) -> NDArray[np.floating]:
         """Colour of each spot on screen, n x 4 from 0 to 1."""
-        layer = self.layer(COMPOSITION) if self.stage == "composition" else None
-        return np.asarray((layer or self._spots()).face_color)
+        return np.asarray((self.layer(self._on_top) or self._spots()).face_color)
 
     def colour_by(self, view: View | None) -> None:
         """Colour the spots by a gene or a column; None for one plain colour.
@@ -146,18 +166,18 @@ class Scene:
             return
         values = None if view is None else values_of(section, view)
         self.view = view
-        self.stage = "data"
+        self.stage = DATA
         layer = self._spots()
-        self._put_on_top(tissue.SPOTS)
+        self.put_on_top(tissue.SPOTS)
         if view is None or values is None:
             layer.face_color = tissue.PLAIN_SPOT
             layer.face_colorbar.visible = False
             self._set_key(None)
             return
         if isinstance(values, Classes):
-            self._paint(layer, *spot_map.colour_classes(values))
+            self.paint(layer, *spot_map.colour_classes(values))
         else:
-            self._paint(
+            self.paint(
                 layer,
                 *spot_map.colour_numbers(
                     values, colormap=view.colormap, percentiles=(view.low, view.high)
@@ -165,15 +185,18 @@ class Scene:
             )
         spot_map.label(layer, section, values)
 
-    def show_stage(self, stage: Stage) -> None:
+    def show_stage(self, stage: str) -> None:
         """Bring the map that belongs to a step of the work to the top."""
         if self.study.section is None:
             return
-        if stage == "composition" and self.study.composition is not None:
-            self.stage = "composition"
+        if stage == COMPOSITION and self.study.composition is not None:
+            self.stage = COMPOSITION
             self._show_composition(self.study.composition)
-        elif stage == "regions":
-            self.stage = "regions"
+        elif stage in self.maps:
+            self.stage = stage
+            self.maps[stage].show()
+        elif stage == REGIONS:
+            self.stage = REGIONS
             self._colour_by_region()
         else:
             self.colour_by(self.view)
@@ -187,15 +210,22 @@ class Scene:
             self.shelf.add(tissue.SPOTS, layer)
         return layer
 
-    def _put_on_top(self, name: str) -> None:
-        for other in (tissue.SPOTS, COMPOSITION):
+    @property
+    def _map_names(self) -> tuple[str, ...]:
+        return (tissue.SPOTS, COMPOSITION, *self.maps)
+
+    def put_on_top(self, name: str) -> None:
+        """Show one map and hide the others."""
+        self._on_top = name
+        for other in self._map_names:
             layer = self.layer(other)
             if layer is not None:
                 layer.visible = other == name
                 if other != name:
                     layer.face_colorbar.visible = False
 
-    def _paint(self, layer: Points, colours: NDArray[np.floating], key: spot_map.Key) -> None:
+    def paint(self, layer: Points, colours: NDArray[np.floating], key: spot_map.Key) -> None:
+        """Show colours in the map on top, with their key."""
         spot_map.paint(layer, colours, key)
         self._set_key(key)
 
@@ -214,17 +244,17 @@ class Scene:
     # Regions
 
     def _on_regions_edited(self) -> None:
-        self.stage = "regions"
+        self.stage = REGIONS
 
     def _on_regions_changed(self) -> None:
-        if self.stage == "regions":
+        if self.stage == REGIONS:
             self._colour_by_region()
 
     def _colour_by_region(self) -> None:
         regions, section = self.study.regions, self.study.section
         if section is None:
             return
-        self._put_on_top(tissue.SPOTS)
+        self.put_on_top(tissue.SPOTS)
         layer = self._spots()
         if not regions.classes:
             layer.face_color = tissue.PLAIN_SPOT
@@ -234,7 +264,7 @@ class Scene:
         names = tuple(region.name for region in regions.classes)
         palette = np.array([(*region.colour, 1.0) for region in regions.classes])
         classes = Classes("region", self.study.region_labels, names)
-        self._paint(layer, *spot_map.colour_classes(classes, palette, missing_name="no region"))
+        self.paint(layer, *spot_map.colour_classes(classes, palette, missing_name="no region"))
         spot_map.label(layer, section, classes)
 
     # Composition
@@ -242,13 +272,13 @@ class Scene:
     def show_type(self, cell_type: str) -> None:
         """Show the share of one cell type, or `DOMINANT` for the most abundant type."""
         self.cell_type = cell_type
-        self.show_stage("composition")
+        self.show_stage(COMPOSITION)
 
     def show_quantity(self, quantity: Quantity) -> None:
         """Show proportions, their posterior deviation, or what the mixture leaves unexplained."""
         self.quantity = quantity
         self.study.wants_deviation = quantity == "deviation"
-        self.show_stage("composition")
+        self.show_stage(COMPOSITION)
 
     def _composition_values(self, composition: Composition) -> Numbers | Classes | None:
         """Return what the map shows; None while it is not known yet."""
@@ -263,7 +293,7 @@ class Scene:
     def _show_composition(self, composition: Composition | None) -> None:
         if composition is None:
             self.shelf.remove(COMPOSITION)
-            if self.stage == "composition":
+            if self.stage == COMPOSITION:
                 self.colour_by(self.view)
             return
         layer = self.layer(COMPOSITION)
@@ -273,22 +303,23 @@ class Scene:
                 tissue.spot_layer(composition.section, self.spot_diameter, COMPOSITION),
             )
             layer.visible = False
-            self.stage = "composition"
-        if self.stage != "composition":
+            if self.stage not in self.maps:
+                self.stage = COMPOSITION
+        if self.stage != COMPOSITION:
             return
         if not layer.visible:
-            self._put_on_top(COMPOSITION)
+            self.put_on_top(COMPOSITION)
         if self.cell_type not in composition.types:
             self.cell_type = DOMINANT
         values = self._composition_values(composition)
         if values is None:
             return  # the map stays as it is until the deviation is known
         if isinstance(values, Classes):
-            self._paint(layer, *spot_map.colour_classes(values))
+            self.paint(layer, *spot_map.colour_classes(values))
         elif self.quantity == "proportion":
-            self._paint(layer, *spot_map.colour_proportion(values))
+            self.paint(layer, *spot_map.colour_proportion(values))
         else:
-            self._paint(
+            self.paint(
                 layer,
                 *spot_map.colour_numbers(values, colormap="magma", percentiles=(1.0, 99.0)),
             )

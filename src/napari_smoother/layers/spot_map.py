@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from napari_smoother.figures.colours import (
+    MISSING,
     categorical_palette,
     map_classes,
     map_numbers,
@@ -15,7 +16,7 @@ from napari_smoother.figures.colours import (
 )
 from napari_smoother.figures.panels import ClassKey, NumberKey
 from napari_smoother.layers.tissue import recolour
-from napari_smoother.study.view import Numbers
+from napari_smoother.study.view import Mixture, Numbers
 
 if TYPE_CHECKING:
     from napari.layers import Points
@@ -83,6 +84,26 @@ def colour_classes(
     return map_classes(classes.codes, palette), key
 
 
+def colour_mixture(
+    mixture: Mixture, *, percentiles: tuple[float, float]
+) -> tuple[NDArray[np.floating], ClassKey]:
+    """Return the colour of each spot (n x 4), and a key that says what each channel is.
+
+    Each channel is dark at the lower and full at the upper percentile of its values.
+    """
+    colours = np.ones((len(mixture.values), 4))
+    channels = []
+    pure = ((1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0))
+    for channel, name in enumerate(mixture.names):
+        values = mixture.values[:, channel]
+        low, high = percentile_limits(values, *percentiles)
+        colours[:, channel] = np.clip((values - low) / (high - low), 0.0, 1.0)
+        channels.append((f"{name}: {low:.3g} to {high:.3g}", pure[channel]))
+    missing = np.isnan(mixture.values).any(axis=1)
+    colours[missing] = MISSING
+    return colours, ClassKey(mixture.quantity, tuple(channels), bool(missing.any()))
+
+
 def paint(layer: Points, colours: NDArray[np.floating], key: Key) -> None:
     """Show colours and, for numbers, their colour bar in the canvas."""
     recolour(layer, colours)
@@ -97,8 +118,12 @@ def paint(layer: Points, colours: NDArray[np.floating], key: Key) -> None:
         layer.face_colorbar.visible = is_number
 
 
-def label(layer: Points, section: Section, values: Numbers | Classes) -> None:
+def label(layer: Points, section: Section, values: Numbers | Classes | Mixture) -> None:
     """Give each spot its name and value, which napari shows under the pointer."""
+    if isinstance(values, Mixture):
+        columns = dict(zip(values.names, values.values.T, strict=True))
+        layer.features = pd.DataFrame({"spot": section.adata.obs_names, **columns})
+        return
     if isinstance(values, Numbers):
         shown: Any = np.asarray(values.values, dtype=np.float64)
     else:

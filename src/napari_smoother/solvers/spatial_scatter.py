@@ -132,6 +132,11 @@ class SpatialScatter:
             return back if shift is None else back - np.outer(shift, scores.sum(axis=0))
         return self._back(scores)
 
+    @property
+    def is_formed(self) -> bool:
+        """Whether `matrices` has been called."""
+        return self._matrices is not None
+
     def matrices(
         self, asked: Callable[[], None] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.section import Section
+    from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.regions import Regions
     from napari_smoother.study.results import Composition, Graph
     from napari_smoother.study.study import Study
@@ -31,6 +32,8 @@ class Findings:
         The study's; None of them is ever changed.
     labels
         n codes of the region of each spot, -1 for none.
+    analyses
+        Each analysis that has a result, with that result.
     recipe
         The settings that decided them.
     """
@@ -40,6 +43,7 @@ class Findings:
     composition: Composition | None
     regions: Regions
     labels: NDArray[np.integer]
+    analyses: tuple[tuple[Analysis[Any, Any], Any], ...]
     recipe: dict[str, Any]
 
 
@@ -59,7 +63,8 @@ def findings_of(study: Study) -> Findings:
     section = study.section
     if section is None:
         raise InputError("There is nothing to save", where="study", remedy="Open a section first")
-    if not study.is_up_to_date:
+    live = [each for each in study.analyses.values() if each.follows and each.result is not None]
+    if not study.is_up_to_date or not all(analysis.is_up_to_date for analysis in live):
         raise InputError(
             "The results on screen do not belong to the present settings",
             where="study",
@@ -71,6 +76,11 @@ def findings_of(study: Study) -> Findings:
         composition=study.composition,
         regions=study.regions,
         labels=study.region_labels,
+        analyses=tuple(
+            (analysis, analysis.result)
+            for analysis in study.analyses.values()
+            if analysis.result is not None
+        ),
         recipe=recipe(study),
     )
 
@@ -81,8 +91,8 @@ def annotate(findings: Findings) -> AnnData:
     ``obsp["spatial_connectivities"]`` and ``obsp["spatial_distances"]`` hold the graph as scaled
     by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` (or the name of another model) the
     proportions with the names of the types, ``obsm["nnls_deviation"]`` their standard deviations
-    where they were asked for, and ``uns["smoother"]`` settings, outlines and the report of the
-    fit. Matrices are shared with the section, not copied: to be read, or written to a file.
+    where they were asked for, what the study's analyses found, and ``uns["smoother"]`` settings,
+    outlines and reports. Matrices are shared with the section, not copied: to be read, or written to a file.
     """
     from anndata import AnnData
 
@@ -115,6 +125,8 @@ def annotate(findings: Findings) -> AnnData:
             adata.obsm[f"{key}_deviation"] = pd.DataFrame(
                 composition.deviation.proportion_deviation, index=adata.obs_names, columns=types
             )
+    for analysis, result in findings.analyses:
+        analysis.write(adata, result)
     return adata
 
 
@@ -161,6 +173,12 @@ def recipe(study: Study) -> dict[str, Any]:
             **composition.report.as_dict(),
             "residual": composition.residual,
         }
+    for name, analysis in study.analyses.items():
+        if analysis.shown is not None:
+            shown = analysis.shown
+            found = _without_none(analysis.recipe(shown.request.settings, shown.result))
+            # One that is trained by hand may be older than graph and settings.
+            content[name] = {**found, "up_to_date": analysis.is_up_to_date}
     return content
 
 

@@ -8,7 +8,7 @@ back to `Study.accept`. `Study.update` does the same at once, for scripts.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.genes import GeneMatch
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
+    from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.results import Composition, Graph
 
 
@@ -49,6 +50,8 @@ class Study:
         Emitted with the new composition, or None when it was taken away.
     outdated
         Emitted when results no longer belong to data and settings: time for a new request.
+    analyses
+        What else hangs on the graph, by name.
     """
 
     section_changed = Signal(object)
@@ -61,6 +64,7 @@ class Study:
 
     def __init__(self) -> None:
         self.pipeline = Pipeline()
+        self.analyses: dict[str, Analysis[Any, Any]] = {}
         self._section: Section | None = None
         self._reference: Reference | None = None
         self._gene_match: GeneMatch | None = None

@@ -83,6 +83,25 @@ class Classes:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """Three numbers for each spot, shown as the red, green and blue of its colour.
+
+    Parameters
+    ----------
+    quantity
+        What the numbers are.
+    names
+        Of the three: red, green, blue.
+    values
+        n x 3 floats, NaN where there is none.
+    """
+
+    quantity: str
+    names: tuple[str, str, str]
+    values: NDArray[np.floating]
+
+
 def viewable(section: Section) -> dict[Source, tuple[str, ...]]:
     """Return what a section can be coloured by: names for each source.
 

@@ -14,13 +14,14 @@ from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, listen
+from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
 from napari_smoother.widgets.session import session_of
 from napari_smoother.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     import napari.viewer
-    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
     from napari_smoother.section import Section
 
@@ -79,6 +80,12 @@ class FramedPages(QWidget):
         self.tabs.setCurrentIndex(self.pages.index(page))
         return page
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Bring the map of a page that is alone to the top, as turning to its tab does."""
+        super().showEvent(event)
+        if len(self.pages) == 1 and not event.spontaneous():
+            self.pages[0].enter()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Let files and folders be dropped."""
         if event.mimeData().hasUrls():
@@ -103,7 +110,7 @@ class FramedPages(QWidget):
 class SmootherDock(FramedPages):
     """All pages of the session of a viewer."""
 
-    kinds = (DataPage, GraphPage, RegionsPage, DeconvolvePage, FigurePage)
+    kinds = (DataPage, GraphPage, RegionsPage, DeconvolvePage, ReducePage, FigurePage)
 
 
 class DataWidget(FramedPages):
@@ -128,6 +135,12 @@ class DeconvolveWidget(FramedPages):
     """The Deconvolve page as a widget of its own."""
 
     kinds = (DeconvolvePage,)
+
+
+class ReduceWidget(FramedPages):
+    """The Reduce page as a widget of its own."""
+
+    kinds = (ReducePage,)
 
 
 class FigureWidget(FramedPages):

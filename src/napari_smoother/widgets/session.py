@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Signal
 
+from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.scene import Scene
 from napari_smoother.models.deconv import section_fit
 from napari_smoother.solvers.bounded_quadratic import warm_up
+from napari_smoother.study.autoencoder import Autoencoder
+from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
+from napari_smoother.widgets.analysis_preview import AnalysisPreview
 from napari_smoother.widgets.notices import tell_error, tell_warning
-from napari_smoother.widgets.preview import Preview
+from napari_smoother.widgets.preview import Preview, Status
 from napari_smoother.widgets.runner import Runner
 
 if TYPE_CHECKING:
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
+
+    from napari_smoother.layers.analysis_map import AnalysisMap
+    from napari_smoother.study.analysis import Analysis
 
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
@@ -47,11 +54,18 @@ class Session(QObject):
     ----------
     busy_changed
         Emitted with a description of the work that began, or "" when none is left.
+    status_changed
+        Emitted with the `Status` of the map that is in front.
     closing
         Emitted when everything has to stop, as the window closes.
+    preview
+        Keeps graph and composition up to date.
+    analyses
+        What keeps each further analysis up to date, by its name.
     """
 
     busy_changed = Signal(str)
+    status_changed = Signal(object)
     closing = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
@@ -60,6 +74,11 @@ class Session(QObject):
         self.study = Study()
         self.scene = Scene(viewer, self.study)
         self.preview = Preview(self.study, self)
+        self.preview.status_changed.connect(self._tell_status)
+        self.analyses: dict[str, AnalysisPreview] = {}
+        self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)
+        self.autoencoder = self.add_analysis(Autoencoder(self.study), EmbeddingMap)
+        self.scene.stage_changed.connect(self._bring_forward)
         self.is_closed = False
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
         self._loader = Runner(self)
@@ -70,6 +89,42 @@ class Session(QObject):
         self._compiler.failed.connect(tell_error)
         self._compiler.submit(lambda cancelled, report: warm_up())
         self._compiler.submit(lambda cancelled, report: section_fit.warm_up())
+
+    def add_analysis(
+        self,
+        analysis: Analysis[Any, Any],
+        show_in: Callable[[Scene, Any], AnalysisMap[Any]],
+    ) -> AnalysisPreview:
+        """Keep an analysis up to date, and show its result in a map of its own.
+
+        Parameters
+        ----------
+        analysis
+            Of this session's study.
+        show_in
+            The kind of map.
+        """
+        show_in(self.scene, analysis)
+        preview = AnalysisPreview(analysis, self)
+        preview.status_changed.connect(self._tell_status)
+        self.analyses[analysis.name] = preview
+        return preview
+
+    @property
+    def front(self) -> Preview | AnalysisPreview:
+        """What keeps the map up to date that is in front."""
+        return self.analyses.get(self.scene.stage, self.preview)
+
+    @property
+    def status(self) -> Status:
+        """What is on screen, in a few words."""
+        return self.front.status
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being read or computed, or about to be."""
+        at_rest = all(preview.is_at_rest for preview in self.analyses.values())
+        return not self.is_loading and self.preview.is_at_rest and at_rest
 
     @property
     def viewer(self) -> Viewer | None:
@@ -104,9 +159,9 @@ class Session(QObject):
         self._loader.submit(lambda cancelled, report: (*_heard(read, cancelled), use), description)
 
     def cancel(self) -> None:
-        """Stop reading and computing."""
+        """Stop reading, and computing the map that is in front."""
         self._loader.cancel()
-        self.preview.cancel()
+        self.front.cancel()
 
     def shut_down(self) -> None:
         """Stop everything, as the window closes."""
@@ -116,6 +171,8 @@ class Session(QObject):
             self._loader.shut_down()
             self._compiler.shut_down(patience=0.0)  # compiling cannot be stopped
             self.preview.shut_down()
+            for preview in self.analyses.values():
+                preview.shut_down()
 
     def follow_window(self, window: QWidget) -> None:
         """Shut down when a window is closed: a hidden window is not painted into."""
@@ -129,6 +186,14 @@ class Session(QObject):
         if event.type() == QEvent.Type.Hide and not event.spontaneous():
             self.shut_down()
         return False
+
+    def _bring_forward(self, stage: str) -> None:
+        for name, preview in self.analyses.items():
+            preview.in_front = name == stage
+        self._tell_status()
+
+    def _tell_status(self) -> None:
+        self.status_changed.emit(self.status)
 
     def _on_loaded(self, loaded: tuple[Any, list[str], Callable[[Any], None]]) -> None:
         value, remarks, use = loaded

@@ -67,12 +67,12 @@ class StatusLine(QWidget):
         layout.addWidget(self.text, 1)
         layout.addWidget(self.cancel)
         self.cancel.clicked.connect(lambda: session.cancel())
-        session.preview.status_changed.connect(self.show_status)
+        session.status_changed.connect(self.show_status)
         session.busy_changed.connect(self._show_loading)
-        self.show_status(session.preview.status)
+        self.show_status(session.status)
 
     def show_status(self, status: Status) -> None:
-        """Show a status of the preview."""
+        """Show the status of the map that is in front."""
         if self.session.is_loading:
             return
         self.lamp.show_kind(status.kind)
@@ -86,4 +86,4 @@ class StatusLine(QWidget):
             self.text.setText(f"{description} …")
             self.cancel.setEnabled(True)
         else:
-            self.show_status(self.session.preview.status)
+            self.show_status(self.session.status)

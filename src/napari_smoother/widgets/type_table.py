@@ -27,10 +27,11 @@ SHARE = Qt.ItemDataRole.UserRole
 COLOUR = Qt.ItemDataRole.UserRole + 1
 
 
-class _BarDelegate(QStyledItemDelegate):
+class BarDelegate(QStyledItemDelegate):
     """Paints a bar over the cell, so that a selected row keeps its own."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Paint the cell and its bar."""
         super().paint(painter, option, index)
         share = index.data(SHARE)
         if share is not None:
@@ -74,7 +75,7 @@ class TypeTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setItemDelegateForColumn(2, _BarDelegate(self))
+        self.setItemDelegateForColumn(2, BarDelegate(self))
         self.setToolTip(
             "Select what to show on the tissue. Bars and numbers: mean proportion over the spots, "
             "by the model named"

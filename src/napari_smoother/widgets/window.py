@@ -34,7 +34,7 @@ def new_window() -> tuple[napari.Viewer, SmootherDock]:
 
 def is_at_rest(session: Session) -> bool:
     """Whether nothing is being read or computed."""
-    return not session.is_loading and session.preview.is_at_rest
+    return session.is_at_rest
 
 
 def show(

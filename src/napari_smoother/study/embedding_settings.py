@@ -1,0 +1,195 @@
+"""What a user can set of an embedding: its data, how it is found, and domains on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from napari_smoother.errors import InputError
+from napari_smoother.study.stage import ComparedByValue
+
+if TYPE_CHECKING:
+    from napari_smoother.study.settings import Process
+
+Likelihood = Literal["nb", "zinb", "poisson", "normal"]
+
+
+def require(fulfilled: bool, problem: str, field: str, remedy: str) -> None:
+    """Refuse a setting by name unless a condition holds."""
+    if not fulfilled:
+        raise InputError(problem, where=field, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionSettings(ComparedByValue):
+    """Which values are reduced.
+
+    Parameters
+    ----------
+    layer
+        Layer to take as it is, ``"X"`` for X itself; None for log1p of the counts of X per ten
+        thousand of the spot.
+    n_genes
+        How many genes at most: those that vary most between spots.
+    scale
+        Whether every gene is brought to unit variance.
+    """
+
+    layer: str | None = None
+    n_genes: int = 2000
+    scale: bool = True
+
+    def __post_init__(self) -> None:
+        require(
+            self.n_genes >= 1,
+            f"{self.n_genes} genes cannot be reduced",
+            "reduction n_genes",
+            "Set at least 1",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSettings(ComparedByValue):
+    """Whether and how spatial domains are found on an embedding.
+
+    Parameters
+    ----------
+    find
+        Whether they are wanted.
+    number
+        How many to look for.
+    coupling
+        How much neighbours like to be in one domain: what a label that all neighbours have
+        gains in log odds.
+    """
+
+    find: bool = False
+    number: int = 7
+    coupling: float = 2.0
+
+    def __post_init__(self) -> None:
+        require(
+            self.number >= 1,
+            f"{self.number} domains cannot be found",
+            "reduction domains",
+            "Set at least 1",
+        )
+        require(
+            math.isfinite(self.coupling) and self.coupling >= 0,
+            f"The coupling {self.coupling} is not a strength",
+            "reduction coupling",
+            "Set a number of at least 0",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSettings(ComparedByValue):
+    """What every embedding has.
+
+    Parameters
+    ----------
+    data
+        Which values are reduced.
+    components
+        Number of dims.
+    process, rho
+        The spatial process and its autocorrelation, 0 (none) to 1 (intrinsic).
+    lambda_spatial_loss
+        Weight of the spatial loss; 0 for none.
+    seed
+        Of starts that are drawn.
+    domains
+        Domains on the embedding.
+    """
+
+    data: ExpressionSettings = ExpressionSettings()
+    components: int = 10
+    process: Process = "icar"
+    rho: float = 0.99
+    lambda_spatial_loss: float = 0.1
+    seed: int = 0
+    domains: DomainSettings = DomainSettings()
+
+    def __post_init__(self) -> None:
+        require(
+            self.components >= 1,
+            f"There cannot be {self.components} components",
+            "reduction components",
+            "Set at least 1",
+        )
+        require(
+            0.0 <= self.rho <= 1.0,
+            f"rho {self.rho} is outside the valid range",
+            "reduction rho",
+            "Set a number from 0 to 1",
+        )
+        require(
+            math.isfinite(self.lambda_spatial_loss) and self.lambda_spatial_loss >= 0,
+            f"lambda {self.lambda_spatial_loss} is not a weight",
+            "reduction lambda",
+            "Set a number of at least 0",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionSettings(EmbeddingSettings):
+    """How spatial principal components are found.
+
+    Parameters
+    ----------
+    smoothing
+        Lambda of the posterior mean of the scores; 0 leaves them a projection. The default is
+        that of the best domains in ``docs/domains.md``.
+    """
+
+    smoothing: float = 1.0
+
+    def __post_init__(self) -> None:
+        EmbeddingSettings.__post_init__(self)
+        require(
+            math.isfinite(self.smoothing) and self.smoothing >= 0,
+            f"The smoothing {self.smoothing} is not a weight",
+            "reduction smoothing",
+            "Set a number of at least 0",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderSettings(EmbeddingSettings):
+    """How a spatial autoencoder is trained.
+
+    Parameters
+    ----------
+    likelihood
+        Of the counts; ``"normal"`` takes the data as `data` says instead.
+    epochs
+        Most steps on all spots.
+    learning_rate
+        Of Adam.
+    """
+
+    likelihood: Likelihood = "nb"
+    epochs: int = 200
+    learning_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        EmbeddingSettings.__post_init__(self)
+        require(
+            self.likelihood in get_args(Likelihood),
+            f"Unknown likelihood {self.likelihood!r}",
+            "autoencoder likelihood",
+            f"Choose one of {', '.join(get_args(Likelihood))}",
+        )
+        require(
+            self.epochs >= 1,
+            f"Nothing can be trained in {self.epochs} epochs",
+            "autoencoder epochs",
+            "Set at least 1",
+        )
+        require(
+            math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            f"The learning rate {self.learning_rate} is not a step",
+            "autoencoder learning_rate",
+            "Set a number above 0",
+        )

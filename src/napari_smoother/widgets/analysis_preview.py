@@ -1,0 +1,224 @@
+"""Keeps the result of an analysis up to date while its settings change, off the main thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_smoother.errors import InputError
+from napari_smoother.study.analysis import AnalysisOutcome, Progress
+from napari_smoother.widgets.notices import tell_error
+from napari_smoother.widgets.preview import GIVE_WAY, PATIENCE, REST, Status, StatusKind
+from napari_smoother.widgets.runner import LatestRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_smoother.study.analysis import Analysis, AnalysisRequest
+
+
+class AnalysisPreview(QObject):
+    """Runs an analysis in a worker whenever its result is outdated and somebody wants it.
+
+    While its map is in front and settings change, each run starts from what is on screen. Once
+    the hand rests, the last one is run again from the canonical start. Behind other maps it
+    waits for the hand to rest, so that it does not slow down what is looked at.
+
+    Parameters
+    ----------
+    analysis
+        What to keep up to date.
+
+    Attributes
+    ----------
+    status_changed
+        Emitted with the new `Status`.
+    progressed
+        Emitted with the `Progress` of a long run.
+    busy_changed
+        Emitted with whether a run is under way.
+    """
+
+    status_changed = Signal(object)
+    progressed = Signal(object)
+    busy_changed = Signal(bool)
+
+    def __init__(self, analysis: Analysis[Any, Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.analysis = analysis
+        self.status = Status("idle", "not computed yet")
+        self._live = True
+        self._in_front = False
+        self._runner = LatestRunner(self)
+        self._runner.returned.connect(self._on_outcome)
+        self._runner.reported.connect(self._on_news)
+        self._runner.failed.connect(self._on_failed)
+        self._runner.cancelled.connect(self._on_cancelled)
+        self._runner.idle.connect(lambda: self.busy_changed.emit(False))
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST)
+        self._rest.timeout.connect(self._settle)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE)
+        self._patience.timeout.connect(self._tell_working)
+        analysis.outdated.connect(self._on_outdated)
+        analysis.study.section_changed.connect(self._on_section_changed)
+
+    @property
+    def live(self) -> bool:
+        """Whether the result follows every change."""
+        return self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._live = live
+        if not self.analysis.is_up_to_date:
+            self._on_outdated()
+
+    @property
+    def in_front(self) -> bool:
+        """Whether its map is the one that is looked at."""
+        return self._in_front
+
+    @in_front.setter
+    def in_front(self, in_front: bool) -> None:
+        came = in_front and not self._in_front
+        self._in_front = in_front
+        if came and self.analysis.active and not self.analysis.is_up_to_date:
+            self._on_outdated()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being computed."""
+        return self._runner.is_busy
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing is being computed or about to be."""
+        return not self._runner.is_busy and not self._rest.isActive()
+
+    @property
+    def _follows(self) -> bool:
+        return self._live and self.analysis.follows
+
+    def solve(self) -> None:
+        """Compute from the canonical start now, also when not live."""
+        self._rest.stop()
+        self._submit(settled=True)
+
+    def cancel(self) -> None:
+        """Stop computing; what is on screen stays."""
+        self._rest.stop()
+        self._runner.cancel()
+
+    def shut_down(self) -> None:
+        """Stop for good; nothing is emitted afterwards."""
+        self.analysis.outdated.disconnect(self._on_outdated, missing_ok=True)
+        self.analysis.study.section_changed.disconnect(self._on_section_changed, missing_ok=True)
+        self._rest.stop()
+        self._patience.stop()
+        self._runner.shut_down()
+
+    def _on_section_changed(self, section: object) -> None:
+        self.cancel()
+        self._set_status("idle", "not computed yet")
+
+    def _on_outdated(self) -> None:
+        self._rest.stop()
+        if not self.analysis.active:
+            return
+        if not self._follows:
+            if not self._runner.is_busy:
+                self._tell_outdated()
+        elif self._in_front:
+            self._submit(settled=self.analysis.result is None)
+        else:
+            self._rest.start()
+
+    def _tell_working(self) -> None:
+        if self._runner.is_busy and self.status.kind != "working":
+            self._set_status("working", f"{self.analysis.work} …")
+
+    def _settle(self) -> None:
+        if self._follows and not self.analysis.is_up_to_date:
+            self._submit(settled=True)
+
+    def _submit(self, *, settled: bool) -> None:
+        request = self.analysis.request(settled=settled)
+        if request is None:
+            return
+        if not self._patience.isActive():
+            self._patience.start()
+        description = "" if self.analysis.follows else self.analysis.work
+        self._runner.submit(_Computation(self.analysis, request), description)
+        self.busy_changed.emit(True)
+        if request.start is not None:
+            self._runner.give_way(GIVE_WAY)
+
+    def _on_outcome(self, outcome: AnalysisOutcome[Any, Any]) -> None:
+        analysis = self.analysis
+        if not analysis.accept(outcome):
+            return
+        good = analysis.describe(outcome.result)
+        if not analysis.is_optimum(outcome.result):
+            self._set_status("failed", f"not the optimum: {good}")
+        elif not analysis.follows and outcome.request.settings != analysis.settings:
+            self._tell_outdated()
+        elif not self._runner.has_next:
+            self._set_status("optimum", good)
+        if self._follows and not analysis.is_up_to_date:
+            self._rest.start()
+
+    def _on_news(self, news: AnalysisOutcome[Any, Any] | Progress) -> None:
+        if isinstance(news, Progress):
+            self._set_status("working", f"{news.text} …")
+            self.progressed.emit(news)
+        else:
+            self.analysis.accept(news)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.analysis.restore()
+        problem = error.problem if isinstance(error, InputError) else str(error)
+        self._set_status("failed", f"not computed: {problem}")
+        tell_error(error)
+
+    def _on_cancelled(self) -> None:
+        self.analysis.restore()
+        self._set_status("outdated", f"cancelled{self._what_is_shown(': ')}")
+
+    def _tell_outdated(self) -> None:
+        shown = self._what_is_shown("")
+        if shown:
+            self._set_status("outdated", f"{shown}; press {self.analysis.button} for the present")
+        else:
+            self._set_status("outdated", f"not computed yet: press {self.analysis.button}")
+
+    def _what_is_shown(self, before: str) -> str:
+        shown = self.analysis.shown
+        if shown is None:
+            return ""
+        return f"{before}showing {self.analysis.describe_settings(shown.request.settings)}"
+
+    def _set_status(self, kind: StatusKind, text: str) -> None:
+        if kind != "working":
+            self._patience.stop()
+        status = Status(kind, text)
+        if status != self.status:
+            self.status = status
+            self.status_changed.emit(status)
+
+
+class _Computation:
+    """One run of an analysis, as a job for the runner."""
+
+    def __init__(self, analysis: Analysis[Any, Any], request: AnalysisRequest[Any, Any]) -> None:
+        self._analysis = analysis
+        self._request = request
+
+    def __call__(
+        self, cancelled: Callable[[], bool], report: Callable[[Any], None]
+    ) -> AnalysisOutcome[Any, Any]:
+        return self._analysis.run(self._request, cancelled=cancelled, report=report)

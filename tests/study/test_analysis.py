@@ -1,0 +1,175 @@
+"""An analysis that hangs on a study's graph: what is computed, kept, dropped and restored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.sample_data import simulate_cortex, simulate_tumour
+from napari_smoother.study.analysis import Analysis, AnalysisOutcome, Progress
+from napari_smoother.study.annotated import annotated
+from napari_smoother.study.regions import RegionClass, Regions, RegionShape
+from napari_smoother.study.stage import ComparedByValue, Stage
+from napari_smoother.study.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Factor(ComparedByValue):
+    factor: float = 1.0
+
+
+class Degrees(Analysis[Factor, np.ndarray]):
+    """The degree of every spot, times a factor."""
+
+    name = "degrees"
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study, Factor())
+        self.degrees = Stage(lambda weights: np.asarray(weights.sum(axis=1)).ravel())
+
+    def compute(self, request):
+        degrees = self.degrees(request.graph.weights)
+        self.tell(Progress("halfway", 1, 2))
+        self.look_up()
+        return request.settings.factor * degrees
+
+    def describe(self, result) -> str:
+        return f"{result.mean():.3g} on average"
+
+    def describe_settings(self, settings: Factor) -> str:
+        return f"the result for a factor of {settings.factor:g}"
+
+    def write(self, adata, result) -> None:
+        adata.obs["degree"] = result
+
+    def recipe(self, settings: Factor, result):
+        return {"factor": settings.factor}
+
+
+@pytest.fixture
+def study() -> Study:
+    study = Study()
+    study.open(simulate_cortex(rows=16, n_genes=60, seed=1).section)
+    return study
+
+
+@pytest.fixture
+def degrees(study: Study) -> Degrees:
+    return Degrees(study)
+
+
+def test_update_makes_the_graph_it_needs(study: Study, degrees: Degrees) -> None:
+    assert study.analyses == {"degrees": degrees}
+    assert degrees.request(settled=True) is None, "nobody has asked for it"
+    degrees.update()
+    np.testing.assert_array_equal(degrees.result, study.graph.weights.sum(axis=1))
+    assert degrees.is_up_to_date
+
+
+def test_without_a_section_the_error_says_so() -> None:
+    with pytest.raises(InputError, match="No section is open"):
+        Degrees(Study()).update()
+
+
+def test_only_what_changed_is_run_again(study: Study, degrees: Degrees) -> None:
+    degrees.update()
+    degrees.settings = Factor(2.0)
+    assert not degrees.is_up_to_date
+    degrees.update()
+    assert degrees.degrees.runs == 1
+    np.testing.assert_allclose(degrees.result, 2 * np.asarray(study.graph.weights.sum(axis=1)))
+    study.graph_settings = replace(study.graph_settings, neighbours=4)
+    degrees.update()
+    assert degrees.degrees.runs == 2
+
+
+def test_a_new_graph_is_told_and_so_is_wanting_the_result(study: Study, degrees: Degrees) -> None:
+    calls = []
+    degrees.outdated.connect(lambda: calls.append(degrees.active))
+    degrees.active = True
+    assert calls == [True]
+    degrees.update()
+    study.regions = Regions(
+        (RegionClass("half", (1.0, 0.0, 0.0)),),
+        (RegionShape("half", np.array([(0, 0), (0, 1e6), (1e3, 1e6), (1e3, 0)], float)),),
+    )
+    calls.clear()
+    study.update()
+    assert calls == [True]
+    assert not degrees.is_up_to_date
+
+
+def test_results_of_a_section_that_is_gone_are_dropped(study: Study, degrees: Degrees) -> None:
+    degrees.update()
+    late = degrees.run(degrees.request(settled=True))
+    announced = []
+    degrees.result_changed.connect(announced.append)
+    study.open(simulate_tumour(rows=16, n_genes=60, seed=1).section)
+    assert announced == [None]
+    assert not degrees.accept(late)
+    assert degrees.result is None
+    assert not degrees.active
+
+
+def test_results_older_than_those_shown_are_dropped(degrees: Degrees) -> None:
+    degrees.update()
+    older = degrees.request(settled=True)
+    degrees.settings = Factor(3.0)
+    degrees.update()
+    shown = degrees.result
+    assert not degrees.accept(degrees.run(older))
+    assert degrees.result is shown
+
+
+def test_a_warm_result_is_not_the_last_word(degrees: Degrees) -> None:
+    degrees.update()
+    degrees.settings = Factor(3.0)
+    assert degrees.request(settled=False).start is degrees.result
+    assert degrees.accept(degrees.run(degrees.request(settled=False)))
+    assert not degrees.is_up_to_date
+    degrees.update()
+    assert degrees.is_up_to_date
+
+
+def test_cancelling_keeps_what_was_there(degrees: Degrees) -> None:
+    degrees.update()
+    before = degrees.result
+    degrees.settings = Factor(5.0)
+    news = []
+    with pytest.raises(Cancelled):
+        degrees.run(
+            degrees.request(settled=True), cancelled=lambda: bool(news), report=news.append
+        )
+    assert news == [Progress("halfway", 1, 2)]
+    assert degrees.result is before
+    degrees.update()
+    assert degrees.result is not before
+
+
+def test_unfinished_outcomes_are_announced_but_not_kept(degrees: Degrees) -> None:
+    degrees.update()
+    kept, announced = degrees.result, []
+    degrees.result_changed.connect(announced.append)
+    degrees.settings = Factor(2.0)
+    outcome = degrees.run(degrees.request(settled=True))
+    assert degrees.accept(AnalysisOutcome(outcome.request, outcome.result, finished=False))
+    assert announced == [outcome.result]
+    assert degrees.result is kept
+    degrees.restore()
+    assert announced[-1] is kept
+
+
+def test_what_is_saved_has_the_settings_it_belongs_to(study: Study, degrees: Degrees) -> None:
+    degrees.settings = Factor(2.0)
+    degrees.update()
+    saved = annotated(study)
+    np.testing.assert_array_equal(saved.obs["degree"], degrees.result)
+    assert saved.uns["smoother"]["degrees"] == {"factor": 2.0, "up_to_date": True}
+    degrees.settings = Factor(3.0)
+    with pytest.raises(InputError, match="Wait for the optimum"):
+        annotated(study)
+    degrees.follows = False
+    assert annotated(study).uns["smoother"]["degrees"] == {"factor": 2.0, "up_to_date": False}
