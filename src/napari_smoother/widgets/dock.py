@@ -12,6 +12,7 @@ from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
+from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, listen
 from napari_smoother.widgets.regions_page import RegionsPage
@@ -103,7 +104,7 @@ class FramedPages(QWidget):
 class SmootherDock(FramedPages):
     """All pages of the session of a viewer."""
 
-    kinds = (DataPage, GraphPage, RegionsPage, DeconvolvePage, FigurePage)
+    kinds = (DataPage, GraphPage, RegionsPage, DeconvolvePage, ImputePage, FigurePage)
 
 
 class DataWidget(FramedPages):
@@ -128,6 +129,12 @@ class DeconvolveWidget(FramedPages):
     """The Deconvolve page as a widget of its own."""
 
     kinds = (DeconvolvePage,)
+
+
+class ImputeWidget(FramedPages):
+    """The Impute page as a widget of its own."""
+
+    kinds = (ImputePage,)
 
 
 class FigureWidget(FramedPages):
