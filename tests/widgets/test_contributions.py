@@ -54,7 +54,9 @@ def test_samples_open_from_the_menu(
     assert session.study.composition is not None
 
 
-@pytest.mark.parametrize("name", ["Data", "Graph", "Regions", "Deconvolve", "Reduce", "Figure"])
+@pytest.mark.parametrize(
+    "name", ["Data", "Graph", "Regions", "Deconvolve", "Reduce", "Impute", "Figure"]
+)
 def test_each_page_is_a_widget_of_its_own(
     window: napari.Viewer, session: Session, sample: Sample, name: str
 ) -> None:

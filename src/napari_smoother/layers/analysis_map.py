@@ -57,6 +57,9 @@ class AnalysisMap(ABC, Generic[Found]):
         assert section is not None
         return tissue.spot_layer(section, self.scene.spot_diameter, self.analysis.name)
 
+    def resize(self, diameter: float) -> None:
+        """Draw spots beside those of the map as large as these are, if there are any."""
+
     def show(self) -> None:
         """Paint the result and bring it to the top; without one everything stays as it is."""
         result = self._announced

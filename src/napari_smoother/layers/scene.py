@@ -141,6 +141,8 @@ class Scene:
             layer = self.layer(name)
             if layer is not None:
                 layer.size = self.spot_diameter
+        for shown in self.maps.values():
+            shown.resize(self.spot_diameter)
 
     def fade_image(self, opacity: float) -> None:
         """Show the tissue image with an opacity from 0 to 1."""

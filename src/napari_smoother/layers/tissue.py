@@ -52,16 +52,35 @@ def spot_layer(section: Section, diameter: float, name: str = SPOTS) -> Points:
     name
         Of the layer.
     """
-    world = World.of(section)
+    return point_layer(section.positions, World.of(section), diameter, name)
+
+
+def point_layer(
+    positions: NDArray[np.float64], world: World, diameter: float, name: str
+) -> Points:
+    """Return a layer with a point at each position.
+
+    Parameters
+    ----------
+    positions
+        n x 2, (x, y) in full-resolution pixels.
+    world
+        Of the section.
+    diameter
+        In full-resolution pixels.
+    name
+        Of the layer.
+    """
     layer = Points(
-        to_rows_and_columns(section.positions),
+        to_rows_and_columns(positions),
         name=name,
         size=diameter,
         scale=world.scale,
         units=world.units,
         border_width=0,
         face_color=PLAIN_SPOT,
-        canvas_size_limits=(1, 10_000),
+        # With a smallest size napari gives points below it a border, which hides their colour.
+        canvas_size_limits=(0, 10_000),
     )
     layer.face_colorbar.visible = False
     layer.editable = False

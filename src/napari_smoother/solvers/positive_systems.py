@@ -91,7 +91,7 @@ def solve_positive(
     values = np.empty((n, columns))
     if n == 0 or columns == 0:
         return Solved(values, 0.0, True, "factorisation")
-    solve = _factored(wide) if few else _iterated(wide, tolerance, cancelled)
+    solve = factored(wide) if few else iterated(wide, tolerance, cancelled)
     for first in range(0, columns, COLUMNS):
         if cancelled is not None and cancelled():
             raise Cancelled("the solve was cancelled")
@@ -104,7 +104,14 @@ def solve_positive(
     return Solved(values, residual, residual <= tolerance, method)
 
 
-def _factored(matrix: sparse.csr_array) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+def factored(matrix: sparse.csr_array) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Factor a sparse positive definite matrix; return what solves for right-hand sides.
+
+    Raises
+    ------
+    InputError
+        If it is singular to rounding.
+    """
     from scipy.sparse.linalg import splu
 
     singular = InputError(
@@ -133,9 +140,10 @@ def _factored(matrix: sparse.csr_array) -> Callable[[NDArray[np.float64]], NDArr
     return solve
 
 
-def _iterated(
+def iterated(
     matrix: sparse.csr_array, tolerance: float, cancelled: Callable[[], bool] | None
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Prepare multigrid for a sparse positive definite matrix; return what solves."""
     from napari_smoother.solvers.bounded_quadratic import solve_bounded_quadratic
     from napari_smoother.solvers.quadratic_terms import DataTerm, PriorTerm
 

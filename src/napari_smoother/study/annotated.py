@@ -92,7 +92,8 @@ def annotate(findings: Findings) -> AnnData:
     by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` (or the name of another model) the
     proportions with the names of the types, ``obsm["nnls_deviation"]`` their standard deviations
     where they were asked for, what the study's analyses found, and ``uns["smoother"]`` settings,
-    outlines and reports. Matrices are shared with the section, not copied: to be read, or written to a file.
+    outlines and reports. Matrices are shared with the section, not copied: to be read, or
+    written to a file.
     """
     from anndata import AnnData
 

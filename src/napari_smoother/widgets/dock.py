@@ -12,6 +12,7 @@ from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
+from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, listen
 from napari_smoother.widgets.reduce_page import ReducePage
@@ -110,7 +111,15 @@ class FramedPages(QWidget):
 class SmootherDock(FramedPages):
     """All pages of the session of a viewer."""
 
-    kinds = (DataPage, GraphPage, RegionsPage, DeconvolvePage, ReducePage, FigurePage)
+    kinds = (
+        DataPage,
+        GraphPage,
+        RegionsPage,
+        DeconvolvePage,
+        ReducePage,
+        ImputePage,
+        FigurePage,
+    )
 
 
 class DataWidget(FramedPages):
@@ -141,6 +150,12 @@ class ReduceWidget(FramedPages):
     """The Reduce page as a widget of its own."""
 
     kinds = (ReducePage,)
+
+
+class ImputeWidget(FramedPages):
+    """The Impute page as a widget of its own."""
+
+    kinds = (ImputePage,)
 
 
 class FigureWidget(FramedPages):

@@ -1,0 +1,409 @@
+"""The Impute page: one gene smoothed over the tissue, seen against its raw values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QSearchableComboBox
+
+from napari_smoother.layers.imputation_map import ImputationMap, Shown
+from napari_smoother.study.imputation import NAME, Imputation
+from napari_smoother.study.imputed import MOST_HELD_OUT, SCALE
+from napari_smoother.study.observed_spots import class_columns
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
+from napari_smoother.widgets.sliders import LogSlider, NumberSlider
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QShowEvent
+
+    from napari_smoother.section import Section
+    from napari_smoother.study.imputed import ImputationSettings, Imputed
+    from napari_smoother.study.settings import Process
+    from napari_smoother.widgets.analysis_preview import AnalysisPreview
+    from napari_smoother.widgets.session import Session
+
+NO_GENE = "(type a gene)"
+NO_COLUMN = "(none)"
+OBSERVED = {"Smoothed": False, "Kept, only others filled in": True}
+PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
+MAPS: dict[Shown, tuple[str, str]] = {
+    "raw": ("Raw", "The gene as it was measured"),
+    "smoothed": ("Smoothed", "The gene after smoothing, in the colours of the raw one"),
+    "both": ("Side by side", "Raw at the left, smoothed at the right, in the same colours"),
+    "difference": ("Difference", "Smoothed minus raw"),
+}
+NOT_OBSERVED = ("False", "0", "no", "No")
+"""Classes that say that a spot was not observed: the first guess at what to hide."""
+
+
+def imputation_of(session: Session) -> tuple[Imputation, ImputationMap, AnalysisPreview]:
+    """Return the imputation of a session, its map, and what keeps it up to date."""
+    if NAME not in session.analyses:
+        session.add_analysis(Imputation(session.study), ImputationMap)
+    analysis = session.study.analyses[NAME]
+    shown_by: Any = session.scene.maps[NAME]
+    return cast("Imputation", analysis), cast("ImputationMap", shown_by), session.analyses[NAME]
+
+
+class ImputePage(Page):
+    """Smooths a gene, live, and holds spots out to show how far to trust that."""
+
+    title = "Impute"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.analysis, self.map, self.preview = imputation_of(session)
+        self._genes: frozenset[str] = frozenset()
+        self._classes: dict[str, tuple[str, ...]] = {}
+        self._listed: Section | None = None
+
+        self.gene = QSearchableComboBox()
+        self.gene.setToolTip(f"Type a part of the name; values are {SCALE}")
+        self.gene.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.gene.setMinimumContentsLength(12)
+        chosen = form()
+        chosen.addRow("Gene", self.gene)
+
+        self.facts = wrapped_label()
+        self.plot = RawAgainstSmoothed()
+        layout = QVBoxLayout(self)
+        layout.addLayout(chosen)
+        layout.addWidget(self._map_group())
+        layout.addWidget(self._smoothing_group())
+        layout.addWidget(self._hiding_group())
+        layout.addWidget(self.facts)
+        layout.addWidget(self.plot)
+        layout.addStretch()
+
+        self.gene.currentTextChanged.connect(self._choose_gene)
+        line = self.gene.lineEdit()
+        assert line is not None
+        line.returnPressed.connect(self._ask_for_gene)
+        self.observed.currentTextChanged.connect(self._change)
+        self.process.currentTextChanged.connect(self._change)
+        self.nonneg.toggled.connect(self._change)
+        self.rho.value_changed.connect(self._change)
+        self.lambda_.value_changed.connect(self._change)
+        self.column.currentTextChanged.connect(self._choose_column)
+        self.hidden_class.currentTextChanged.connect(self._change)
+        self.held_out.valueChanged.connect(self._change)
+        self.seed.valueChanged.connect(self._change)
+        self.denser.toggled.connect(self._change)
+        self.factor.valueChanged.connect(self._change)
+        self.live.toggled.connect(self._change_live)
+        self.solve.clicked.connect(self.preview.solve)
+        self.own_limits.toggled.connect(self._change_limits)
+        self.hold.pressed.connect(lambda: self.map.change("raw"))
+        self.hold.released.connect(self._show_map)
+        listen(self, self.study.section_changed, self._show_section)
+        listen(self, self.analysis.settings_changed, self._show_settings)
+        listen(self, self.analysis.result_changed, self._show_result)
+        self._show_section(self.study.section)
+        self._show_settings(self.analysis.settings)
+        self._show_result(self.analysis.result)
+
+    def _map_group(self) -> QGroupBox:
+        self.maps = QButtonGroup(self)
+        self.map_buttons: dict[Shown, QPushButton] = {}
+        buttons = QHBoxLayout()
+        buttons.setSpacing(2)
+        for shown, (name, tip) in MAPS.items():
+            button = QPushButton(name)
+            button.setCheckable(True)
+            button.setToolTip(tip)
+            button.clicked.connect(self._show_map)
+            self.maps.addButton(button)
+            self.map_buttons[shown] = button
+            buttons.addWidget(button)
+        self.map_buttons[self.map.shown].setChecked(True)
+        self.hold = QPushButton("Hold to see raw")
+        self.hold.setToolTip("Shows the raw gene for as long as the button is held")
+        self.own_limits = QCheckBox("Own colour limits")
+        self.own_limits.setToolTip(
+            "Spreads the colours over the smoothed values; otherwise raw and smoothed share the "
+            "limits of the raw ones. Side by side they always do"
+        )
+        self.own_limits.setChecked(self.map.own_limits)
+        second = QHBoxLayout()
+        second.addWidget(self.own_limits)
+        second.addStretch()
+        second.addWidget(self.hold)
+        self.denser = QCheckBox("Denser grid, ×")
+        self.denser.setToolTip(
+            "Also interpolates between the spots: every new position is the mean of its neighbours"
+        )
+        self.factor = QDoubleSpinBox()
+        self.factor.setRange(1.5, 10.0)
+        self.factor.setSingleStep(0.5)
+        self.factor.setDecimals(1)
+        self.factor.setKeyboardTracking(False)
+        self.factor.setToolTip("How many times closer the new positions are than spots")
+        third = QHBoxLayout()
+        third.addWidget(self.denser)
+        third.addWidget(self.factor)
+        third.addStretch()
+        group = QGroupBox("Map")
+        rows = QVBoxLayout(group)
+        for row in (buttons, second, third):
+            rows.addLayout(row)
+        return group
+
+    def _smoothing_group(self) -> QGroupBox:
+        self.observed = QComboBox()
+        self.observed.addItems(list(OBSERVED))
+        self.observed.setToolTip(
+            "Whether observed values give way to their neighbours, or stay while hidden spots and "
+            "spots without counts are filled in"
+        )
+        self.process = QComboBox()
+        self.process.addItems(list(PROCESSES))
+        self.process.setToolTip(
+            "Spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR) "
+            "autoregression"
+        )
+        self.rho = NumberSlider(
+            0.0,
+            1.0,
+            decimals=3,
+            tip="Autocorrelation of the prior: at 1 (intrinsic) values between observed spots do "
+            "not fade to zero",
+        )
+        self.lambda_ = LogSlider(
+            1e-3, 1e3, tip="Weight of the spatial loss: 0 leaves observed spots as they are"
+        )
+        self.nonneg = QCheckBox("Not below zero")
+        self.nonneg.setToolTip("Keeps values from falling below zero, as counts cannot")
+        self.live = QCheckBox("Live")
+        self.live.setChecked(self.preview.live)
+        self.live.setToolTip("Smooth again at every change")
+        self.solve = QPushButton("Solve")
+        self.solve.setToolTip("Smooths with the present settings")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.nonneg)
+        buttons.addStretch()
+        buttons.addWidget(self.live)
+        buttons.addWidget(self.solve)
+        group = QGroupBox("Smoothing")
+        rows = form()
+        rows.addRow("Observed spots", self.observed)
+        rows.addRow("Process", self.process)
+        rows.addRow("ρ autocorrelation", self.rho)
+        rows.addRow("λ smoothness", self.lambda_)
+        rows.addRow(buttons)
+        group.setLayout(rows)
+        return group
+
+    def _hiding_group(self) -> QGroupBox:
+        self.column, self.hidden_class = QComboBox(), QComboBox()
+        self.column.setToolTip("An obs column of classes or truth values")
+        self.hidden_class.setToolTip(
+            "Spots of this class are hidden, and predicted from the others"
+        )
+        for box in (self.column, self.hidden_class):
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(6)
+        where = QHBoxLayout()
+        where.addWidget(self.column, 3)
+        where.addWidget(QLabel("is"))
+        where.addWidget(self.hidden_class, 2)
+        self.held_out = QSpinBox()
+        self.held_out.setRange(0, round(100 * MOST_HELD_OUT))
+        self.held_out.setSuffix(" %")
+        self.held_out.setKeyboardTracking(False)
+        self.held_out.setToolTip(
+            "Share of the other spots to hide at random, to see how well they are predicted"
+        )
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 9999)
+        self.seed.setKeyboardTracking(False)
+        self.seed.setToolTip("Another seed hides other spots; the same seed the same ones")
+        share = QHBoxLayout()
+        share.addWidget(self.held_out, 1)
+        share.addWidget(QLabel("seed"))
+        share.addWidget(self.seed, 1)
+        group = QGroupBox("Hide spots from the smoothing")
+        rows = form()
+        rows.addRow("Where", where)
+        rows.addRow("At random", share)
+        group.setLayout(rows)
+        return group
+
+    # The study tells
+
+    def enter(self) -> None:
+        """Show the smoothed gene: the one of the Data page, if none was chosen here."""
+        view = self.scene.view
+        if not self.analysis.settings.gene and view is not None and view.source == "gene":
+            self.analysis.settings = replace(self.analysis.settings, gene=view.key)
+        self._come_forward()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """List genes and columns once they can be seen."""
+        super().showEvent(event)
+        self._list_names()
+
+    def _show_section(self, section: Section | None) -> None:
+        settings = self.analysis.settings
+        if settings.gene and (section is None or settings.gene not in section.adata.var_names):
+            settings = replace(settings, gene="")
+        self.analysis.settings = replace(settings, hidden_column="", hidden_class="")
+        self.setEnabled(section is not None)
+        self.facts.setText("")
+        if self.isVisible():
+            self._list_names()
+
+    def _list_names(self) -> None:
+        section = self.study.section
+        if section is self._listed:
+            return
+        self._listed = section
+        names = [] if section is None else list(map(str, section.adata.var_names))
+        self._genes = frozenset(names)
+        self._classes = {} if section is None else class_columns(section)
+        with silent(self.gene, self.column):
+            self.gene.clear()
+            self.gene.addItem(NO_GENE)
+            self.gene.addItems(names)
+            self.column.clear()
+            self.column.addItems([NO_COLUMN, *self._classes])
+        self._show_settings(self.analysis.settings)
+
+    def _show_settings(self, chosen: ImputationSettings) -> None:
+        choices = (self.gene, self.observed, self.process, self.column, self.hidden_class)
+        numbers = (self.nonneg, self.held_out, self.seed, self.denser, self.factor)
+        with silent(*choices, *numbers):
+            if self.gene.currentText() != chosen.gene:
+                self.gene.setCurrentText(chosen.gene or NO_GENE)
+            self.observed.setCurrentIndex(list(OBSERVED.values()).index(chosen.fixed))
+            self.process.setCurrentIndex(list(PROCESSES.values()).index(chosen.process))
+            self.column.setCurrentText(chosen.hidden_column or NO_COLUMN)
+            self._list_classes(chosen.hidden_column)
+            self.hidden_class.setCurrentText(chosen.hidden_class)
+            self.nonneg.setChecked(chosen.nonneg)
+            self.held_out.setValue(round(100 * chosen.held_out))
+            self.seed.setValue(chosen.seed)
+            self.denser.setChecked(chosen.denser)
+            self.factor.setValue(chosen.factor)
+        for slider, value in ((self.rho, chosen.rho), (self.lambda_, chosen.lambda_)):
+            if slider.value() != value:
+                slider.set_value(value)
+        self.lambda_.setEnabled(not chosen.fixed)
+        self.factor.setEnabled(chosen.denser)
+        self.hidden_class.setEnabled(bool(chosen.hidden_column))
+        self.seed.setEnabled(chosen.held_out > 0)
+        self.solve.setEnabled(bool(chosen.gene))
+
+    def _list_classes(self, column: str) -> None:
+        names = self._classes.get(column, ())
+        if [self.hidden_class.itemText(i) for i in range(self.hidden_class.count())] != [*names]:
+            self.hidden_class.clear()
+            self.hidden_class.addItems(list(names))
+
+    def _show_result(self, imputed: Imputed | None) -> None:
+        self.facts.setText("" if imputed is None else describe(imputed))
+        self.plot.show_imputed(imputed)
+
+    # The hand changes
+
+    def _choose_gene(self, name: str) -> None:
+        if name in self._genes:  # otherwise half typed
+            self._set(gene=name)
+
+    def _ask_for_gene(self) -> None:
+        """Take the name as it was typed; one that is not there is told."""
+        typed = self.gene.currentText().strip()
+        alike = [name for name in self._genes if name.casefold() == typed.casefold()]
+        if typed and typed != NO_GENE:
+            self._set(gene=typed if typed in self._genes or len(alike) != 1 else alike[0])
+
+    def _choose_column(self, name: str) -> None:
+        column = name if name in self._classes else ""
+        names = self._classes.get(column, ("",))
+        guess = next((each for each in NOT_OBSERVED if each in names), names[0])
+        self._set(hidden_column=column, hidden_class=guess)
+
+    def _change(self) -> None:
+        chosen = self.analysis.settings
+        self._set(
+            fixed=OBSERVED[self.observed.currentText()],
+            process=PROCESSES[self.process.currentText()],
+            nonneg=self.nonneg.isChecked(),
+            rho=self.rho.value(),
+            lambda_=self.lambda_.value(),
+            hidden_class=self.hidden_class.currentText() if chosen.hidden_column else "",
+            held_out=self.held_out.value() / 100,
+            seed=self.seed.value(),
+            denser=self.denser.isChecked(),
+            factor=self.factor.value(),
+        )
+
+    def _set(self, **changes: Any) -> None:
+        self.analysis.settings = replace(self.analysis.settings, **changes)
+        self._come_forward()
+
+    def _come_forward(self) -> None:
+        if not self.analysis.settings.gene:
+            return
+        if self.scene.stage != NAME:
+            self.scene.show_stage(NAME)
+        if not self.analysis.active:
+            self.analysis.active = True
+
+    def _show_map(self) -> None:
+        checked = self.maps.checkedButton()
+        shown = next(shown for shown, button in self.map_buttons.items() if button is checked)
+        self.map.change(shown)
+        self.own_limits.setEnabled(shown == "smoothed")
+
+    def _change_limits(self, own: bool) -> None:
+        self.map.own_limits = own
+        self._show_map()
+
+    def _change_live(self, live: bool) -> None:
+        self.preview.live = live
+
+
+def describe(imputed: Imputed) -> str:
+    """Return what is worth knowing of a result besides its map."""
+    n_spots, n_seen = len(imputed.values), int(imputed.observed.sum())
+    n_compared, n_empty = int(imputed.compared.sum()), int(np.isnan(imputed.raw).sum())
+    seen = f"All {n_spots:,} spots" if n_seen == n_spots else f"{n_seen:,} of {n_spots:,} spots"
+    empty = f", {n_empty:,} have no counts" if n_empty else ""
+    done = "filled in" if imputed.fixed else "smoothed"
+    parts = [
+        f"{seen} observed{empty}. Pearson r of raw and {done}: {imputed.correlation:.3f} "
+        f"over {n_compared:,} spots."
+    ]
+    hidden = imputed.hidden
+    if hidden is not None:
+        parts.append(
+            f"At {hidden.count:,} hidden spots the prediction is off by {hidden.error:.3g}, the "
+            f"mean of the observed spots by {hidden.error_of_mean:.3g} (root mean square, "
+            f"{SCALE}). Raw values are noisy themselves: no prediction comes to 0."
+        )
+    if imputed.n_unreached:
+        parts.append(
+            f"{imputed.n_unreached:,} spots have no value and are grey: no observed spot is in "
+            "their piece of the graph. Join it on the Graph page, or hide fewer spots."
+        )
+    return "\n".join(parts)
