@@ -1,7 +1,8 @@
 """One thread for BLAS while spots are shared out over threads of our own.
 
 Two layers of threads on the same cores wait for each other: on a busy machine the same products
-take ten times as long.
+take ten times as long. Norms and products of spots x types are too small for threads as well:
+handing them over takes longer than doing them.
 """
 
 from __future__ import annotations
