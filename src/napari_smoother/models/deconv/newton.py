@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.solvers.local_quadratic import LocalPrior, solve_local_quadratic
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

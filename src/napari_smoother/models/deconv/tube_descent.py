@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.models.deconv.newton import Minimum, Problem
-from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.models.deconv.tube_likelihood import TubeExpansion, lower_bound
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,9 +22,9 @@ from scipy import sparse
 from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
 from napari_smoother.models.deconv.pointwise import FAST
 from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
-from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.solvers.free_blocks import LANES
 from napari_smoother.solvers.row_blocks import share_out
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
