@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FACTORED = 60_000
-"""Up to here a planar graph is factored in less time than a few columns are iterated."""
+"""Up to here a planar graph is factored in less time than one column is iterated."""
 
 FACTORED_FOR_MANY = 300_000
 """Up to here it pays when there are `MANY` right-hand sides or more."""
 
-MANY = 96
+MANY = 8
 COLUMNS = 32
 """Right-hand sides that one thread solves at a time, so that a cancel is heard and memory stays
 small."""
@@ -153,15 +153,16 @@ def _factored(matrix: sparse.csr_array) -> Callable[[NDArray[np.float64]], NDArr
     def solve(right: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = right.shape[1]
         found = np.empty_like(right)
+        width = min(COLUMNS, -(-columns // THREADS))
 
         def solve_blocks(first: int, last: int) -> None:
             for block in range(first, last):
-                these = slice(block * COLUMNS, min((block + 1) * COLUMNS, columns))
+                these = slice(block * width, min((block + 1) * width, columns))
                 work = right[order, these]
                 solve_columns(lower.indptr, lower.indices, lower.data, pivots, work)
                 found[order, these] = work
 
-        share_out(solve_blocks, -(-columns // COLUMNS), lower.nnz * columns // 4, ())
+        share_out(solve_blocks, -(-columns // width), lower.nnz * columns // 4, ())
         return found
 
     return solve
