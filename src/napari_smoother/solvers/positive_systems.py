@@ -13,6 +13,9 @@ import numpy as np
 import scipy.sparse as sparse
 
 from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.solvers.row_blocks import THREADS, share_out
+from napari_smoother.solvers.threads import one_blas_thread
+from napari_smoother.solvers.triangular import solve_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,16 +23,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FACTORED = 60_000
-"""Up to here a planar graph is factored in less time than a few columns are iterated."""
+"""Up to here a planar graph is factored in less time than one column is iterated."""
 
 FACTORED_FOR_MANY = 300_000
 """Up to here it pays when there are `MANY` right-hand sides or more."""
 
-MANY = 96
+MANY = 8
 COLUMNS = 32
-"""Right-hand sides solved at a time, so that a cancel is heard and memory stays small."""
+"""Right-hand sides that one thread solves at a time, so that a cancel is heard and memory stays
+small."""
 
 SINGULAR_PIVOT = 1e-13
+
+REFINED = 1e-12
+"""A factorisation whose relative residual is above this gets one step of refinement."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,14 +99,25 @@ def solve_positive(
     if n == 0 or columns == 0:
         return Solved(values, 0.0, True, "factorisation")
     solve = factored(wide) if few else iterated(wide, tolerance, cancelled)
-    for first in range(0, columns, COLUMNS):
+    together = COLUMNS * (THREADS if few else 1)
+    residual = 0.0
+    for first in range(0, columns, together):
         if cancelled is not None and cancelled():
             raise Cancelled("the solve was cancelled")
-        these = slice(first, min(first + COLUMNS, columns))
-        values[:, these] = solve(np.asarray(right[:, these], np.float64))
-    norms = np.linalg.norm(right, axis=0)
-    left = np.linalg.norm(right - wide @ values, axis=0)
-    residual = float((left / np.where(norms > 0, norms, 1.0)).max())
+        these = slice(first, min(first + together, columns))
+        wanted = np.ascontiguousarray(right[:, these], np.float64)
+        norms = np.sqrt(np.einsum("nd,nd->d", wanted, wanted))
+        norms[norms == 0] = 1.0
+        found = solve(wanted)
+        left = wanted - wide @ found
+        worst = float((np.sqrt(np.einsum("nd,nd->d", left, left)) / norms).max())
+        if few and worst > REFINED:
+            # Pivots were taken in the order of the graph, whatever their size.
+            found += solve(left)
+            left = wanted - wide @ found
+            worst = float((np.sqrt(np.einsum("nd,nd->d", left, left)) / norms).max())
+        residual = max(residual, worst)
+        values[:, these] = found
     method = "factorisation" if few else "multigrid"
     return Solved(values, residual, residual <= tolerance, method)
 
@@ -120,22 +138,39 @@ def factored(matrix: sparse.csr_array) -> Callable[[NDArray[np.float64]], NDArra
         remedy="Choose rho below the end of its range",
     )
     try:
-        factor: Any = splu(
-            matrix.tocsc(),
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,
-            options={"SymmetricMode": True},
-        )
+        with one_blas_thread():
+            factor: Any = splu(
+                matrix.tocsc(),
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.0,
+                options={"SymmetricMode": True},
+            )
     except RuntimeError as error:
         raise singular from error
-    pivots = np.abs(factor.U.diagonal())
-    if pivots.min() <= SINGULAR_PIVOT * pivots.max():
+    pivots = factor.U.diagonal()
+    size = np.abs(pivots)
+    if size.min() <= SINGULAR_PIVOT * size.max():
         raise singular
+    if not np.array_equal(factor.perm_r, factor.perm_c):
+        # Rows were exchanged, so L alone is not enough.
+        return lambda right: np.asarray(factor.solve(right))
+    lower = factor.L
+    order = np.argsort(factor.perm_c)
 
     def solve(right: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = factor.solve(right)
-        # One step of refinement: pivots were taken in the order of the graph.
-        return np.asarray(found + factor.solve(right - matrix @ found))
+        columns = right.shape[1]
+        found = np.empty_like(right)
+        width = min(COLUMNS, -(-columns // THREADS))
+
+        def solve_blocks(first: int, last: int) -> None:
+            for block in range(first, last):
+                these = slice(block * width, min((block + 1) * width, columns))
+                work = right[order, these]
+                solve_columns(lower.indptr, lower.indices, lower.data, pivots, work)
+                found[order, these] = work
+
+        share_out(solve_blocks, -(-columns // width), lower.nnz * columns // 4, ())
+        return found
 
     return solve
 

@@ -138,13 +138,15 @@ def test_nusvr_is_convex(small, nonneg, bias, mode, nu) -> None:
     model = NuSVR(bias=bias, C=cost, nu=nu, nonneg=nonneg, loss_mode=mode)
     model.deconv(x, y, loss_of(q), lambda_, tolerance=1e-7)
     assert model.report.converged
-    above = 1e-7 if mode == "l2" else 1e-4
+    above = 1e-7 if mode == "l2" else 1e-6
     assert value * (1 - 1e-7) <= model.report.objective <= value * (1 + above)
-    near = 1e-4 if mode == "l2" else 2e-2
+    near = 1e-4 if mode == "l2" else 5e-3
     np.testing.assert_allclose(model.abundance, b.value.T, atol=near)
     assert model.epsilon == pytest.approx(float(width.value), abs=near)
     if mode == "l1":
         assert "at most" in model.report.note
+        # The bound that the report states is below the optimum.
+        assert model.report.objective * (1 - model.report.kkt_residual) <= value * (1 + 1e-9)
 
 
 # --- log-normal ---------------------------------------------------------------------------------

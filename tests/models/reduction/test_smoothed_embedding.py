@@ -60,7 +60,10 @@ def test_large_sections_are_iterated_to_the_same_answer(monkeypatch):
 
     embedding, loss = made(3000, "icar", 0.99)
     exact = smooth_embedding(embedding, loss, 5.0)
-    monkeypatch.setattr(positive_systems, "FACTORED", 10)
+    for most in ("FACTORED", "FACTORED_FOR_MANY"):
+        monkeypatch.setattr(positive_systems, most, 10)
+    q = loss.precisions[0]
+    assert positive_systems.solve_positive(q, embedding).method == "multigrid"
     np.testing.assert_allclose(smooth_embedding(embedding, loss, 5.0), exact, atol=1e-6)
 
 

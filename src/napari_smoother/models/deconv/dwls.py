@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.likelihood import Likelihood
 from napari_smoother.models.deconv.local_models import LocalModel
 from napari_smoother.models.deconv.pointwise import damped_square
+from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,9 @@ class DWLS(LocalModel):
         self.nonneg = nonneg
         self.max_weights = float(max_weights)
 
-    def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
+    def _likelihood(
+        self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]
+    ) -> PointwiseLikelihood:
         most = self.max_weights
 
         def lowest(spots: slice, seen: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -68,7 +70,7 @@ class DWLS(LocalModel):
             low: NDArray[np.float64] = 1 / np.maximum(largest, 1 / most) ** 2
             return low
 
-        return Likelihood(
+        return PointwiseLikelihood(
             inputs,
             bias,
             damped_square,

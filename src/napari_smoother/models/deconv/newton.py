@@ -15,9 +15,12 @@ import numpy as np
 
 from napari_smoother.errors import Cancelled
 from napari_smoother.solvers.local_quadratic import LocalPrior, solve_local_quadratic
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
@@ -55,6 +58,126 @@ class Minimum:
     converged: bool
 
 
+@dataclass(frozen=True)
+class Point:
+    """A state, the data's part around it, and how far from the optimum it is.
+
+    Attributes
+    ----------
+    state, here
+        The state and the expansion there.
+    smooth
+        ``weight Q B``, n x K.
+    value
+        Data's part plus prior.
+    scale
+        Norm of the linear term of the quadratic model, what residuals are measured against.
+    residual
+        Norm of the projected gradient over it.
+    """
+
+    state: State
+    here: Expansion
+    smooth: NDArray[np.float64]
+    value: float
+    scale: float
+    residual: float
+
+    @property
+    def slopes(self) -> State:
+        """Derivatives of the whole objective by every part of the state."""
+        return [self.here.gradients[0] + self.smooth, *self.here.gradients[1:]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The likelihood plus ``weight/2 tr(B' Q B)``, and Newton's step in it.
+
+    Attributes
+    ----------
+    likelihood, prior, weight
+        The two parts.
+    nonneg
+        Whether abundances must not be negative.
+    cancelled
+        Asked at every step.
+    """
+
+    likelihood: Likelihood
+    prior: LocalPrior
+    weight: float
+    nonneg: bool
+    cancelled: Callable[[], bool] | None = None
+
+    def asked(self) -> None:
+        """Stop when the caller wishes so."""
+        if self.cancelled is not None and self.cancelled():
+            raise Cancelled("the fit was cancelled")
+
+    def at(self, state: State, here: Expansion) -> Point:
+        """Add the prior to an expansion."""
+        assert here.model is not None
+        smooth = self.weight * self.prior.product(state[0])
+        value = here.value + float(np.vdot(state[0], smooth)) / 2
+        scale = float(np.linalg.norm(here.model.term.linear)) or 1.0
+        slopes = [here.gradients[0] + smooth, *here.gradients[1:]]
+        residual = self._residual(state, slopes) / scale
+        return Point(state, here, smooth, value, scale, residual)
+
+    def step(self, point: Point, tolerance: float) -> tuple[Point | None, int, float]:
+        """Go to the optimum of the quadratic model, or part of the way.
+
+        Parameters
+        ----------
+        point
+            Where to begin.
+        tolerance
+            Residual that the answer of the quadratic model should have.
+
+        Returns
+        -------
+        found
+            Where the objective fell; None if it fell nowhere on the way.
+        inner
+            Steps of the linear solver.
+        length
+            Share of the way that was gone.
+        """
+        model = point.here.model
+        assert model is not None
+        solved = solve_local_quadratic(
+            model.term,
+            self.prior,
+            self.weight,
+            start=point.state[0],
+            tolerance=0.3 * tolerance,
+            scale=point.scale,
+            bounded=self.nonneg,
+            cancelled=self.cancelled,
+        )
+        change = model.fill(solved.values - point.state[0])
+        slope = sum(float(np.vdot(a, b)) for a, b in zip(point.slopes, change, strict=True))
+        allowed = self.likelihood.noise * abs(point.value)
+        length = 1.0
+        while length > SHORTEST:
+            state = [part + length * step for part, step in zip(point.state, change, strict=True)]
+            there = self.at(state, self.likelihood.expand(state))
+            if there.value <= point.value + SUFFICIENT * length * min(slope, 0.0) + allowed:
+                return there, solved.steps, length
+            length /= 2
+        return None, solved.steps, 0.0
+
+    def _residual(self, state: State, slopes: State) -> float:
+        """Norm of the projected gradient."""
+        squares = 0.0
+        bounds = self.likelihood.bounds(self.nonneg)
+        for part, slope, bounded in zip(state, slopes, bounds, strict=True):
+            held = (part <= 0) & (slope > 0) if bounded else np.zeros(part.shape, np.bool_)
+            squares += float((np.where(held, 0, slope) ** 2).sum())
+        return float(np.sqrt(squares))
+
+
+@one_blas_thread()
 def minimise(
     likelihood: Likelihood,
     prior: LocalPrior,
@@ -95,85 +218,34 @@ def minimise(
         If ``cancelled`` returned True.
     """
     began = time.perf_counter()
+    problem = Problem(likelihood, prior, weight, nonneg, cancelled)
     state = [np.array(part, dtype=np.float64) for part in start]
-    here = likelihood.expand(state)
-    smooth = weight * prior.product(state[0])
-    value = here.value + float(np.vdot(state[0], smooth)) / 2
-    history = [value]
+    point = problem.at(state, likelihood.expand(state))
+    history = [point.value]
     residuals: list[float] = []
     iterations = inner = 0
     while True:
-        if cancelled is not None and cancelled():
-            raise Cancelled("the fit was cancelled")
-        assert here.term is not None
-        assert here.fill is not None
-        slopes = [here.gradients[0] + smooth, *here.gradients[1:]]
-        scale = float(np.linalg.norm(here.term.linear)) or 1.0
-        residual = _residual(likelihood, state, slopes, nonneg) / scale
-        residuals.append(residual)
-        if likelihood.report is not None:
-            likelihood.report(state[0], residual)
-        stuck = len(residuals) > 12 and residual > 0.5 * min(residuals[:-10])
-        if residual <= tolerance or iterations >= most_steps or stuck:
+        problem.asked()
+        residuals.append(point.residual)
+        likelihood.tell(point.state, point.residual)
+        stuck = len(residuals) > 12 and point.residual > 0.5 * min(residuals[:-10])
+        if point.residual <= tolerance or iterations >= most_steps or stuck:
             break
-        model = solve_local_quadratic(
-            here.term,
-            prior,
-            weight,
-            start=state[0],
-            tolerance=0.3
-            * max(tolerance, 0 if likelihood.constant_curvature else FORCING * residual),
-            scale=scale,
-            bounded=nonneg,
-            cancelled=cancelled,
-        )
-        inner += model.steps
-        change = here.fill(model.values - state[0])
-        slope = sum(float(np.vdot(a, b)) for a, b in zip(slopes, change, strict=True))
-        found = _search(likelihood, prior, weight, state, change, value, min(slope, 0.0))
+        forcing = 0 if likelihood.constant_curvature else FORCING * point.residual
+        found, taken, _ = problem.step(point, max(tolerance, forcing))
+        inner += taken
         if found is None:
             break
-        state, here, smooth, value = found
-        history.append(value)
+        point = found
+        history.append(point.value)
         iterations += 1
     return Minimum(
-        state=state,
-        value=value,
-        residual=residual,
+        state=point.state,
+        value=point.value,
+        residual=point.residual,
         iterations=iterations,
         inner=inner,
         history=tuple(history),
         seconds=time.perf_counter() - began,
-        converged=bool(residual <= tolerance),
+        converged=bool(point.residual <= tolerance),
     )
-
-
-def _residual(likelihood: Likelihood, state: State, slopes: State, nonneg: bool) -> float:
-    """Norm of the projected gradient."""
-    squares = 0.0
-    for part, slope, bounded in zip(state, slopes, likelihood.bounds(nonneg), strict=True):
-        held = (part <= 0) & (slope > 0) if bounded else np.zeros(part.shape, np.bool_)
-        squares += float((np.where(held, 0, slope) ** 2).sum())
-    return float(np.sqrt(squares))
-
-
-def _search(
-    likelihood: Likelihood,
-    prior: LocalPrior,
-    weight: float,
-    state: State,
-    change: State,
-    value: float,
-    slope: float,
-) -> tuple[State, Expansion, np.ndarray, float] | None:
-    """Halve the step until the objective falls enough."""
-    length = 1.0
-    while length > SHORTEST:
-        trial = [part + length * step for part, step in zip(state, change, strict=True)]
-        there = likelihood.expand(trial)
-        smooth = weight * prior.product(trial[0])
-        new = there.value + float(np.vdot(trial[0], smooth)) / 2
-        if new <= value + SUFFICIENT * length * slope + 1e-14 * abs(value):
-            return trial, there, smooth, new
-        length /= 2
-    return None

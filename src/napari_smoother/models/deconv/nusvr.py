@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.likelihood import Likelihood
 from napari_smoother.models.deconv.local_models import LocalModel
-from napari_smoother.models.deconv.newton import minimise
-from napari_smoother.models.deconv.pointwise import tube_smoothed, tube_square
+from napari_smoother.models.deconv.pointwise import tube_square
+from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
+from napari_smoother.models.deconv.tube_descent import minimise_tube
+from napari_smoother.models.deconv.tube_likelihood import TubeLikelihood
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,18 +22,26 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.fit import FitReport, Fitted
     from napari_smoother.models.deconv.inputs import Inputs
+    from napari_smoother.models.deconv.likelihood import Likelihood
     from napari_smoother.models.deconv.newton import Minimum
     from napari_smoother.models.deconv.spatial_prior import Prior
     from napari_smoother.solvers.local_quadratic import LocalPrior
 
 LossMode = Literal["l2", "l1"]
 
-GAP = 1e-4
-"""How far above the optimum, relatively, the absolute loss may end."""
+GAP = 10.0
+"""How far above the optimum the absolute loss may end: this times the tolerance, relatively."""
 
-SHARPEST = 1e-7
-NARROWING = 0.25
-ROUGH = 1e-3
+BAND = 0.5
+"""Width at first of the band in which the loss is smoothed, in half widths of the tube."""
+
+ROUNDED = 1e-5
+"""Residuals do in float32 down to this gap."""
+
+SHARP = 1e-7
+"""The narrowest such band, and the one for a descent by gradient."""
+
+SAMPLED = 256
 
 
 class NuSVR(LocalModel):
@@ -45,9 +54,10 @@ class NuSVR(LocalModel):
 
     with p = 2 (``"l2"``) or 1 (``"l1"``); the width of the tube is shared by all spots
     (Schoelkopf et al. 2000, Neural Computation 12). The problem is convex. For l2 Newton's steps
-    end at the optimum. For l1 the kinks of the loss are smoothed ever less, from each answer to
-    the next, until a lower bound (from the dual problem) shows that the objective is within 1e-4
-    of the optimum; `report.note` has the difference.
+    end at the optimum. For l1 they are taken on an augmented Lagrangian until a lower bound from
+    the dual problem shows that the objective is within ten times the tolerance of the optimum,
+    relatively (1e-4 by default): `report.kkt_residual` is that gap, and `report.note` has it on
+    the scale of the objective.
 
     Parameters
     ----------
@@ -63,7 +73,8 @@ class NuSVR(LocalModel):
     Attributes
     ----------
     report : FitReport or None
-        Objective, KKT residual, iterations and seconds of the last fit.
+        Objective, KKT residual (l1: gap to the lower bound), iterations and seconds of the last
+        fit.
 
     Raises
     ------
@@ -103,15 +114,12 @@ class NuSVR(LocalModel):
         return self._extra
 
     def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
-        n_values = inputs.n_genes * inputs.n_spots
-        squared = self.loss_mode == "l2"
-        return Likelihood(
-            inputs,
-            bias,
-            tube_square if squared else tube_smoothed,
-            (self.C, 0.0) if squared else (self.C, 0.0, SHARPEST),
-            ridge=scale**2 * inputs.n_genes / (2 * inputs.n_types),
-            tube=self.C * self.nu * n_values / 2,
+        ridge = scale**2 * inputs.n_genes / (2 * inputs.n_types)
+        tube = self.C * self.nu * inputs.n_genes * inputs.n_spots / 2
+        if self.loss_mode == "l1":
+            return TubeLikelihood(inputs, bias, self.C, SHARP, ridge=ridge, tube=tube)
+        return PointwiseLikelihood(
+            inputs, bias, tube_square, (self.C, 0.0), ridge=ridge, tube=tube
         )
 
     def _begin(
@@ -123,7 +131,7 @@ class NuSVR(LocalModel):
         cancelled: Callable[[], bool] | None,
     ) -> Fitted:
         begin = super()._begin(inputs, prior, bias, start, cancelled)
-        return replace(begin, extra=_spread(inputs, begin))
+        return replace(begin, extra=_spread(inputs, begin, self.loss_mode, self.nu))
 
     def _minimise(
         self,
@@ -134,56 +142,43 @@ class NuSVR(LocalModel):
         tolerance: float,
         cancelled: Callable[[], bool] | None,
     ) -> Minimum:
-        if self.loss_mode == "l2":
+        if not isinstance(likelihood, TubeLikelihood):
             return super()._minimise(likelihood, prior, weight, state, tolerance, cancelled)
-        rounding = max(state[-1].item(), 1e-6)
-        steps = inner = 0
-        seconds = 0.0
-        sure = False
-        while True:
-            likelihood.settings[2] = rounding
-            found = minimise(
-                likelihood,
-                prior,
-                weight,
-                state,
-                nonneg=self.nonneg,
-                tolerance=tolerance if sure else max(tolerance, ROUGH),
-                cancelled=cancelled,
-            )
-            steps, inner, seconds = (
-                steps + found.iterations,
-                inner + found.inner,
-                seconds + found.seconds,
-            )
-            state = found.state
-            here = likelihood.expand(state, curvature=False)
-            self._gap, value = here.gap, found.value + here.excess
-            # Far from sharp, and rough answers do for the start of the next.
-            if (sure and self._gap <= GAP * value) or rounding <= SHARPEST:
-                break
-            sure = self._gap <= GAP * value
-            rounding *= 1.0 if sure else NARROWING
-        return replace(found, value=value, iterations=steps, inner=inner, seconds=seconds)
+        likelihood.band = max(BAND * state[-1].item(), SHARP)
+        likelihood.exact = GAP * tolerance < ROUNDED
+        return minimise_tube(
+            likelihood,
+            prior,
+            weight,
+            state,
+            nonneg=self.nonneg,
+            gap=GAP * tolerance,
+            cancelled=cancelled,
+        )
 
     def _report(
         self, minimum: Minimum, likelihood: Likelihood, tolerance: float, note: str = ""
     ) -> FitReport:
-        if self.loss_mode == "l1":
-            gap = 2 * self._gap / likelihood.n_values
-            note = (
-                f"Kinks of the loss were smoothed: the optimum is at most {gap:.2g} below, apart "
-                "from what the residual stands for"
-            )
-        return super()._report(minimum, likelihood, tolerance, note)
+        if self.loss_mode == "l2":
+            return super()._report(minimum, likelihood, tolerance, note)
+        below = 2 * minimum.value * minimum.residual / likelihood.n_values
+        note = (
+            f"The loss has kinks: the residual is the gap to a lower bound (dual problem), so "
+            f"the optimum is at most {below:.2g} below"
+        )
+        return super()._report(minimum, likelihood, GAP * tolerance, note)
 
 
-def _spread(inputs: Inputs, begin: Fitted) -> float:
-    """Root mean square of what the start leaves."""
-    total = 0.0
-    for first in range(0, inputs.n_spots, 4096):
-        spots = slice(first, min(first + 4096, inputs.n_spots))
-        found = inputs.signature @ begin.abundance[spots].T + begin.intercepts[spots]
-        left = inputs.spots_block(spots.start, spots.stop) - found
-        total += float((left**2).sum())
-    return float(np.sqrt(total / (inputs.n_genes * inputs.n_spots)))
+def _spread(inputs: Inputs, begin: Fitted, mode: LossMode, nu: float) -> float:
+    """Return a width to start from, of what the start leaves in a few hundred spots.
+
+    The root mean square; for l1 what a share nu of the values exceeds, as at the optimum.
+    """
+    left = []
+    for spot in range(0, inputs.n_spots, max(inputs.n_spots // SAMPLED, 1)):
+        found = inputs.signature @ begin.abundance[spot] + begin.intercepts[spot]
+        left.append(np.abs(inputs.spots_block(spot, spot + 1)[:, 0] - found))
+    every = np.concatenate(left)
+    if mode == "l1":
+        return float(np.quantile(every, max(1 - nu, 0.0)))
+    return float(np.sqrt((every**2).mean()))

@@ -2,9 +2,9 @@
 
 Every kernel takes observed and fitted values of a few spots (genes x spots), overwrites the fitted
 values by the derivative of the loss, writes a curvature, and leaves the sum of the loss for each
-gene in the first row of `sums`. Tubes leave minus the derivative by their width in the second
-row; the smoothed tube leaves the true loss and a lower bound in the next two. All losses are
-halves, as in ``1/2 (y - m)^2``. A fitted value that a loss cannot have makes the sum infinite.
+gene in the first row of `sums`. A tube leaves minus the derivative by its width in the second
+row. All losses are halves, as in ``1/2 (y - m)^2``. A fitted value that a loss cannot have makes
+the sum infinite.
 """
 
 from __future__ import annotations
@@ -59,43 +59,6 @@ def tube_square(y, fitted, weights, by_spot, settings, curve, sums, first, last)
             curve[gene, spot] = np.float32(0.0 if inside else weight)
         sums[0, gene] = total / 2
         sums[1, gene] = by_width
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def tube_smoothed(y, fitted, weights, by_spot, settings, curve, sums, first, last):  # type: ignore[no-untyped-def]
-    """``C/2 (h(r - e) + h(-r - e))`` with ``h(t) = (t + sqrt(t^2 + 4 d^2)) / 2`` and r = m - y.
-
-    ``settings`` is (C, e, d). h tends to max(t, 0) with d. Its derivatives at both sides are
-    multipliers of the true loss ``C/2 max(|r| - e, 0)``, so their tangents bound it from below.
-    """
-    cost, width, rounding = settings[0], settings[1], settings[2]
-    spots = y.shape[1]
-    for gene in range(first, last):
-        total = 0.0
-        by_width = 0.0
-        true = 0.0
-        bound = 0.0
-        weight = cost * weights[gene] / 2
-        for spot in range(spots):
-            left = fitted[gene, spot] - y[gene, spot]
-            above = left - width
-            below = -left - width
-            root_above = np.sqrt(above * above + 4 * rounding * rounding)
-            root_below = np.sqrt(below * below + 4 * rounding * rounding)
-            up = (1 + above / root_above) / 2
-            down = (1 + below / root_below) / 2
-            total += (above + root_above + below + root_below) / 2
-            by_width += up + down
-            true += max(abs(left) - width, 0.0)
-            bound += up * above + down * below
-            bend = 1 / (root_above * root_above * root_above)
-            bend += 1 / (root_below * root_below * root_below)
-            fitted[gene, spot] = weight * (up - down)
-            curve[gene, spot] = np.float32(2 * weight * rounding * rounding * bend)
-        sums[0, gene] = weight * total
-        sums[1, gene] = weight * by_width
-        sums[2, gene] = weight * true
-        sums[3, gene] = weight * bound
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")

@@ -10,10 +10,10 @@ from scipy import sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.fit import Fitted, confidence_scale
-from napari_smoother.models.deconv.likelihood import Likelihood
 from napari_smoother.models.deconv.local_models import LocalModel, local_prior, refuse_negative
 from napari_smoother.models.deconv.newton import minimise
 from napari_smoother.models.deconv.pointwise import poisson_deviance
+from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
 from napari_smoother.models.deconv.spatial_prior import Prior
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.fit import FitReport
     from napari_smoother.models.deconv.inputs import Inputs
+    from napari_smoother.models.deconv.likelihood import Likelihood
     from napari_smoother.models.deconv.newton import Minimum
     from napari_smoother.solvers.local_quadratic import LocalPrior
 
@@ -127,7 +128,9 @@ class PoissonRegression(LocalModel):
         fitted = ambient.fitted(ambient.split(minimum.state[0]), report)
         return replace(fitted, abundance=fitted.abundance * scale)
 
-    def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
+    def _likelihood(
+        self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]
+    ) -> PointwiseLikelihood:
         depth = self._depth(inputs)
         signature = inputs.signature
         if bias:
@@ -146,7 +149,7 @@ class PoissonRegression(LocalModel):
         def depth_of(spots: slice, seen: NDArray[np.float64]) -> NDArray[np.float64]:
             return depth[spots]
 
-        return Likelihood(
+        return PointwiseLikelihood(
             used, False, poisson_deviance, (EXPECTED_SHARE, floor, np.inf), by_spot=depth_of
         )
 
@@ -160,6 +163,7 @@ class PoissonRegression(LocalModel):
         cancelled: Callable[[], bool] | None,
     ) -> Minimum:
         """Take a few steps with the curvature held down, then Newton's own."""
+        assert isinstance(likelihood, PointwiseLikelihood)
         likelihood.settings[2] = CAUTIOUS_MULTIPLE
         first = minimise(
             likelihood,
@@ -232,7 +236,7 @@ class PoissonRegression(LocalModel):
 class _Ambient:
     """The data's part with constants apart, which the likelihood has as one more type."""
 
-    def __init__(self, likelihood: Likelihood, bias: bool, begin: Fitted) -> None:
+    def __init__(self, likelihood: PointwiseLikelihood, bias: bool, begin: Fitted) -> None:
         self.likelihood, self.bias, self.begin = likelihood, bias, begin
 
     def split(self, values: NDArray[np.float64]) -> State:

@@ -1,43 +1,5 @@
-"""One thread for BLAS while spots are shared out over threads of our own.
+"""One thread for BLAS; it lives with the solvers."""
 
-Two layers of threads on the same cores wait for each other: on a busy machine the same products
-take ten times as long.
-"""
+from napari_smoother.solvers.threads import one_blas_thread
 
-from __future__ import annotations
-
-from contextlib import contextmanager
-from functools import cache
-from threading import Lock
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_lock = Lock()
-_inside = 0
-_limit: Any = None
-
-
-@cache
-def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-    return ThreadpoolController()
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; the last of several at once gives its threads back."""
-    global _inside, _limit
-    with _lock:
-        _inside += 1
-        if _inside == 1:
-            _limit = _controller().limit(limits=1, user_api="blas")
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                _limit.restore_original_limits()
+__all__ = ["one_blas_thread"]

@@ -227,11 +227,17 @@ def solve_missing(
         if unreached.any():
             within = within[reached][:, reached]
         found = _by_precision(within, ask)
+        image = within @ found.values
     else:
         found = _by_covariance(joined, ask, reached)
-    values = np.full((n_spots, known.shape[1]), np.nan)
-    values[reached] = found.values
-    objective = _objective(found.values, precision, reached, ask, lambda_, is_sparse)
+        whole = np.zeros((n_spots, known.shape[1]))
+        whole[reached] = found.values
+        image = precision.product(whole)[reached]
+    objective = _objective(found.values, image, ask, lambda_)
+    values = found.values
+    if unreached.any():
+        values = np.full((n_spots, known.shape[1]), np.nan)
+        values[reached] = found.values
     report = ImputationReport(
         objective=objective,
         residual=found.residual,
@@ -410,18 +416,13 @@ def _by_covariance(covariance: Any, ask: _Problem, reached: NDArray[np.bool_]) -
 
 
 def _objective(
-    values: NDArray[np.float64],
-    precision: Any,
-    reached: NDArray[np.bool_],
-    ask: _Problem,
-    lambda_: float,
-    is_sparse: bool,
+    values: NDArray[np.float64], image: NDArray[np.float64], ask: _Problem, lambda_: float
 ) -> float:
+    """Return the objective of the reached spots from their values and Q times them."""
     if values.size == 0:
         return 0.0
-    whole = np.zeros((len(reached), values.shape[1]))
-    whole[reached] = values
-    image = precision @ whole if is_sparse else precision.product(whole)
-    rough = lambda_ * float(np.vdot(whole, image)) / values.size
-    apart = 0.0 if ask.fixed else float(np.square(values[ask.seen] - ask.known).mean())
-    return apart + rough
+    # Not a BLAS product: handing so few numbers to threads takes longer than adding them.
+    objective = lambda_ * float(np.einsum("nd,nd->", values, image)) / values.size
+    if not ask.fixed:
+        objective += float(np.square(values[ask.seen] - ask.known).mean())
+    return objective

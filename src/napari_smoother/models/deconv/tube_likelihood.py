@@ -1,0 +1,441 @@
+"""The absolute loss outside a tube, made smooth around multipliers that are renewed.
+
+``c max(|r| - e, 0)`` has two kinks. Its envelope around a multiplier c q of a residual (the
+augmented Lagrangian; Rockafellar 1976, Mathematics of Operations Research 1:97-116) is quadratic
+in a band of the width d and smooth everywhere: with ``t = r + d q`` and the new share
+``m = min(max((|t| - e) / d, 0), 1)``, it is ``c (m (|t| - e) - d m^2 / 2 - d q^2 / 2)``. Its
+minimum tends to that of the loss as q is replaced by m sign(t), whatever d.
+
+The shares are also a point of the dual problem, once they are scaled to be feasible in it, from
+which `lower_bound` has a number that no choice of abundances, constants and width can go below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+from scipy import sparse
+
+from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
+from napari_smoother.models.deconv.pointwise import FAST
+from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
+from napari_smoother.solvers.free_blocks import LANES
+from napari_smoother.solvers.row_blocks import share_out
+from napari_smoother.solvers.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_smoother.models.deconv.descent import State
+    from napari_smoother.models.deconv.inputs import Inputs
+
+SPOTS_AT_ONCE = 4 * LANES
+
+STEPS = 32767
+"""Multipliers are kept as whole numbers of 16 bits, in steps of this part of their bound."""
+
+FLOOR = 1e-3
+"""Share of the curvature inside the band that all values have in Newton's model, so that spots
+with no value in the band have a model too."""
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _renew(y, fitted, kept, width, band):  # type: ignore[no-untyped-def]
+    """Put the shares at the present residuals, signed, in place of the multipliers."""
+    number = fitted.dtype.type
+    most, zero, half, one = number(STEPS), number(0), number(0.5), number(1)
+    scale, slope = band / most, one / band
+    for spot in range(y.size):
+        moved = fitted[spot] - y[spot] + scale * number(kept[spot])
+        part = (abs(moved) - width) * slope
+        part = zero if part < zero else part
+        part = one if part > one else part
+        part = part * most + half
+        kept[spot] = np.int16(part if moved > zero else -part)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _shares_around(y, fitted, kept, width, band, share):  # type: ignore[no-untyped-def]
+    """Overwrite fitted values by residuals; write signed shares, and sum both losses."""
+    number = fitted.dtype.type
+    zero, half, one = number(0), number(0.5), number(1)
+    scale, slope = one / number(STEPS), one / band
+    smoothed = sharp = zero
+    for spot in range(y.size):
+        left = fitted[spot] - y[spot]
+        fitted[spot] = left
+        around = scale * number(kept[spot])
+        moved = left + band * around
+        over = abs(moved) - width
+        part = over * slope
+        part = zero if part < zero else part
+        part = one if part > one else part
+        smoothed += part * over - band * half * (part * part + around * around)
+        apart = abs(left) - width
+        sharp += zero if apart < zero else apart
+        share[spot] = part if moved > zero else -part
+    return smoothed, sharp
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _shares(y, fitted, width, band, share):  # type: ignore[no-untyped-def]
+    """Do the same without multipliers."""
+    number = fitted.dtype.type
+    zero, half, one = number(0), number(0.5), number(1)
+    slope = one / band
+    smoothed = sharp = zero
+    for spot in range(y.size):
+        left = fitted[spot] - y[spot]
+        fitted[spot] = left
+        over = abs(left) - width
+        over = zero if over < zero else over
+        part = over * slope
+        part = one if part > one else part
+        smoothed += part * (over - band * half * part)
+        sharp += over
+        share[spot] = part if left > zero else -part
+    return smoothed, sharp
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _tube_pass(  # type: ignore[no-untyped-def]
+    y,
+    fitted,
+    cost,
+    centre,
+    offset,
+    settings,
+    signature,
+    centred,
+    products,
+    curved,
+    pushes,
+    amounts,
+    reaches,
+    packed,
+    cross,
+    own,
+):
+    """Sum over genes what the values of a few spots ask for; return smoothed and true loss.
+
+    Fitted values are overwritten by residuals.
+
+    `settings` is (e, d, the d of before or 0): where that is above 0, the multipliers in
+    `centre`, whose column `offset` is the first spot, are renewed first. What values above
+    (first) and below the tube add is kept apart: derivatives by abundances and constants
+    (`pushes`, `amounts`), multipliers times residuals (`reaches`), and, where `curved`, second
+    derivatives between abundances and constants and of constants (`cross`, `own`); those of the
+    abundances are packed in `packed`, a row a spot.
+    """
+    genes, spots = y.shape
+    types = signature.shape[1]
+    pairs = products.shape[1]
+    held = centre.shape[0] > 0
+    width, band, before = settings[0], settings[1], settings[2]
+    share = np.zeros(LANES, fitted.dtype)
+    value = 0.0
+    true = 0.0
+    # A few spots at a time, so that what is summed stays in the first caches.
+    for start in range(0, spots, LANES):
+        stop = min(start + LANES, spots)
+        for gene in range(genes):
+            price = cost[gene]
+            if price == 0:
+                continue
+            seen, left = y[gene, start:stop], fitted[gene, start:stop]
+            if held:
+                kept = centre[gene, offset + start : offset + stop]
+                if before > 0:
+                    _renew(seen, left, kept, width, before)
+                smoothed, sharp = _shares_around(seen, left, kept, width, band, share)
+            else:
+                smoothed, sharp = _shares(seen, left, width, band, share)
+            value += price * smoothed
+            true += price * sharp
+            bend = np.float32(price / band)
+            for lane in range(stop - start):
+                part = share[lane]
+                if part == 0:
+                    continue
+                spot = start + lane
+                side = 0 if part > 0 else 1
+                push = price * part
+                amounts[side, spot] += abs(push)
+                reaches[side, spot] += push * left[lane]
+                row = pushes[side, spot]
+                for k in range(types):
+                    row[k] += push * signature[gene, k]
+                if curved and abs(part) < 1:
+                    own[side, spot] += bend
+                    for k in range(types):
+                        cross[side, spot, k] += bend * centred[gene, k]
+                    for pair in range(pairs):
+                        packed[spot, pair] += bend * products[gene, pair]
+    return value, true
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _pack(packed, cross, own, ridge, constants, blocks):  # type: ignore[no-untyped-def]
+    """Eliminate constants, if wanted, add the ridge, and lay spots side by side in `blocks`."""
+    spots, types = cross.shape[1:]
+    for spot in range(spots):
+        group, lane = spot // LANES, spot % LANES
+        total = own[0, spot] + own[1, spot]
+        inverse = 1 / total if constants and total > 0 else np.float32(0)
+        place = 0
+        for a in range(types):
+            for b in range(a + 1):
+                entry = packed[spot, place]
+                along = cross[0, spot, a] + cross[1, spot, a]
+                entry -= along * inverse * (cross[0, spot, b] + cross[1, spot, b])
+                blocks[group, place, lane] = entry
+                place += 1
+            blocks[group, place - 1, lane] += ridge[a]
+
+
+def _nothing() -> NDArray[np.float64]:
+    return np.zeros(0)
+
+
+@dataclass(frozen=True)
+class TubeExpansion(Expansion):
+    """The smoothed loss around a state, and what the bound needs.
+
+    Attributes
+    ----------
+    excess
+        The true loss less the smoothed one.
+    rounding
+        By how much the multipliers fall short of the true loss: what the band costs the bound.
+    pushes, amounts, reaches
+        Sums over the values above (first) and below the tube, by spot: derivatives by abundances
+        (2 x n x K), sizes of the multipliers, and multipliers times residuals (both 2 x n).
+    """
+
+    excess: float = 0.0
+    rounding: float = 0.0
+    pushes: NDArray[np.float64] = field(default_factory=_nothing)
+    amounts: NDArray[np.float64] = field(default_factory=_nothing)
+    reaches: NDArray[np.float64] = field(default_factory=_nothing)
+
+
+class TubeLikelihood(Likelihood):
+    """The absolute loss outside a tube around multipliers, which are zero at first.
+
+    Multipliers take two bytes for every gene and spot.
+
+    Attributes
+    ----------
+    band
+        d: may be set between expansions while there are no multipliers.
+    exact
+        Whether residuals are formed in float64; float32 does for a share of 1e-5 and up.
+
+    Parameters
+    ----------
+    inputs
+        Signature, expression and weights.
+    bias
+        Whether every spot has a free constant.
+    cost
+        C: the loss of a value is ``C/2 max(|r| - e, 0)`` times the weight of its gene.
+    band
+        d, above zero.
+    ridge, tube
+        See `Likelihood`.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        bias: bool,
+        cost: float,
+        band: float,
+        *,
+        ridge: NDArray[np.float64],
+        tube: float,
+    ) -> None:
+        super().__init__(inputs, bias, ridge=ridge, tube=tube)
+        self.band, self.exact = band, True
+        self._cost = cost * inputs.weights / 2
+        self._centre = np.zeros((0, 0), np.int16)
+        # Curvature of all values, for FLOOR: abundances, with constants, constants.
+        self._base = (
+            (self._cost @ self._products).astype(np.float32),
+            (self._cost @ self._centred).astype(np.float32),
+            np.float32(self._cost.sum()),
+        )
+
+    @property
+    def noise(self) -> float:
+        """Relative rounding of the value, by which it may rise in a step."""
+        return 1e-14 if self.exact else 1e-7
+
+    def recentre(self, state: State, band: float) -> TubeExpansion:
+        """Renew the multipliers at a state, take another band, and expand there."""
+        if self._centre.size == 0:
+            self._centre = np.zeros((self.inputs.n_genes, self.inputs.n_spots), np.int16)
+        before, self.band = self.band, band
+        return self._expand(state, True, before)
+
+    def expand(self, state: State, curvature: bool = True) -> TubeExpansion:
+        """Return value, gradients and, unless not wanted, the quadratic model at a state."""
+        return self._expand(state, curvature, 0.0)
+
+    def _expand(self, state: State, curvature: bool, before: float) -> TubeExpansion:
+        inputs, values, width = self.inputs, state[0], state[-1].item()
+        n_spots, n_types = inputs.n_spots, inputs.n_types
+        assert self.tube is not None
+        kind = np.float64 if self.exact else np.float32
+        settings = np.array([width, self.band, before], kind)
+        signature: NDArray[Any] = inputs.signature.astype(kind)
+        rounded: NDArray[Any] = values.astype(kind)
+        constants = state[1].astype(kind) if self.bias else np.zeros(n_spots, kind)
+        pushes = np.empty((2, n_spots, n_types))
+        amounts, reaches = np.empty((2, n_spots)), np.empty((2, n_spots))
+        known = Curvature(n_spots if curvature else 0, n_types)
+        pieces = -(-n_spots // SPOTS_AT_ONCE)
+        sums = np.zeros((pieces, 4))
+
+        def expand_pieces(first: int, last: int) -> None:
+            for piece in range(first, last):
+                self.asked()
+                begin = piece * SPOTS_AT_ONCE
+                spots = slice(begin, min(begin + SPOTS_AT_ONCE, n_spots))
+                fitted = signature @ rounded[spots].T
+                fitted += constants[spots]
+                size = spots.stop - begin
+                packed, cross, own = self._floor(size if curvature else 0)
+                push = np.zeros((2, size, n_types))
+                amount, reach = np.zeros((2, size)), np.zeros((2, size))
+                sums[piece, :2] = _tube_pass(
+                    _block(inputs, spots, kind),
+                    fitted,
+                    self._cost,
+                    self._centre,
+                    begin,
+                    settings,
+                    inputs.signature,
+                    self._centred,
+                    self._products,
+                    curvature,
+                    push,
+                    amount,
+                    reach,
+                    packed,
+                    cross,
+                    own,
+                )
+                pushes[:, spots], amounts[:, spots], reaches[:, spots] = push, amount, reach
+                if curvature:
+                    groups = known.blocks[begin // LANES :]
+                    _pack(packed, cross, own, self.ridge, self.bias, groups)
+                    self._keep(known, spots, cross, own)
+                    sums[piece, 2] = own.sum(dtype=np.float64)
+
+        with one_blas_thread():
+            share_out(expand_pieces, pieces, self.n_values, ())
+        smoothed, true, known.width_own, _ = (float(column) for column in sums.sum(axis=0))
+        apart = float((self.ridge * values**2).sum()) / 2 + self.tube * width
+        gradients = [pushes[0] + pushes[1] + self.ridge * values]
+        if self.bias:
+            gradients.append(amounts[0] - amounts[1])
+        gradients.append(np.array([self.tube - float(amounts.sum())]))
+        model = None
+        if curvature:
+            model = reduced_model(state, gradients, known, bias=self.bias, tube=True)
+        rounding = true - float(reaches.sum()) + width * float(amounts.sum())
+        return TubeExpansion(
+            smoothed + apart,
+            gradients,
+            model,
+            true - smoothed,
+            rounding,
+            pushes,
+            amounts,
+            reaches,
+        )
+
+    def _floor(
+        self, spots: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the sums of curvature of some spots as they begin, half of it at either side."""
+        share = np.float32(FLOOR / self.band)
+        packed = np.tile(self._base[0] * share, (spots, 1))
+        cross = np.tile(self._base[1] * (share / 2), (2, spots, 1))
+        return packed, cross, np.full((2, spots), self._base[2] * share / 2, np.float32)
+
+    def _keep(
+        self,
+        known: Curvature,
+        spots: slice,
+        cross: NDArray[np.float32],
+        own: NDArray[np.float32],
+    ) -> None:
+        """Keep what constants and width need, for the signature as it is."""
+        whole = cross + own[:, :, None] * self._shift
+        known.cross[spots] = whole[0] + whole[1]
+        known.own[spots] = own[0] + own[1]
+        known.width_cross[spots] = whole[1] - whole[0]
+        known.width_constant[spots] = own[1] - own[0]
+
+
+def lower_bound(
+    likelihood: TubeLikelihood,
+    here: TubeExpansion,
+    state: State,
+    smooth: NDArray[np.float64],
+    *,
+    nonneg: bool,
+) -> float:
+    """Return a number that the objective nowhere goes below.
+
+    The multipliers at either side are scaled so that they sum to zero in every spot with a
+    constant, and all of them so that their sizes sum to no more than the derivative by the
+    width. That makes a feasible point of the dual problem (weak duality), whose value is taken
+    at the present abundances, less the most that other abundances could take from it, for which
+    the ridge alone is counted.
+
+    Parameters
+    ----------
+    likelihood
+        The data's part.
+    here, state
+        Its expansion at a state.
+    smooth
+        ``weight Q B``, n x K.
+    nonneg
+        Whether abundances must not be negative.
+
+    Returns
+    -------
+    float
+        On the scale of `Likelihood`, the prior included.
+    """
+    assert likelihood.tube is not None
+    amounts, ridge = here.amounts, likelihood.ridge
+    least = amounts.min(axis=0) if likelihood.bias else amounts
+    kept = np.divide(least, amounts, out=np.ones_like(amounts), where=amounts > 0)
+    total = float((kept * amounts).sum())
+    scale = min(1.0, likelihood.tube / total) if total > 0 else 1.0
+    kept *= scale
+    values = state[0]
+    push = kept[0][:, None] * here.pushes[0] + kept[1][:, None] * here.pushes[1]
+    slope = push + ridge * values + smooth
+    fall = slope**2 / (2 * ridge)
+    if nonneg:
+        # Down the slope, an abundance only goes to zero.
+        to_zero = slope * values - ridge * values**2 / 2
+        fall = np.where(slope > ridge * values, to_zero, fall)
+    own = float(np.vdot(values, ridge * values + smooth)) / 2
+    return own + float((kept * here.reaches).sum()) - float(fall.sum())
+
+
+def _block(inputs: Inputs, spots: slice, kind: type[np.floating]) -> NDArray[np.floating]:
+    """Return the expression of some spots, genes x spots, contiguous, as such numbers."""
+    block = inputs.expression[:, spots]
+    is_sparse: bool = sparse.issparse(block)
+    return np.ascontiguousarray(block.toarray() if is_sparse else block, dtype=kind)

@@ -1,0 +1,44 @@
+"""One thread for BLAS while spots are shared out over threads of our own.
+
+Two layers of threads on the same cores wait for each other: on a busy machine the same products
+take ten times as long. Norms and products of spots x types are too small for threads as well:
+handing them over takes longer than doing them.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_lock = Lock()
+_inside = 0
+_limit: Any = None
+
+
+@cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread; the last of several at once gives its threads back."""
+    global _inside, _limit
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _limit = _controller().limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limit.restore_original_limits()
