@@ -18,6 +18,7 @@ RESULTS = HERE / "RESULTS.md"
 TITLES = {
     "live_preview": "Live preview in the real window",
     "solver": "The bounded quadratic solver",
+    "one_million": "One million spots",
     "deconvolution": "Deconvolution against smoother-omics",
     "reduction": "Reduction against smoother-omics",
     "imputation": "Imputation against smoother-omics",
