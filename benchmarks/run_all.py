@@ -20,6 +20,7 @@ TITLES = {
     "graph": "Graphs against smoother-omics, squidpy and scikit-learn",
     "losses": "Losses against smoother-omics",
     "solver": "The bounded quadratic solver",
+    "one_million": "One million spots",
     "deconvolution": "Deconvolution against smoother-omics",
     "flashdeconv_comparison": "Deconvolution against FlashDeconv, counts to proportions",
     "reduction": "Reduction against smoother-omics",

@@ -19,6 +19,8 @@ from scipy.spatial import cKDTree
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic, warm_up
 
 TYPES, GENES = 20, 500
+PIECE = 50_000
+"""Spots whose counts are simulated at once."""
 
 
 def hexagonal(spots):
@@ -73,10 +75,14 @@ def simulate(positions, depth, seed=0):
     abundance = np.exp(2.0 * fields) * random.gamma(0.5, 1, (spots, TYPES))
     abundance /= abundance.sum(axis=1, keepdims=True)
     depths = depth * random.lognormal(0, 0.3, (spots, 1))
-    counts = random.poisson(abundance @ signature.T * depths).astype(np.float32)
-    logged = np.log1p(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * 1e4)
     profile = np.log1p(signature * 1e4)
-    return profile.T @ profile, logged @ profile
+    linear = np.empty((spots, TYPES))
+    for first in range(0, spots, PIECE):
+        piece = slice(first, first + PIECE)
+        counts = random.poisson(abundance[piece] @ signature.T * depths[piece]).astype(np.float32)
+        logged = np.log1p(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * 1e4)
+        linear[piece] = logged @ profile
+    return profile.T @ profile, linear
 
 
 def best(repeats, solve):

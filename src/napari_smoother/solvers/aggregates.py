@@ -154,6 +154,7 @@ def coarsen(
     neighbours: NDArray[np.int32],
     entries: NDArray[np.float64],
     smallest: int,
+    most: int = 20,
 ) -> tuple[Coarsening, ...]:
     """Coarsen a graph until few nodes, or none with neighbours, remain.
 
@@ -163,6 +164,8 @@ def coarsen(
         Sparse rows of Q. Negative entries couple spots, the more the lower they are.
     smallest
         Stop when a level has no more nodes than this.
+    most
+        Levels to make at most.
 
     Returns
     -------
@@ -171,7 +174,7 @@ def coarsen(
     """
     steps: list[Coarsening] = []
     coupling = -entries
-    while pointers.size - 1 > smallest and len(steps) < 20:
+    while pointers.size - 1 > smallest and len(steps) < most:
         step = _coarsen(pointers, neighbours, coupling)
         if step is None:
             break

@@ -6,8 +6,8 @@ Projected Newton steps (Bertsekas 1982, SIAM J. Control Optim. 20): the entries 
 a gradient pushing them down are held, the rest is free; conjugate gradients improve the free
 entries in float32; the step is projected and kept when the objective falls enough. Gradient,
 residual and objective are formed afresh in float64 after every step, so what is reported is
-never the result of a recurrence. Sweeps of block coordinate descent find the zeros at a cold
-start and wherever a Newton step fails.
+never the result of a recurrence. A cold start comes from the same problem on a coarser graph and
+from sweeps of block coordinate descent, which also help wherever a Newton step fails.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_smoother.errors import InputError
+from napari_smoother.solvers.cold_start import find_zeros
 from napari_smoother.solvers.coordinate_descent import sweep
-from napari_smoother.solvers.projected_newton import WARM_STIFF, Point, Solve, projected_newton
+from napari_smoother.solvers.projected_newton import Point, Solve, projected_newton
 from napari_smoother.solvers.quadratic_terms import DataTerm, PriorTerm
 from napari_smoother.solvers.separable import solve_each_spot
 
@@ -149,7 +150,6 @@ def solve_bounded_quadratic(
     work = Solve(data, prior, float(weight), bounded, began + maximum_seconds, cancelled)
     work.asked()
     cold = guess is None
-    work.stiff |= not cold and work.kappa > WARM_STIFF
     values: NDArray[Any]
     if data.linear_norm == 0:
         values = np.zeros(work.shape, np.float32)
@@ -162,8 +162,7 @@ def solve_bounded_quadratic(
         method = ""
     point = Point(values, np.zeros(work.shape, np.float32), np.zeros(work.shape, np.float32))
     if cold and not method and bounded:
-        for passes in (2, 2):
-            work.sweep(point.values, passes)
+        find_zeros(work, point.values)
     work.measure(point, point)
     if not method:
         point, method = projected_newton(work, point, tolerance, maximum_steps, report)
@@ -204,4 +203,6 @@ def warm_up() -> None:
     ):
         solve_bounded_quadratic(data, prior, weight, start=start, bounded=bounded, tolerance=1e-8)
     both = (prior.pointers, prior.neighbours, prior.entries, 1.0, data.gram, data.linear)
-    sweep(*both, np.zeros((spots, 2)), *prior.colours, 1)
+    for dtype in (np.float32, np.float64):
+        for passes in (0, 1):
+            sweep(*both, np.zeros((spots, 2), dtype), *prior.colours, passes)

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 from napari_smoother.solvers.row_blocks import share_out
+from napari_smoother.solvers.separable import solve_spot
 from napari_smoother.solvers.sparse_product import FAST
 
 if TYPE_CHECKING:
@@ -102,6 +103,38 @@ def _sweep(  # type: ignore[no-untyped-def]
             values[row, k] = here[k]
 
 
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _solve_spots(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, weight, gram, linear, values, order, offset, first, last
+):
+    types = values.shape[1]
+    target = np.empty(types)
+    here = np.empty(types)
+    trial = np.empty(types)
+    slope = np.empty(types)
+    inside = np.zeros(types, np.bool_)
+    barred = np.zeros(types, np.bool_)
+    members = np.empty(types, np.int64)
+    factor = np.empty((types, types))
+    for visit in range(offset + first, offset + last):
+        row = order[visit]
+        own = 0.0
+        for k in range(types):
+            target[k] = linear[row, k]
+            here[k] = values[row, k]
+        for place in range(pointers[row], pointers[row + 1]):
+            neighbour = neighbours[place]
+            entry = weight * entries[place]
+            if neighbour == row:
+                own += entry
+            else:
+                for k in range(types):
+                    target[k] -= entry * np.float64(values[neighbour, k])
+        solve_spot(gram, own, target, here, inside, barred, members, factor, trial, slope)
+        for k in range(types):
+            values[row, k] = here[k]
+
+
 def sweep(
     pointers: NDArray[np.int32],
     neighbours: NDArray[np.int32],
@@ -127,10 +160,28 @@ def sweep(
     order, cuts
         Spots by colour, from `colour_spots`.
     passes
-        Rounds over the types of a spot.
+        Rounds over the types of a spot; 0 to find each spot's optimum given its neighbours.
     """
     for begin, end in pairwise(cuts):
         rows = int(end - begin)
+        if passes == 0:
+            share_out(
+                _solve_spots,
+                rows,
+                rows * values.shape[1] * 8,
+                (
+                    pointers,
+                    neighbours,
+                    entries,
+                    weight,
+                    gram,
+                    linear,
+                    values,
+                    order,
+                    int(begin),
+                ),
+            )
+            continue
         share_out(
             _sweep,
             rows,

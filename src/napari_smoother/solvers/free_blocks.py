@@ -90,29 +90,36 @@ def solve_group(count, base, factors, work):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _factor_spots(gram, shift, ridge, free, members, counts, places, factors, first, last):  # type: ignore[no-untyped-def]
-    rows = free.shape[0]
+    rows, types = free.shape
     one = np.float32(1)
+    # By type first, so that the lanes of a type lie side by side.
+    mask = np.zeros((types, LANES), np.float32)
+    added = np.zeros(LANES, np.float32)
+    lanes = mask.shape[1]
     for group in range(first, last):
         base = places[group]
         count = counts[group]
         start = group * LANES
         size = min(LANES, rows - start)
+        if size < lanes:
+            mask[...] = 0
+            added[...] = 0
+        for lane in range(size):
+            added[lane] = shift[start + lane] + ridge
+            for k in range(types):
+                mask[k, lane] = free[start + lane, k]
         for a in range(count):
             ka = members[group, a]
-            for b in range(a + 1):
+            place = base + a * (a + 1) // 2
+            for b in range(a):
                 kb = members[group, b]
                 value = gram[ka, kb]
-                place = base + a * (a + 1) // 2 + b
-                for lane in range(size):
-                    factors[place, lane] = value * free[start + lane, ka] * free[start + lane, kb]
-                for lane in range(size, LANES):
-                    factors[place, lane] = 0
-            place = base + a * (a + 1) // 2 + a
-            for lane in range(size):
-                is_free = free[start + lane, ka]
-                factors[place, lane] += (shift[start + lane] + ridge) * is_free + one - is_free
-            for lane in range(size, LANES):
-                factors[place, lane] = one
+                for lane in range(lanes):
+                    factors[place + b, lane] = value * mask[ka, lane] * mask[kb, lane]
+            value = gram[ka, ka]
+            for lane in range(lanes):
+                is_free = mask[ka, lane]
+                factors[place + a, lane] = (value + added[lane]) * is_free + one - is_free
         factor_group(count, base, ridge, factors)
 
 

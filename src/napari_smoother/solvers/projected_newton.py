@@ -19,7 +19,7 @@ from napari_smoother.solvers.conjugate_gradients import ConjugateGradients, Oper
 from napari_smoother.solvers.coordinate_descent import sweep
 from napari_smoother.solvers.free_blocks import FreeBlocks
 from napari_smoother.solvers.multigrid import TruncatedMultigrid
-from napari_smoother.solvers.row_blocks import sums_over_rows
+from napari_smoother.solvers.row_blocks import sums_over_rows, total_of_squares
 from napari_smoother.solvers.sparse_product import gradient, projected_step
 from napari_smoother.solvers.spectral_jacobi import SpectralJacobi
 from napari_smoother.solvers.spectral_multigrid import SpectralMultigrid
@@ -38,8 +38,8 @@ SINGLE_ROUNDING = 6e-8
 RIDGE = 1e-6
 """Added to A in preconditioners only, as a share of its largest eigenvalue."""
 
-SPECTRAL_SHARE = 0.8
-"""From this share of free entries the eigenbasis of A serves better than free blocks."""
+ALL_BUT_FEW = 0.999
+"""From this share of free entries the eigenbasis of A serves as well as blocks, and costs less."""
 
 NEARLY_ALL = 0.99
 """From this share of free entries multigrid in the eigenbasis of A may be masked."""
@@ -47,13 +47,10 @@ NEARLY_ALL = 0.99
 GENTLE = 50.0
 """Below this ratio of prior to weakest data direction, each spot's own block is enough."""
 
-VERY_STIFF = 3000.0
-"""Above this ratio multigrid is used from the first step; between, when steps turn out slow."""
+STIFF = 200.0
+"""Above this ratio multigrid is used from the first step; below it, when steps turn out slow."""
 
-WARM_STIFF = 1000.0
-"""The same for a warm start, which has no zeros to find before multigrid pays."""
-
-PATIENCE = 40
+PATIENCE = 25
 """Conjugate gradient steps for one tenth of the residual that count as slow."""
 
 MASKED_PATIENCE = 12
@@ -101,7 +98,7 @@ class Solve:
         self.shift = (weight * prior.diagonal).astype(np.float32)
         self.ridge = RIDGE * float(data.eigenvalues[-1]) + 1e-30
         self.kappa = weight * prior.largest_diagonal / (float(data.eigenvalues[0]) + self.ridge)
-        self.stiff = self.kappa > VERY_STIFF
+        self.stiff = self.kappa > STIFF
         self.basis = data.basis.astype(np.float32)
         self.eigenvalues = (data.eigenvalues + self.ridge).astype(np.float32)
         self.masking_fails = False
@@ -192,7 +189,7 @@ class Solve:
                 )
             self.spectral.free = point.free
             return self.spectral
-        if not self.stiff and share > SPECTRAL_SHARE:
+        if not self.stiff and share > ALL_BUT_FEW:
             return SpectralJacobi(self.basis, self.eigenvalues, self.shift, point.free)
         if self.stiff:
             return TruncatedMultigrid(
@@ -203,7 +200,7 @@ class Solve:
     def floor(self, values: NDArray[Any]) -> float:
         """Residual that rounding these values to float32 leaves behind, roughly."""
         stiffness = self.weight * self.prior.largest_diagonal + float(self.data.eigenvalues[-1])
-        norm = float(np.linalg.norm(values.ravel()))
+        norm = float(np.sqrt(total_of_squares(values)))
         return SINGLE_ROUNDING * stiffness * norm / self.scale
 
 

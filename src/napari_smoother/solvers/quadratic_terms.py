@@ -14,12 +14,16 @@ import numpy as np
 import scipy.sparse as sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.solvers.row_blocks import total_of_squares
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_smoother.solvers.aggregates import Coarsening
     from napari_smoother.solvers.spectral_multigrid import GraphLevel
+
+FEWEST_SPOTS = 1000
+"""Graphs with no more spots than this are not made coarser for a start."""
 
 
 def _finite(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
@@ -113,7 +117,7 @@ class DataTerm:
             gram_single=a.astype(np.float32),
             eigenvalues=np.maximum(eigenvalues, 0.0),
             basis=np.ascontiguousarray(basis),
-            linear_norm=float(np.linalg.norm(c)),
+            linear_norm=float(np.sqrt(total_of_squares(c))),
         )
 
 
@@ -225,7 +229,7 @@ class PriorTerm:
         """Aggregates of spots, aggregates of those, and so on, for multigrid."""
         from napari_smoother.solvers.aggregates import coarsen
 
-        return coarsen(self.pointers, self.neighbours, self.entries, 24)
+        return coarsen(self.pointers, self.neighbours, self.entries, 6)
 
     @cached_property
     def graph_levels(self) -> tuple[GraphLevel, ...]:
@@ -233,3 +237,47 @@ class PriorTerm:
         from napari_smoother.solvers.spectral_multigrid import graph_levels
 
         return graph_levels(self.pointers, self.neighbours, self.entries, self.coarsening)
+
+    @cached_property
+    def coarser(self) -> CoarserPrior | None:
+        """The same prior on a coarser graph; None where that would save nothing."""
+        from napari_smoother.solvers.aggregates import coarsen
+
+        steps = coarsen(self.pointers, self.neighbours, self.entries, FEWEST_SPOTS, most=1)
+        if not steps:
+            return None
+        aggregate, nodes = steps[0].aggregate.copy(), steps[0].nodes
+        inside = np.flatnonzero(aggregate >= 0)
+        root = np.sqrt(np.bincount(aggregate[inside], minlength=nodes))
+        gather = sparse.csr_array(
+            (1 / root[aggregate[inside]], (aggregate[inside], inside)), shape=(nodes, self.spots)
+        )
+        matrix = sparse.csr_array((self.entries, self.neighbours, self.pointers))
+        matrix.resize((self.spots, self.spots))
+        coarse = sparse.csr_array(gather @ matrix @ gather.T)
+        coarse = sparse.csr_array((coarse + coarse.T) / 2)
+        # A piece of the graph in one row keeps nothing of an intrinsic prior but rounding.
+        coarse.setdiag(np.maximum(coarse.diagonal(), 0))
+        return CoarserPrior(aggregate, root, gather, PriorTerm.prepare(coarse))
+
+
+@dataclass(frozen=True, eq=False)
+class CoarserPrior:
+    """A prior with one row an aggregate of spots, scaled so that A stays what it is.
+
+    Attributes
+    ----------
+    aggregate
+        Row of each spot, or -1 for one without neighbours, int32.
+    root
+        Square root of the number of spots of each aggregate, float64.
+    gather
+        Aggregates x spots, sparse: sums over spots, divided by the root.
+    prior
+        ``gather Q gather'``.
+    """
+
+    aggregate: NDArray[np.int32]
+    root: NDArray[np.float64]
+    gather: sparse.csr_array
+    prior: PriorTerm

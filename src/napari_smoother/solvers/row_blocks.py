@@ -56,6 +56,15 @@ def block_count(rows: int) -> int:
     return -(-rows // BLOCK_ROWS)
 
 
+def total_of_squares(values: NDArray[np.floating]) -> float:
+    """Sum of squares in float64, on this thread.
+
+    BLAS would start threads of its own, which wait for each other on a busy machine.
+    """
+    flat = values.ravel(order="K")
+    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+
+
 def share_out(
     kernel: Callable[..., None], items: int, values: int, arguments: tuple[Any, ...]
 ) -> None:

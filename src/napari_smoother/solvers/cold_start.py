@@ -1,0 +1,67 @@
+"""Where a solve without a guess begins: the same problem on a coarser graph, then local optima.
+
+With B one row an aggregate the objective is ``1/2 tr(B A B' M) - <P'C, B> + weight/2 tr(B'P'QPB)``
+for piecewise constant P and M the number of spots in each aggregate. Times the roots of M it has
+the form of the problem itself, so the same steps solve it, down to few aggregates. What comes back
+is nearly smooth enough; sweeps that bring every spot to its optimum given its neighbours find the
+zeros. With a weak prior these sweeps alone are nearly all there is to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_smoother.solvers.projected_newton import Point, Solve, projected_newton
+from napari_smoother.solvers.row_blocks import total_of_squares
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ALONE = 0.5
+"""Below this ratio of prior to weakest data direction, spots hardly hear their neighbours."""
+
+WEAK = 8.0
+"""Below this ratio a second sweep pays."""
+
+SOFTENED = 0.4
+"""Of the weight on the coarser graph: constant pieces make smooth fields look too steep."""
+
+LOOSE = 1e-2
+"""Residual at which the coarser answer is good enough."""
+
+COARSE_STEPS = 100
+"""Most steps spent on the coarser graph."""
+
+
+def find_zeros(work: Solve, values: NDArray[Any]) -> None:
+    """Fill `values`, zeros of shape (spots, types), with a start for projected Newton steps."""
+    coarse = work.kappa >= ALONE and _from_coarser(work, values)
+    if not coarse:
+        work.sweep(values, 3)
+    for _ in range(1 if coarse and work.kappa >= WEAK else 2):
+        work.sweep(values, 0)
+
+
+def _from_coarser(work: Solve, values: NDArray[Any]) -> bool:
+    """Solve on the coarser graph and carry the answer over; False where there is none."""
+    coarser = work.prior.coarser
+    if coarser is None:
+        return False
+    linear = coarser.gather @ work.data.linear
+    norm = float(np.sqrt(total_of_squares(linear)))
+    if norm == 0:
+        return False
+    data = replace(work.data, linear=linear, linear_norm=norm)
+    inner = Solve(data, coarser.prior, SOFTENED * work.weight, True, work.deadline, work.cancelled)
+    shape = linear.shape
+    point = Point(np.zeros(shape, np.float32), *(np.zeros(shape, np.float32) for _ in range(2)))
+    find_zeros(inner, point.values)
+    inner.measure(point, point)
+    point, _ = projected_newton(inner, point, LOOSE, COARSE_STEPS, None)
+    inside = coarser.aggregate >= 0
+    scaled = (point.values / coarser.root[:, None]).astype(values.dtype)
+    values[inside] = scaled[coarser.aggregate[inside]]
+    return True
