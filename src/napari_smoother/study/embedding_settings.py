@@ -10,7 +10,7 @@ from napari_smoother.errors import InputError
 from napari_smoother.study.stage import ComparedByValue
 
 if TYPE_CHECKING:
-    from napari_smoother.study.settings import Process
+    from napari_smoother.weights.precision import Process
 
 Likelihood = Literal["nb", "zinb", "poisson", "normal"]
 

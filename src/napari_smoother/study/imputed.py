@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.impute.missing import ImputationReport
     from napari_smoother.section import Section
-    from napari_smoother.study.settings import Process
+    from napari_smoother.weights.precision import Process
 
 MOST_HELD_OUT = 0.9
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.section import Section
     from napari_smoother.study.imputed import ImputationSettings, Imputed
-    from napari_smoother.study.settings import Process
+    from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.analysis_preview import AnalysisPreview
     from napari_smoother.widgets.session import Session
 

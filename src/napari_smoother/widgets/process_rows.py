@@ -156,7 +156,7 @@ class ProcessRows(QObject):
 
 def _rounded_down(value: float) -> float:
     """Round to what the field shows, never upwards."""
-    return math.floor(value * 10**DECIMALS + 1e-9) / 10**DECIMALS
+    return math.floor(value * 10.0**DECIMALS + 1e-9) / 10.0**DECIMALS
 
 
 assert set(TIPS) == set(get_args(Process))

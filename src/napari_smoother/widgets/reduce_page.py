@@ -31,7 +31,7 @@ from napari_smoother.widgets.training_panel import TrainingPanel
 if TYPE_CHECKING:
     from napari_smoother.section import Section
     from napari_smoother.study.embedding_settings import EmbeddingSettings
-    from napari_smoother.study.settings import Process
+    from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.analysis_preview import AnalysisPreview
     from napari_smoother.widgets.session import Session
 
