@@ -261,9 +261,12 @@ def solve_local_quadratic(
     inner = ConjugateGradients(rows, types)
     point = work.measure(values)
     used = "no step"
+    preconditioner: Preconditioner | None = None
     stalled = 0
     while point.residual > tolerance and work.steps < maximum_steps and stalled < 3:
         work.asked()
+        # The factors of before go first: they are as large as the Gram matrices.
+        preconditioner = None
         preconditioner = work.preconditioner(point.free)
         used = type(preconditioner).__name__
         operator = _LocalOperator(prior, weight, term.blocks, work.coupling, point.free)
