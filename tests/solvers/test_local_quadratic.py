@@ -7,7 +7,8 @@ import pytest
 from scipy import optimize, sparse
 
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.solvers.local_quadratic import LocalPrior, LocalTerm, solve_local_quadratic
+from napari_smoother.solvers.local_quadratic import solve_local_quadratic
+from napari_smoother.solvers.local_terms import LocalPrior, LocalTerm
 
 SPOTS, TYPES = 70, 3  # more than one group of lanes, the last one not full
 

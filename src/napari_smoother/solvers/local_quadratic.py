@@ -13,143 +13,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.solvers.bounded_quadratic import Solution
 from napari_smoother.solvers.conjugate_gradients import ConjugateGradients, Operator
 from napari_smoother.solvers.local_blocks import (
     LocalFactors,
-    group_count,
     local_gradient,
     masked_local_product,
-    packed_size,
 )
 from napari_smoother.solvers.multigrid import TruncatedMultigrid
-from napari_smoother.solvers.quadratic_terms import PriorTerm
 from napari_smoother.solvers.row_blocks import sums_over_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from napari_smoother.solvers.conjugate_gradients import Preconditioner
+    from napari_smoother.solvers.local_terms import LocalPrior, LocalTerm
 
 STIFF = 300.0
 PATIENCE = 60
-
-
-@dataclass(frozen=True)
-class LocalTerm:
-    """What the data ask of every spot.
-
-    Attributes
-    ----------
-    blocks
-        Packed Gram matrices, shape (groups, types (types + 1) / 2, 64), float32: the lower
-        triangles of 64 spots side by side; lanes beyond the last spot are zero.
-    linear
-        C, shape (spots, types), float64.
-    coupling
-        U, shape (spots, types), float64; None for none. H - U U' must not be indefinite.
-    """
-
-    blocks: NDArray[np.float32]
-    linear: NDArray[np.float64]
-    coupling: NDArray[np.float64] | None = None
-
-    def __post_init__(self) -> None:
-        rows, types = self.linear.shape
-        expected = (group_count(rows), packed_size(types))
-        if self.blocks.shape[:2] != expected:
-            raise InputError(
-                f"The packed Gram matrices have shape {self.blocks.shape}",
-                where="local quadratic term",
-                remedy=f"Pass {expected[0]} groups of {expected[1]} entries",
-            )
-
-
-class LocalPrior:
-    """One precision for all types, or one for each, on their common pattern.
-
-    Parameters
-    ----------
-    precisions
-        Symmetric sparse matrices, n x n: one, or one for each type.
-
-    Raises
-    ------
-    InputError
-        If a precision is not square, symmetric and finite.
-    """
-
-    def __init__(self, precisions: Sequence[Any]) -> None:
-        terms = [PriorTerm.prepare(precision) for precision in precisions]
-        self.shared = terms[0] if len(terms) == 1 else None
-        if self.shared is not None:
-            self.pointers, self.neighbours = self.shared.pointers, self.shared.neighbours
-            self.entries = self.shared.entries[:, None]
-            self.diagonal = self.shared.diagonal[:, None]
-        else:
-            matrices: list[Any] = [sparse.csr_array(precision) for precision in precisions]
-            pattern: Any = sparse.csr_array(sum(abs(matrix) for matrix in matrices))
-            pattern.sort_indices()
-            self.pointers = pattern.indptr.astype(np.int32)
-            self.neighbours = pattern.indices.astype(np.int32)
-            rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-            columns = [np.asarray(m[rows, self.neighbours]).ravel() for m in matrices]
-            self.entries = np.ascontiguousarray(np.column_stack(columns), dtype=np.float64)
-            self.diagonal = np.column_stack([term.diagonal for term in terms])
-        self.entries_single = self.entries.astype(np.float32)
-
-    @property
-    def spots(self) -> int:
-        """Number of spots."""
-        return int(self.pointers.size - 1)
-
-    @property
-    def types(self) -> int:
-        """Number of types with a precision of their own, or 1."""
-        return int(self.entries.shape[1])
-
-    def product(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return Q B, each type with its own Q, shape (spots, types)."""
-        shape = (self.spots, self.spots)
-        columns: list[Any] = []
-        for k in range(self.types):
-            matrix: Any = sparse.csr_array(
-                (self.entries[:, k], self.neighbours, self.pointers), shape=shape
-            )
-            columns.append(matrix @ (values if self.types == 1 else values[:, k]))
-        result: NDArray[np.float64] = columns[0] if self.types == 1 else np.column_stack(columns)
-        return result
-
-
-def block_product(blocks: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``b_i H_i`` for every spot, shape (spots, types), float64."""
-    rows = values.shape[0]
-    out = np.empty_like(values)
-    sums_over_rows(
-        local_gradient,
-        values.shape,
-        2,
-        (
-            np.zeros(rows + 1, np.int32),
-            np.zeros(0, np.int32),
-            np.zeros((0, 1)),
-            0.0,
-            blocks,
-            np.zeros_like(values),
-            values,
-            False,
-            out,
-        ),
-    )
-    return out
 
 
 @dataclass(frozen=True)
@@ -373,9 +261,12 @@ def solve_local_quadratic(
     inner = ConjugateGradients(rows, types)
     point = work.measure(values)
     used = "no step"
+    preconditioner: Preconditioner | None = None
     stalled = 0
     while point.residual > tolerance and work.steps < maximum_steps and stalled < 3:
         work.asked()
+        # The factors of before go first: they are as large as the Gram matrices.
+        preconditioner = None
         preconditioner = work.preconditioner(point.free)
         used = type(preconditioner).__name__
         operator = _LocalOperator(prior, weight, term.blocks, work.coupling, point.free)

@@ -14,7 +14,7 @@ from napari_smoother.models.deconv.fit import FitReport, Fitted, confidence_scal
 from napari_smoother.models.deconv.least_squares import ReducedGenes, fit_reduced
 from napari_smoother.models.deconv.newton import minimise
 from napari_smoother.models.deconv.preparation import lambda_to_weight
-from napari_smoother.solvers.local_quadratic import LocalPrior
+from napari_smoother.solvers.local_terms import LocalPrior
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.solvers.local_quadratic import LocalPrior, solve_local_quadratic
+from napari_smoother.solvers.local_quadratic import solve_local_quadratic
 from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
+    from napari_smoother.solvers.local_terms import LocalPrior
 
 SUFFICIENT = 1e-4
 FORCING = 0.05

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.likelihood import Likelihood
     from napari_smoother.models.deconv.newton import Minimum
     from napari_smoother.models.deconv.spatial_prior import Prior
-    from napari_smoother.solvers.local_quadratic import LocalPrior
+    from napari_smoother.solvers.local_terms import LocalPrior
 
 LossMode = Literal["l2", "l1"]
 

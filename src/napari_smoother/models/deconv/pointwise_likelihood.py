@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SPOTS_AT_ONCE = 4 * LANES
 
+SAFETY = np.float32(1e-6)
+"""Share of their diagonal that is added to Gram matrices; it changes steps, not the optimum."""
+
 
 class PointwiseLikelihood(Likelihood):
     """A likelihood from a loss with second derivatives.
@@ -147,8 +150,11 @@ class PointwiseLikelihood(Likelihood):
             packed -= cross[self._lower[0]] * (cross[self._lower[1]] * inverse)
             collected.cross[spots] = cross.T + own[:, None] * self._shift
             collected.own[spots] = own
-        types = self.inputs.n_types
-        packed[[k * (k + 1) // 2 + k for k in range(types)]] += self.ridge[:, None]
+        diagonal = [k * (k + 1) // 2 + k for k in range(self.inputs.n_types)]
+        # Rounded to float32, the matrix of collinear signatures can have a direction that is
+        # bent down, in which a quadratic model has no optimum.
+        packed[diagonal] *= 1 + SAFETY
+        packed[diagonal] += self.ridge[:, None]
         size = spots.stop - spots.start
         groups = group_count(size)
         if size < groups * LANES:

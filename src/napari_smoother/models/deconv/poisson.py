@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.inputs import Inputs
     from napari_smoother.models.deconv.likelihood import Likelihood
     from napari_smoother.models.deconv.newton import Minimum
-    from napari_smoother.solvers.local_quadratic import LocalPrior
+    from napari_smoother.solvers.local_terms import LocalPrior
 
 EXPECTED_SHARE = 0.02
 CAUTIOUS_STEPS, CAUTIOUS_MULTIPLE = 3, 4.0

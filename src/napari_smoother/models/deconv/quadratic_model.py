@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_smoother.solvers.free_blocks import LANES
 from napari_smoother.solvers.local_blocks import group_count, packed_size
-from napari_smoother.solvers.local_quadratic import LocalTerm, block_product
+from napari_smoother.solvers.local_terms import LocalTerm, block_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable

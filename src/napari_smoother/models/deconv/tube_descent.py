@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.tube_likelihood import TubeLikelihood
-    from napari_smoother.solvers.local_quadratic import LocalPrior
+    from napari_smoother.solvers.local_terms import LocalPrior
 
 AT_ONE_CENTRE = 3
 """Newton steps after which multipliers are renewed in any case."""
