@@ -127,6 +127,8 @@ class TruncatedMultigrid:
         Added to the diagonal of every block before it is factored.
     steps
         Coarsening of the graph of Q, from `aggregates.coarsen`.
+    storage
+        For the factors at the spots, from `free_blocks.storage_for`.
     """
 
     def __init__(
@@ -135,11 +137,12 @@ class TruncatedMultigrid:
         shift: NDArray[np.float32],
         ridge: float,
         steps: tuple[Coarsening, ...],
+        storage: NDArray[np.float32] | None = None,
     ) -> None:
         self.operator = operator
         free = operator.free
         rows, types = free.shape
-        self.blocks = FreeBlocks(operator.gram, shift, ridge, free)
+        self.blocks = FreeBlocks(operator.gram, shift, ridge, free, storage)
         self.damping = _damping(operator.pointers)
         if steps:
             self.damping[steps[0].aggregate < 0] = 1.0
