@@ -68,7 +68,8 @@ class FreeOperator(Protocol):
 class Operator:
     """The quadratic form on the free entries: ``D -> (D A + weight Q D) * free``.
 
-    In the precision of `entries` and `gram`, float32 or float64.
+    In the precision of `entries`, `gram` and `surplus`, float32 or float64; `surplus` holds the
+    sums of the rows of Q.
     """
 
     pointers: NDArray[np.int32]
@@ -77,6 +78,7 @@ class Operator:
     weight: float
     gram: NDArray[Any]
     free: NDArray[np.float32]
+    surplus: NDArray[Any]
 
     def apply(self, values: NDArray[Any], out: NDArray[Any]) -> float:
         """Write the product into `out` and return <values, product>."""
@@ -89,6 +91,7 @@ class Operator:
                 self.pointers,
                 self.neighbours,
                 self.entries,
+                self.surplus,
                 self.gram.dtype.type(self.weight),
                 self.gram,
                 self.free,

@@ -129,6 +129,7 @@ class Solve:
                 prior.pointers,
                 prior.neighbours,
                 prior.entries,
+                prior.surplus,
                 self.weight,
                 data.gram,
                 data.linear,
@@ -184,6 +185,7 @@ class Solve:
             self.weight,
             data.gram if wide else data.gram_single,
             point.free,
+            prior.surplus if wide else prior.surplus_single,
         )
 
     def widen(self) -> None:
@@ -208,7 +210,11 @@ class Solve:
             self.factors = storage_for(*self.shape)
         if self.stiff:
             return TruncatedMultigrid(
-                self.operator(point, False), self.shift, self.ridge, prior.coarsening, self.factors
+                self.operator(point, False),
+                self.shift,
+                self.ridge,
+                prior.coarsening,
+                self.factors,
             )
         return FreeBlocks(data.gram_single, self.shift, self.ridge, point.free, self.factors)
 
@@ -276,6 +282,8 @@ def projected_newton(
             work.sweep(other.values, 3)
             work.measure(other, point)
             point, other = other, point
+        elif not work.wide:
+            work.widen()
         else:
             break
     precision = "float64" if point.values.dtype == np.float64 else "float32"
@@ -300,9 +308,7 @@ def _accept(work: Solve, point: Point, step: NDArray[Any], trial: Point) -> bool
     return False
 
 
-def _lengthen(
-    work: Solve, point: Point, step: NDArray[Any], length: float, trial: Point
-) -> None:
+def _lengthen(work: Solve, point: Point, step: NDArray[Any], length: float, trial: Point) -> None:
     """Go further along a step that still leads downhill at its end, if that pays.
 
     Nearly singular A makes steps that the bounds cut short; what is left of them is too small.
