@@ -202,6 +202,11 @@ def warm_up() -> None:
         (1e5, False, None),
     ):
         solve_bounded_quadratic(data, prior, weight, start=start, bounded=bounded, tolerance=1e-8)
+    wide = Solve(data, prior, 10.0, True, np.inf, None)
+    wide.widen()
+    point = Point(np.zeros((spots, 2)), *(np.zeros((spots, 2), np.float32) for _ in range(2)))
+    wide.measure(point, point)
+    projected_newton(wide, point, 1e-8, 10, None)
     both = (prior.pointers, prior.neighbours, prior.entries, 1.0, data.gram, data.linear)
     for dtype in (np.float32, np.float64):
         for passes in (0, 1):

@@ -24,7 +24,10 @@ ALONE = 0.5
 """Below this ratio of prior to weakest data direction, spots hardly hear their neighbours."""
 
 WEAK = 8.0
-"""Below this ratio a second sweep pays."""
+"""Below this ratio most of what is left to do lies within spots."""
+
+COHERENT = 30.0
+"""Condition of a spot's own block from which its optimum is worth a factorisation."""
 
 SOFTENED = 0.4
 """Of the weight on the coarser graph: constant pieces make smooth fields look too steep."""
@@ -36,13 +39,32 @@ COARSE_STEPS = 100
 """Most steps spent on the coarser graph."""
 
 
-def find_zeros(work: Solve, values: NDArray[Any]) -> None:
-    """Fill `values`, zeros of shape (spots, types), with a start for projected Newton steps."""
+def find_zeros(work: Solve, values: NDArray[Any], finest: bool = True) -> None:
+    """Fill `values`, zeros of shape (spots, types), with a start for projected Newton steps.
+
+    Parameters
+    ----------
+    work
+        The problem.
+    values
+        Changed in place.
+    finest
+        Whether this is the graph of the spots themselves.
+    """
     coarse = work.kappa >= ALONE and _from_coarser(work, values)
     if not coarse:
         work.sweep(values, 3)
-    for _ in range(1 if coarse and work.kappa >= WEAK else 2):
+    own = work.weight * float(work.prior.diagonal.mean())
+    lowest, highest = float(work.eigenvalues[0]) + own, float(work.eigenvalues[-1]) + own
+    # Types that look alike trade places too slowly one at a time.
+    coherent = highest > COHERENT * lowest
+    if coarse and finest and work.kappa >= WEAK:
+        work.sweep(values, 2)
+    elif coherent:
         work.sweep(values, 0)
+        work.sweep(values, 0)
+    else:
+        work.sweep(values, 3)
 
 
 def _from_coarser(work: Solve, values: NDArray[Any]) -> bool:
@@ -58,7 +80,7 @@ def _from_coarser(work: Solve, values: NDArray[Any]) -> bool:
     inner = Solve(data, coarser.prior, SOFTENED * work.weight, True, work.deadline, work.cancelled)
     shape = linear.shape
     point = Point(np.zeros(shape, np.float32), *(np.zeros(shape, np.float32) for _ in range(2)))
-    find_zeros(inner, point.values)
+    find_zeros(inner, point.values, finest=False)
     inner.measure(point, point)
     point, _ = projected_newton(inner, point, LOOSE, COARSE_STEPS, None)
     inside = coarser.aggregate >= 0

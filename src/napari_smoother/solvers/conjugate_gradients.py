@@ -3,18 +3,26 @@
 The arrangement of Chronopoulos and Gear (1989, J. Comput. Appl. Math. 25): the product is taken
 of the preconditioned residual and the product of the direction follows by recurrence, so that
 all vector updates and the preconditioner share one pass. Everything is float32: the caller asks
-for a tenth or a hundredth of the residual and forms the residual afresh in float64.
+for a tenth or a hundredth of the residual and forms the residual afresh in float64. Only where
+nearly collinear types meet a stiff prior are there directions so flat that float32 does not see
+them; there the same is done in float64, with a preconditioner that stays what it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numba
 import numpy as np
 
-from napari_smoother.solvers.row_blocks import BLOCK_ROWS, block_count, share_out, sums_over_rows
+from napari_smoother.solvers.row_blocks import (
+    BLOCK_ROWS,
+    block_count,
+    share_out,
+    sums_over_rows,
+    total_of_squares,
+)
 from napari_smoother.solvers.sparse_product import FAST, masked_product
 
 if TYPE_CHECKING:
@@ -26,8 +34,23 @@ if TYPE_CHECKING:
 class Preconditioner(Protocol):
     """A symmetric positive map on the free entries."""
 
-    def apply(self, right: NDArray[np.float32], out: NDArray[np.float32]) -> tuple[float, float]:
+    def apply(self, right: NDArray[Any], out: NDArray[Any]) -> tuple[float, float]:
         """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
+
+
+class Rounded:
+    """A float32 preconditioner inside conjugate gradients in float64."""
+
+    def __init__(self, inner: Preconditioner, shape: tuple[int, ...]) -> None:
+        self.inner = inner
+        self.right, self.out = np.empty(shape, np.float32), np.empty(shape, np.float32)
+
+    def apply(self, right: NDArray[Any], out: NDArray[Any]) -> tuple[float, float]:
+        """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
+        self.right[...] = right
+        self.inner.apply(self.right, self.out)
+        out[...] = self.out
+        return float(np.einsum("ik,ik->", right, out)), total_of_squares(right)
 
 
 class FreeOperator(Protocol):
@@ -37,22 +60,27 @@ class FreeOperator(Protocol):
     def free(self) -> NDArray[np.float32]:
         """1 where an entry is free, else 0."""
 
-    def apply(self, values: NDArray[np.float32], out: NDArray[np.float32]) -> float:
+    def apply(self, values: NDArray[Any], out: NDArray[Any]) -> float:
         """Write the product into `out` and return <values, product>."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """The quadratic form on the free entries: ``D -> (D A + weight Q D) * free``, float32."""
+    """The quadratic form on the free entries: ``D -> (D A + weight Q D) * free``.
+
+    In the precision of `entries`, `gram` and `surplus`, float32 or float64; `surplus` holds the
+    sums of the rows of Q.
+    """
 
     pointers: NDArray[np.int32]
     neighbours: NDArray[np.int32]
-    entries: NDArray[np.float32]
+    entries: NDArray[Any]
     weight: float
-    gram: NDArray[np.float32]
+    gram: NDArray[Any]
     free: NDArray[np.float32]
+    surplus: NDArray[Any]
 
-    def apply(self, values: NDArray[np.float32], out: NDArray[np.float32]) -> float:
+    def apply(self, values: NDArray[Any], out: NDArray[Any]) -> float:
         """Write the product into `out` and return <values, product>."""
         rows, types = values.shape
         sums = sums_over_rows(
@@ -63,7 +91,8 @@ class Operator:
                 self.pointers,
                 self.neighbours,
                 self.entries,
-                np.float32(self.weight),
+                self.surplus,
+                self.gram.dtype.type(self.weight),
                 self.gram,
                 self.free,
                 values,
@@ -112,12 +141,15 @@ class ConjugateGradients:
     ----------
     rows, types
         Shape of the unknowns.
+    dtype
+        float32, or float64.
     """
 
-    def __init__(self, rows: int, types: int) -> None:
+    def __init__(self, rows: int, types: int, dtype: type[np.floating] = np.float32) -> None:
         shape = (rows, types)
+        self.dtype = dtype
         self.step, self.right, self.direction, self.turned, self.ahead, self.product = (
-            np.empty(shape, np.float32) for _ in range(6)
+            np.empty(shape, dtype) for _ in range(6)
         )
 
     def solve(
@@ -128,7 +160,7 @@ class ConjugateGradients:
         reduction: float,
         maximum_steps: int,
         asked: Callable[[], None],
-    ) -> tuple[NDArray[np.float32], int]:
+    ) -> tuple[NDArray[Any], int]:
         """Solve ``H step = -gradient`` on the free entries.
 
         Parameters
@@ -178,8 +210,8 @@ class ConjugateGradients:
                 (
                     self.ahead,
                     self.product,
-                    np.float32(alpha),
-                    np.float32(beta),
+                    self.dtype(alpha),
+                    self.dtype(beta),
                     self.direction,
                     self.turned,
                     self.step,

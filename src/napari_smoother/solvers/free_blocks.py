@@ -169,6 +169,11 @@ def _solve(members, counts, places, factors, right, out, partial, first, last): 
         partial[block, 1] = squares
 
 
+def storage_for(rows: int, types: int) -> NDArray[np.float32]:
+    """Room for the factors of any free set; what is never needed never takes memory."""
+    return np.empty((-(-rows // LANES) * (types * (types + 1) // 2), LANES), np.float32)
+
+
 class GroupedFactors:
     """Storage for packed factors of groups of rows, sized by the types free in each group.
 
@@ -176,9 +181,13 @@ class GroupedFactors:
     ----------
     free
         Larger than 0 where an entry is free, shape (rows, types).
+    storage
+        From `storage_for`, where it is at hand: touching fresh memory costs as much as factoring.
     """
 
-    def __init__(self, free: NDArray[np.floating]) -> None:
+    def __init__(
+        self, free: NDArray[np.floating], storage: NDArray[np.float32] | None = None
+    ) -> None:
         rows, types = free.shape
         self.groups = -(-rows // LANES)
         self.members = np.empty((self.groups, types), np.int16)
@@ -187,7 +196,8 @@ class GroupedFactors:
         share_out(_list_free, self.groups, rows * types, (free, self.members, self.counts, sizes))
         self.places = np.zeros(self.groups + 1, np.int64)
         np.cumsum(sizes, out=self.places[1:])
-        self.factors = np.empty((int(self.places[-1]), LANES), np.float32)
+        size = int(self.places[-1])
+        self.factors = np.empty((size, LANES), np.float32) if storage is None else storage[:size]
 
     @property
     def arguments(self) -> tuple[NDArray[np.generic], ...]:
@@ -208,6 +218,8 @@ class FreeBlocks(GroupedFactors):
         Added to every diagonal, so that the factor of duplicate types stays moderate.
     free
         1 where an entry is free, else 0, shape (spots, types), float32.
+    storage
+        From `storage_for`; factors that lay there before are lost.
     """
 
     def __init__(
@@ -216,8 +228,9 @@ class FreeBlocks(GroupedFactors):
         shift: NDArray[np.float32],
         ridge: float,
         free: NDArray[np.float32],
+        storage: NDArray[np.float32] | None = None,
     ) -> None:
-        super().__init__(free)
+        super().__init__(free, storage)
         share_out(
             _factor_spots,
             self.groups,

@@ -158,7 +158,13 @@ class _Solve:
             return LocalFactors(self.term.blocks, self.shift, free)
         gram = self.mean_block()
         operator = Operator(
-            shared.pointers, shared.neighbours, shared.entries_single, self.weight, gram, free
+            shared.pointers,
+            shared.neighbours,
+            shared.entries_single,
+            self.weight,
+            gram,
+            free,
+            shared.surplus_single,
         )
         ridge = 1e-6 * float(np.abs(gram).max()) + 1e-30
         return TruncatedMultigrid(

@@ -51,6 +51,7 @@ class _Level:
     def __init__(self, step: Coarsening, types: int) -> None:
         nodes = step.nodes
         self.step = step
+        self.surplus = np.zeros((nodes, types), np.float32)
         self.own = np.zeros((nodes, types), np.float32)
         self.edges = np.zeros((step.neighbours.size, types), np.float32)
         self.shared = np.zeros((nodes, types, types), np.float32)
@@ -105,6 +106,7 @@ class _Level:
                 step.pointers,
                 step.neighbours,
                 self.edges,
+                self.surplus,
                 np.float32(weight),
                 self.blocks,
                 self.values,
@@ -127,6 +129,8 @@ class TruncatedMultigrid:
         Added to the diagonal of every block before it is factored.
     steps
         Coarsening of the graph of Q, from `aggregates.coarsen`.
+    storage
+        For the factors at the spots, from `free_blocks.storage_for`.
     """
 
     def __init__(
@@ -135,11 +139,12 @@ class TruncatedMultigrid:
         shift: NDArray[np.float32],
         ridge: float,
         steps: tuple[Coarsening, ...],
+        storage: NDArray[np.float32] | None = None,
     ) -> None:
         self.operator = operator
         free = operator.free
         rows, types = free.shape
-        self.blocks = FreeBlocks(operator.gram, shift, ridge, free)
+        self.blocks = FreeBlocks(operator.gram, shift, ridge, free, storage)
         self.damping = _damping(operator.pointers)
         if steps:
             self.damping[steps[0].aggregate < 0] = 1.0
@@ -160,7 +165,9 @@ class TruncatedMultigrid:
                         operator.pointers,
                         operator.neighbours,
                         operator.entries,
+                        operator.surplus,
                         free,
+                        level.surplus,
                         level.own,
                         level.edges,
                         level.shared,
@@ -175,11 +182,14 @@ class TruncatedMultigrid:
                     (
                         step.cuts,
                         step.members,
+                        step.aggregate,
                         step.target,
                         finer.step.pointers,
-                        finer.own,
+                        finer.surplus,
                         finer.edges,
                         finer.shared,
+                        finer.step.neighbours,
+                        level.surplus,
                         level.own,
                         level.edges,
                         level.shared,
@@ -196,7 +206,8 @@ class TruncatedMultigrid:
         nodes, types = level.own.shape
         matrix = np.zeros((nodes, types, nodes, types))
         for node in range(nodes):
-            matrix[node, :, node, :] = level.blocks[node]
+            own = np.diag(self.operator.weight * level.own[node].astype(np.float64))
+            matrix[node, :, node, :] = level.blocks[node] + own
             for place in range(level.step.pointers[node], level.step.pointers[node + 1]):
                 neighbour = level.step.neighbours[place]
                 for k in range(types):
@@ -271,6 +282,7 @@ class TruncatedMultigrid:
                 operator.pointers,
                 operator.neighbours,
                 operator.entries,
+                operator.surplus,
                 np.float32(operator.weight),
                 operator.gram,
                 operator.free,

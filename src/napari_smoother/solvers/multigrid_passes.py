@@ -16,34 +16,47 @@ DAMPING = 0.7
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def collect_spots(  # type: ignore[no-untyped-def]
-    cuts, members, aggregate, target, pointers, neighbours, entries, free, own, edges, shared,
-    first, last,
+    cuts, members, aggregate, target, pointers, neighbours, entries, row_sums, free,
+    surplus, own, edges, shared, first, last,
 ):  # fmt: skip
-    """Fill the first coarse level: prior by edge and type, spots free in each two types."""
+    """Fill the first coarse level: prior by edge and type, spots free in each two types.
+
+    What an aggregate keeps of the prior is gathered from the sums of rows and from what leaves
+    it, not from its diagonal less its inner edges: nothing cancels.
+    """
     types = free.shape[1]
     for group in range(first, last):
         for visit in range(cuts[group], cuts[group + 1]):
             spot = members[visit]
+            for k in range(types):
+                surplus[group, k] += row_sums[spot] * free[spot, k]
             for place in range(pointers[spot], pointers[spot + 1]):
                 neighbour = neighbours[place]
+                if neighbour == spot:
+                    continue
                 entry = entries[place]
                 goal = target[place]
-                if goal >= 0:
-                    for k in range(types):
-                        edges[goal, k] += entry * free[spot, k] * free[neighbour, k]
-                elif aggregate[neighbour] == group:
-                    for k in range(types):
-                        own[group, k] += entry * free[spot, k] * free[neighbour, k]
+                outside = aggregate[neighbour] < 0
+                for k in range(types):
+                    both = entry * free[spot, k] * free[neighbour, k]
+                    surplus[group, k] -= entry * free[spot, k] - both
+                    if goal >= 0:
+                        edges[goal, k] += both
+                        own[group, k] -= both
+                    elif outside:
+                        surplus[group, k] -= both
             for k in range(types):
                 if free[spot, k] > 0:
                     for other in range(types):
                         shared[group, k, other] += free[spot, other]
+        for k in range(types):
+            own[group, k] += surplus[group, k]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def collect_nodes(  # type: ignore[no-untyped-def]
-    cuts, members, target, pointers, fine_own, fine_edges, fine_shared, own, edges, shared,
-    first, last,
+    cuts, members, aggregate, target, pointers, fine_surplus, fine_edges, fine_shared,
+    neighbours, surplus, own, edges, shared, first, last,
 ):  # fmt: skip
     """Fill a coarse level from the one below it."""
     types = own.shape[1]
@@ -51,7 +64,7 @@ def collect_nodes(  # type: ignore[no-untyped-def]
         for visit in range(cuts[group], cuts[group + 1]):
             node = members[visit]
             for k in range(types):
-                own[group, k] += fine_own[node, k]
+                surplus[group, k] += fine_surplus[node, k]
                 for other in range(types):
                     shared[group, k, other] += fine_shared[node, k, other]
             for place in range(pointers[node], pointers[node + 1]):
@@ -59,16 +72,19 @@ def collect_nodes(  # type: ignore[no-untyped-def]
                 if goal >= 0:
                     for k in range(types):
                         edges[goal, k] += fine_edges[place, k]
-                else:
+                        own[group, k] -= fine_edges[place, k]
+                elif aggregate[neighbours[place]] < 0:
                     for k in range(types):
-                        own[group, k] += fine_edges[place, k]
+                        surplus[group, k] -= fine_edges[place, k]
+        for k in range(types):
+            own[group, k] += surplus[group, k]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def factor_nodes(  # type: ignore[no-untyped-def]
     gram, weight, ridge, own, shared, free, blocks, members, counts, places, factors, first, last
 ):
-    """Form ``gram * shared + weight * own`` of each node and factor it."""
+    """Form ``gram * shared`` of each node, add ``weight * own`` and factor it."""
     nodes, types = own.shape
     one = np.float32(1)
     for group in range(first, last):
@@ -80,7 +96,6 @@ def factor_nodes(  # type: ignore[no-untyped-def]
             for k in range(types):
                 for other in range(types):
                     blocks[node, k, other] = gram[k, other] * shared[node, k, other]
-                blocks[node, k, k] += weight * own[node, k]
         for a in range(count):
             ka = members[group, a]
             for b in range(a + 1):
@@ -93,7 +108,7 @@ def factor_nodes(  # type: ignore[no-untyped-def]
             place = base + a * (a + 1) // 2 + a
             for lane in range(size):
                 if free[start + lane, ka] > 0:
-                    factors[place, lane] += ridge
+                    factors[place, lane] += weight * own[start + lane, ka] + ridge
                 else:
                     factors[place, lane] = one
             for lane in range(size, LANES):
@@ -103,7 +118,7 @@ def factor_nodes(  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def spot_residual(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, gram, free, values, right, out, first, last
+    pointers, neighbours, entries, surplus, weight, gram, free, values, right, out, first, last
 ):
     """Write ``right - (values A + weight Q values) * free`` into `out`."""
     rows, types = values.shape
@@ -112,7 +127,7 @@ def spot_residual(  # type: ignore[no-untyped-def]
         stop = min(start + BLOCK_ROWS, rows)
         here = out[start:stop]
         np.dot(values[start:stop], gram, here)
-        add_sparse_rows(pointers, neighbours, entries, weight, values, here, start, stop)
+        add_sparse_rows(pointers, neighbours, entries, surplus, weight, values, here, start, stop)
         for row in range(start, stop):
             for k in range(types):
                 out[row, k] = right[row, k] - out[row, k] * free[row, k]
@@ -120,18 +135,19 @@ def spot_residual(  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def node_residual(  # type: ignore[no-untyped-def]
-    pointers, neighbours, edges, weight, blocks, values, right, out, first, last
+    pointers, neighbours, edges, surplus, weight, blocks, values, right, out, first, last
 ):
     """Write ``right - H values`` of a coarse level into `out`."""
     nodes, types = values.shape
     for block in range(first, last):
         for node in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, nodes)):
             for k in range(types):
-                out[node, k] = right[node, k]
+                out[node, k] = right[node, k] - weight * surplus[node, k] * values[node, k]
             for place in range(pointers[node], pointers[node + 1]):
                 neighbour = neighbours[place]
                 for k in range(types):
-                    out[node, k] -= weight * edges[place, k] * values[neighbour, k]
+                    change = values[neighbour, k] - values[node, k]
+                    out[node, k] -= weight * edges[place, k] * change
             for other in range(types):
                 value = values[node, other]
                 if value != 0:

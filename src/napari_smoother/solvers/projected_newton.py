@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.solvers.conjugate_gradients import ConjugateGradients, Operator
+from napari_smoother.solvers.conjugate_gradients import ConjugateGradients, Operator, Rounded
 from napari_smoother.solvers.coordinate_descent import sweep
-from napari_smoother.solvers.free_blocks import FreeBlocks
+from napari_smoother.solvers.free_blocks import FreeBlocks, storage_for
 from napari_smoother.solvers.multigrid import TruncatedMultigrid
 from napari_smoother.solvers.row_blocks import sums_over_rows, total_of_squares
 from napari_smoother.solvers.sparse_product import gradient, projected_step
@@ -58,6 +58,12 @@ MASKED_PATIENCE = 12
 
 REDUCTION = 0.1
 """What an inner solve aims at: more is wasted before the free set has settled."""
+
+STALLED = 6
+"""Newton steps without half the residual after which float64 takes over inside, too."""
+
+SHARES_CLIPPED = (0.5, 0.1, 0.0)
+"""Of the entries that a step too long would clip, how many may be when it is cut short."""
 
 TRIALS = 3
 """Lengths tried along one projected step."""
@@ -103,6 +109,8 @@ class Solve:
         self.eigenvalues = (data.eigenvalues + self.ridge).astype(np.float32)
         self.masking_fails = False
         self.spectral: SpectralMultigrid | None = None
+        self.factors: NDArray[np.float32] | None = None
+        self.wide = False
         self.inner = ConjugateGradients(*self.shape)
 
     def asked(self) -> None:
@@ -121,6 +129,7 @@ class Solve:
                 prior.pointers,
                 prior.neighbours,
                 prior.entries,
+                prior.surplus,
                 self.weight,
                 data.gram,
                 data.linear,
@@ -138,13 +147,13 @@ class Solve:
         point.slope, point.slope_after = float(sums[3]), float(sums[4])
         point.free_count = int(sums[5])
 
-    def project(self, point: Point, step: NDArray[np.float32], length: float, out: Point) -> int:
+    def project(self, point: Point, step: NDArray[Any], length: float, out: Point) -> int:
         """Write the projected step into `out` and return how many entries were clipped."""
         sums = sums_over_rows(
             projected_step,
             self.shape,
             1,
-            (point.values, step, np.float32(length), self.bounded, out.values),
+            (point.values, step, step.dtype.type(length), self.bounded, out.values),
         )
         return int(sums[0])
 
@@ -166,17 +175,23 @@ class Solve:
         self.steps += 1
         self.products += 1
 
-    def operator(self, point: Point) -> Operator:
+    def operator(self, point: Point, wide: bool) -> Operator:
         """Return the quadratic form on the entries that are free at `point`."""
-        prior = self.prior
+        prior, data = self.prior, self.data
         return Operator(
             prior.pointers,
             prior.neighbours,
-            prior.entries_single,
+            prior.entries if wide else prior.entries_single,
             self.weight,
-            self.data.gram_single,
+            data.gram if wide else data.gram_single,
             point.free,
+            prior.surplus if wide else prior.surplus_single,
         )
+
+    def widen(self) -> None:
+        """Do conjugate gradients in float64 from now on."""
+        self.wide = True
+        self.inner = ConjugateGradients(*self.shape, np.float64)
 
     def preconditioner(self, point: Point) -> Preconditioner:
         """Choose by stiffness and by how many entries are free."""
@@ -191,11 +206,17 @@ class Solve:
             return self.spectral
         if not self.stiff and share > ALL_BUT_FEW:
             return SpectralJacobi(self.basis, self.eigenvalues, self.shift, point.free)
+        if self.factors is None:
+            self.factors = storage_for(*self.shape)
         if self.stiff:
             return TruncatedMultigrid(
-                self.operator(point), self.shift, self.ridge, prior.coarsening
+                self.operator(point, False),
+                self.shift,
+                self.ridge,
+                prior.coarsening,
+                self.factors,
             )
-        return FreeBlocks(data.gram_single, self.shift, self.ridge, point.free)
+        return FreeBlocks(data.gram_single, self.shift, self.ridge, point.free, self.factors)
 
     def floor(self, values: NDArray[Any]) -> float:
         """Residual that rounding these values to float32 leaves behind, roughly."""
@@ -216,6 +237,7 @@ def projected_newton(
         np.empty_like(point.values), np.empty_like(point.gradient), np.zeros_like(point.free)
     )
     used = "spectral Jacobi"
+    halved, since = np.inf, 0
     while True:
         if report is not None:
             report(point.values.copy(), point.residual)
@@ -224,16 +246,25 @@ def projected_newton(
         if work.steps >= maximum_steps or time.perf_counter() >= work.deadline:
             break
         work.asked()
-        if point.values.dtype == np.float32 and work.floor(point.values) > tolerance / 4:
+        since = 0 if point.residual < 0.5 * halved else since + 1
+        halved = min(halved, point.residual) if since == 0 else halved
+        if since >= STALLED and not work.wide:
+            work.widen()
+        narrow = point.values.dtype == np.float32
+        if narrow and (work.wide or work.floor(point.values) > tolerance / 4):
             point.values = point.values.astype(np.float64)
             other.values = np.empty_like(point.values)
         preconditioner = work.preconditioner(point)
-        operator = work.operator(point)
         used = type(preconditioner).__name__
         reduction = max(REDUCTION if work.bounded else 1e-3, 0.3 * tolerance / point.residual)
         allowance = max(1, min(PATIENCE if work.bounded else 200, maximum_steps - work.steps))
         step, taken = work.inner.solve(
-            operator, preconditioner, point.gradient, reduction, allowance, work.asked
+            work.operator(point, work.wide),
+            Rounded(preconditioner, work.shape) if work.wide else preconditioner,
+            point.gradient,
+            reduction,
+            allowance,
+            work.asked,
         )
         # Slow steps mean that the prior couples more than a spot's own block can see.
         if isinstance(preconditioner, SpectralMultigrid) and work.bounded:
@@ -242,20 +273,24 @@ def projected_newton(
         work.stiff |= taken >= PATIENCE
         work.steps += taken
         work.products += taken
-        if _accept(work, point, step, other):
+        if _accept(work, point, step, other) or (
+            work.bounded and _cut_short(work, point, step, other)
+        ):
             point, other = other, point
         elif work.bounded:
             other.values[...] = point.values
             work.sweep(other.values, 3)
             work.measure(other, point)
             point, other = other, point
+        elif not work.wide:
+            work.widen()
         else:
             break
     precision = "float64" if point.values.dtype == np.float64 else "float32"
     return point, f"projected Newton, {used}, {precision}"
 
 
-def _accept(work: Solve, point: Point, step: NDArray[np.float32], trial: Point) -> bool:
+def _accept(work: Solve, point: Point, step: NDArray[Any], trial: Point) -> bool:
     """Search along the projected step; leave the accepted point in `trial`."""
     length = 1.0
     for _ in range(TRIALS):
@@ -273,9 +308,7 @@ def _accept(work: Solve, point: Point, step: NDArray[np.float32], trial: Point) 
     return False
 
 
-def _lengthen(
-    work: Solve, point: Point, step: NDArray[np.float32], length: float, trial: Point
-) -> None:
+def _lengthen(work: Solve, point: Point, step: NDArray[Any], length: float, trial: Point) -> None:
     """Go further along a step that still leads downhill at its end, if that pays.
 
     Nearly singular A makes steps that the bounds cut short; what is left of them is too small.
@@ -288,3 +321,22 @@ def _lengthen(
     if not trial.objective < reached:
         work.project(point, step, length, trial)
         work.measure(trial, point)
+
+
+def _cut_short(work: Solve, point: Point, step: NDArray[Any], trial: Point) -> bool:
+    """Go along the step as far as some of what it would clip allow.
+
+    Where types are nearly collinear a Newton step is many times longer than the way to the bound.
+    """
+    falling = (step < 0) & (point.values > 0)
+    ways = point.values[falling] / -step[falling].astype(np.float64)
+    ways = ways[ways < 1]
+    if ways.size == 0:
+        return False
+    for share in SHARES_CLIPPED:
+        work.project(point, step, float(np.quantile(ways, share)), trial)
+        work.measure(trial, point)
+        change = (trial.slope + trial.slope_after) / 2
+        if change <= 0.05 * trial.slope and trial.slope < 0:
+            return True
+    return False

@@ -218,6 +218,19 @@ class PriorTerm:
         return float(self.diagonal.max())
 
     @cached_property
+    def surplus(self) -> NDArray[np.float64]:
+        """Sums of the rows of Q: what a constant feels; exactly 0 where only rounding is left."""
+        spots = np.repeat(np.arange(self.spots), np.diff(self.pointers))
+        sums = np.bincount(spots, self.entries, minlength=self.spots)
+        sums[np.abs(sums) <= 1e-14 * np.diff(self.pointers) * self.diagonal] = 0
+        return sums
+
+    @cached_property
+    def surplus_single(self) -> NDArray[np.float32]:
+        """`surplus` in float32."""
+        return self.surplus.astype(np.float32)
+
+    @cached_property
     def colours(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Spots by colour and where each colour begins, for coordinate descent."""
         from napari_smoother.solvers.coordinate_descent import colour_spots
@@ -236,7 +249,9 @@ class PriorTerm:
         """Q on every level of the coarsening, for multigrid in the eigenbasis of A."""
         from napari_smoother.solvers.spectral_multigrid import graph_levels
 
-        return graph_levels(self.pointers, self.neighbours, self.entries, self.coarsening)
+        return graph_levels(
+            self.pointers, self.neighbours, self.entries, self.surplus, self.coarsening
+        )
 
     @cached_property
     def coarser(self) -> CoarserPrior | None:

@@ -16,23 +16,32 @@ FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def add_sparse_rows(pointers, neighbours, entries, weight, values, out, start, stop):  # type: ignore[no-untyped-def]
+def add_sparse_rows(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, surplus, weight, values, out, start, stop
+):
     """Add ``weight * Q @ values`` to `out`, for the rows from `start` to `stop`.
 
-    `out` holds these rows only: its row 0 is row `start`.
+    `out` holds these rows only: its row 0 is row `start`. Q is applied to differences between
+    neighbours and, by the sums of its rows in `surplus`, to the values themselves, so that a
+    stiff prior on nearly constant values leaves little rounding.
     """
     types = values.shape[1]
     for row in range(start, stop):
         for place in range(pointers[row], pointers[row + 1]):
             neighbour = neighbours[place]
+            if neighbour == row:
+                continue
             entry = weight * entries[place]
             for k in range(types):
-                out[row - start, k] += entry * values[neighbour, k]
+                out[row - start, k] += entry * (values[neighbour, k] - values[row, k])
+        level = weight * surplus[row]
+        for k in range(types):
+            out[row - start, k] += level * values[row, k]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def masked_product(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, gram, free, values, out, partial, first, last
+    pointers, neighbours, entries, surplus, weight, gram, free, values, out, partial, first, last
 ):
     """Write ``(values A + weight Q values) * free`` into `out` and sum its product with `values`.
 
@@ -44,7 +53,7 @@ def masked_product(  # type: ignore[no-untyped-def]
         stop = min(start + BLOCK_ROWS, rows)
         here = out[start:stop]
         np.dot(values[start:stop], gram, here)
-        add_sparse_rows(pointers, neighbours, entries, weight, values, here, start, stop)
+        add_sparse_rows(pointers, neighbours, entries, surplus, weight, values, here, start, stop)
         total = 0.0
         for row in range(start, stop):
             dot = np.float32(0)
@@ -61,6 +70,7 @@ def gradient(  # type: ignore[no-untyped-def]
     pointers,
     neighbours,
     entries,
+    surplus,
     weight,
     gram,
     linear,
@@ -76,7 +86,9 @@ def gradient(  # type: ignore[no-untyped-def]
 ):
     """Gradient, free set, residual, objective and change since `before`, in one pass.
 
-    Computed in float64 from values of either precision; `out` and `free` are float32. The free
+    Computed in float64 from values of either precision; `out` and `free` are float32. Q is applied
+    to differences between neighbours, so that stiff priors on nearly constant values leave little
+    rounding; `surplus` holds the sums of its rows. The free
     set is ``values > 0`` or ``gradient < 0``; what is left has a zero projected gradient. The
     sums of a block are: squared projected gradient, <values, gradient>, <values, linear>,
     <gradient before, step>, <gradient, step> with step = values - before, number of free
@@ -95,11 +107,17 @@ def gradient(  # type: ignore[no-untyped-def]
         np.dot(wide[:size], gram, fresh[:size])
         for row in range(start, stop):
             here = fresh[row - start]
+            own = wide[row - start]
             for place in range(pointers[row], pointers[row + 1]):
                 neighbour = neighbours[place]
+                if neighbour == row:
+                    continue
                 entry = weight * entries[place]
                 for k in range(types):
-                    here[k] += entry * np.float64(values[neighbour, k])
+                    here[k] += entry * (np.float64(values[neighbour, k]) - own[k])
+            level = weight * surplus[row]
+            for k in range(types):
+                here[k] += level * own[k]
         residual = 0.0
         energy = 0.0
         fitted = 0.0

@@ -35,8 +35,8 @@ class GraphLevel:
     ----------
     pointers, neighbours, entries
         Sparse rows of ``P'QP`` with its diagonal, float32 values.
-    diagonal, mass
-        Diagonal of ``P'QP`` and number of spots of each node, float32.
+    diagonal, surplus, mass
+        Diagonal of ``P'QP``, sums of its rows and number of spots of each node, float32.
     damping
         Of the Jacobi step, 1 at nodes without neighbours.
     aggregate, cuts, members
@@ -49,6 +49,7 @@ class GraphLevel:
     neighbours: NDArray[np.int32]
     entries: NDArray[np.float32]
     diagonal: NDArray[np.float32]
+    surplus: NDArray[np.float32]
     mass: NDArray[np.float32]
     damping: NDArray[np.float32]
     aggregate: NDArray[np.int32]
@@ -62,14 +63,15 @@ def graph_levels(
     pointers: NDArray[np.int32],
     neighbours: NDArray[np.int32],
     entries: NDArray[np.float64],
+    surplus: NDArray[np.float64],
     steps: tuple[Coarsening, ...],
 ) -> tuple[GraphLevel, ...]:
     """Fill in the values of every level of a coarsened graph.
 
     Parameters
     ----------
-    pointers, neighbours, entries
-        Sparse rows of Q, float64.
+    pointers, neighbours, entries, surplus
+        Sparse rows of Q and their sums, float64.
     steps
         From `aggregates.coarsen`.
 
@@ -105,6 +107,7 @@ def graph_levels(
                 neighbours=matrix.indices.astype(np.int32),
                 entries=matrix.data.astype(np.float32),
                 diagonal=diagonal.astype(np.float32),
+                surplus=surplus.astype(np.float32),
                 mass=mass.astype(np.float32),
                 damping=np.where(alone, 1.0, DAMPING).astype(np.float32),
                 aggregate=aggregate,
@@ -120,9 +123,12 @@ def graph_levels(
         gather = sparse.csr_array(
             (np.ones(inside.size), (inside, aggregate[inside])), shape=(mass.size, step.nodes)
         )
+        lost = matrix @ (aggregate < 0).astype(np.float64)
         matrix = (gather.T @ matrix @ gather).tocsr()
         matrix.sort_indices()
         mass = np.asarray(gather.T @ mass, dtype=np.float64)
+        # Row sums of P'QP: those of Q, less what leads to nodes that are left out.
+        surplus = np.asarray(gather.T @ (surplus - lost), dtype=np.float64)
     return tuple(levels)
 
 
@@ -147,7 +153,18 @@ def _jacobi(eigenvalues, mass, shift, damping, right, out, first, last):  # type
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _residual(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, eigenvalues, mass, right, values, out, first, last
+    pointers,
+    neighbours,
+    entries,
+    surplus,
+    weight,
+    eigenvalues,
+    mass,
+    right,
+    values,
+    out,
+    first,
+    last,
 ):
     nodes, types = right.shape
     for block in range(first, last):
@@ -158,7 +175,7 @@ def _residual(  # type: ignore[no-untyped-def]
             for k in range(types):
                 value = right[node, k] - eigenvalues[k] * mass[node] * values[node, k]
                 out[node, k] = value
-        add_sparse_rows(pointers, neighbours, entries, -weight, values, here, start, stop)
+        add_sparse_rows(pointers, neighbours, entries, surplus, -weight, values, here, start, stop)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -184,8 +201,8 @@ def _add_jacobi(eigenvalues, mass, shift, damping, left, values, first, last):  
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _finish(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, basis_back, eigenvalues, shift, damping, free, turned,
-    values, right, out, partial, first, last,
+    pointers, neighbours, entries, surplus, weight, basis_back, eigenvalues, shift, damping, free,
+    turned, values, right, out, partial, first, last,
 ):  # fmt: skip
     """Last Jacobi step at the spots, back to types, mask and dot products, in one pass."""
     rows, types = values.shape
@@ -197,7 +214,7 @@ def _finish(  # type: ignore[no-untyped-def]
         for row in range(start, stop):
             for k in range(types):
                 here[row - start, k] = turned[row, k] - eigenvalues[k] * values[row, k]
-        add_sparse_rows(pointers, neighbours, entries, -weight, values, here, start, stop)
+        add_sparse_rows(pointers, neighbours, entries, surplus, -weight, values, here, start, stop)
         for row in range(start, stop):
             for k in range(types):
                 curvature = eigenvalues[k] + shift[row]
@@ -272,6 +289,7 @@ class SpectralMultigrid:
                 level.pointers,
                 level.neighbours,
                 level.entries,
+                level.surplus,
                 self.weight,
                 self.eigenvalues,
                 level.mass,
@@ -326,6 +344,7 @@ class SpectralMultigrid:
                 level.pointers,
                 level.neighbours,
                 level.entries,
+                level.surplus,
                 self.weight,
                 self.basis_back,
                 self.eigenvalues,

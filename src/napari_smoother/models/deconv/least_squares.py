@@ -11,6 +11,7 @@ from napari_smoother.models.deconv.estimator import DeconvolutionModel
 from napari_smoother.models.deconv.fit import Fitted, fit_abundance
 from napari_smoother.models.deconv.preparation import reduce_genes
 from napari_smoother.models.deconv.threads import one_blas_thread
+from napari_smoother.solvers.row_blocks import share_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.inputs import Inputs
     from napari_smoother.models.deconv.spatial_prior import Prior
 
-SPOTS_AT_ONCE = 4096
+SPOTS_AT_ONCE = 128
+"""Few enough that their expression in float64 stays in cache between its two uses."""
 
 
 class LeastSquares(DeconvolutionModel):
@@ -70,6 +72,22 @@ def fit_reduced(
     return Fitted(abundance, reduced.intercepts(abundance), report)
 
 
+def _reduce_pieces(
+    expression: NDArray[np.floating],
+    left: NDArray[np.float64],
+    products: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    first: int,
+    last: int,
+) -> None:
+    """Products of some pieces of spots with `left`, and their sums of squares of every gene."""
+    for piece in range(first, last):
+        spots = slice(piece * SPOTS_AT_ONCE, (piece + 1) * SPOTS_AT_ONCE)
+        block = expression[:, spots].astype(np.float64)
+        products[spots] = (left @ block).T
+        np.einsum("gn,gn->g", block, block, out=squares[piece])
+
+
 class ReducedGenes:
     """The mean squared error as a function of the abundances alone.
 
@@ -104,19 +122,22 @@ class ReducedGenes:
             signature = signature - self.signature_sum / self.weight_sum
         weighted = weights[:, None] * signature
         # One more column: the weighted sum over genes comes with the same product.
-        left = np.column_stack([weighted, weights])
-        products = np.empty((left.shape[1], inputs.n_spots))
-        norm = 0.0
-        for first in range(0, inputs.n_spots, SPOTS_AT_ONCE):
-            spots = slice(first, first + SPOTS_AT_ONCE)
-            block = inputs.expression[:, spots].astype(np.float64, copy=False)
-            with one_blas_thread():
-                products[:, spots] = left.T @ block
-            norm += float(weights @ np.einsum("gn,gn->g", block, block))
+        left = np.ascontiguousarray(np.column_stack([weighted, weights]).T)
+        pieces = -(-inputs.n_spots // SPOTS_AT_ONCE)
+        products = np.empty((inputs.n_spots, left.shape[0]))
+        squares = np.empty((pieces, inputs.n_genes))
+        with one_blas_thread():
+            share_out(
+                _reduce_pieces,
+                pieces,
+                inputs.expression.size,
+                (inputs.expression, left, products, squares),
+            )
+        norm = float(squares.sum(axis=0) @ weights)
         gram = weighted.T @ signature
         self.gram = (gram + gram.T) / 2
-        self.linear = np.ascontiguousarray(products[:-1].T)
-        self.spot_sum = products[-1]
+        self.linear = np.ascontiguousarray(products[:, :-1])
+        self.spot_sum = np.ascontiguousarray(products[:, -1])
         if self.bias:
             norm -= float(self.spot_sum @ self.spot_sum) / self.weight_sum
         self.data_norm = max(norm, 0.0)
