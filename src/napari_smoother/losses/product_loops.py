@@ -28,17 +28,17 @@ def row_product(indptr, indices, data, values, first, end, product, shares):  # 
         x0, x1, x2, x3 = values[k], values[k + 1], values[k + 2], values[k + 3]
         s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
         # Unsigned numbers: each access would look for negative ones.
-        e = np.uint64(indptr[0])
+        place = np.uint64(indptr[0])
         for i in range(n):
             a0, a1, a2, a3 = zero, zero, zero, zero
             stop = np.uint64(indptr[i + 1])
-            while e < stop:
-                j, q = np.uint64(indices[e]), data[e]
+            while place < stop:
+                j, q = np.uint64(indices[place]), data[place]
                 a0 += q * x0[j]
                 a1 += q * x1[j]
                 a2 += q * x2[j]
                 a3 += q * x3[j]
-                e += np.uint64(1)
+                place += np.uint64(1)
             if kept:
                 product[k, i], product[k + 1, i] = a0, a1
                 product[k + 2, i], product[k + 3, i] = a2, a3
