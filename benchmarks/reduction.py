@@ -185,6 +185,45 @@ def components(n: int = 4096, genes: int = 2000, k: int = 30) -> None:
     show(f"Smoothed embedding, {n} x {k}", ["lambda", "seconds", "largest residual"], rows)
 
 
+def principal(n: int = 4096, genes: int = 2000, k: int = 30) -> None:
+    """Without the prior both find the leading principal components."""
+    from sklearn.decomposition import PCA
+
+    positions, values = simulated(n, genes)
+    loss = SpatialLoss("icar", weights_of(positions), rho=0.99)
+    adata = ad.AnnData(values)
+
+    def ours() -> np.ndarray:
+        model = SpatialPCA(adata, None, k, loss, 0.0)
+        model.reduce()
+        return model.U
+
+    ours()
+    rows = []
+    seconds = np.nan
+    q = loss.precisions[0]
+    for name, work in (
+        ("here", ours),
+        ("scikit-learn, arpack", lambda: PCA(k, svd_solver="arpack").fit(values).components_.T),
+        (
+            "scikit-learn, covariance_eigh",
+            lambda: PCA(k, svd_solver="covariance_eigh").fit(values).components_.T,
+        ),
+        (
+            "scikit-learn, randomized",
+            lambda: PCA(k, svd_solver="randomized", random_state=0).fit(values).components_.T,
+        ),
+    ):
+        took, found = timed(work)
+        seconds = took if np.isnan(seconds) else seconds
+        rows.append(
+            [name, f"{took:.3f}", f"{objective(found, values, q, 0.0):.8f}",
+             f"{took / seconds:.1f}"]
+        )  # fmt: skip
+    head = ["principal components (lambda 0)", "seconds", "objective", "times ours"]
+    show(f"{n} spots, {genes} genes, {k} components, no prior", head, rows)
+
+
 def large(n: int = 50_000, genes: int = 2000, k: int = 30) -> None:
     positions, values = simulated(n, genes)
     q = weights_of(positions).precision("icar", 0.99)
@@ -250,6 +289,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     components()
+    principal()
     large()
     autoencoder()
 

@@ -157,3 +157,21 @@ def test_bad_settings_are_named():
         ContrastiveSpatialLoss(spatial_weights=section(), num_perm=0)
     with pytest.raises(InputError, match="no spatial weights"):
         ContrastiveSpatialLoss()
+
+
+@pytest.mark.parametrize("process", ["icar", "sma"])
+@pytest.mark.parametrize(("n", "dims"), [(12, 2), (300, 40)])
+def test_relabelings_are_those_drawn_from_the_seed(process, n, dims):
+    loss = ContrastiveSpatialLoss(
+        process, section(n), 0.2, standardize_cov=False, num_perm=3, lower_bound=-100, seed=4
+    )
+    plain = SpatialLoss(process, section(n), 0.2)
+    x = torch.randn(dims, n, dtype=torch.float64, requires_grad=True)
+    random = np.random.default_rng(4)
+    negative = sum(plain(x[:, random.permutation(n)]) for _ in range(3)) / 3
+    expected = plain(x) - 0.5 * negative
+    (by_hand,) = torch.autograd.grad(expected, x)
+    found = loss(x)
+    (gradient,) = torch.autograd.grad(found, x)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    torch.testing.assert_close(gradient, by_hand)

@@ -267,3 +267,38 @@ def test_graphics_card_agrees_with_the_processor():
     assert value.device.type == "cuda"
     assert value.item() == pytest.approx(loss(x).item(), rel=1e-5)
     np.testing.assert_allclose(there.grad.cpu(), here.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [50, 8300])
+@pytest.mark.parametrize("dims", [1, 2, 6, 13])
+def test_every_way_to_multiply_gives_the_same(n, dims):
+    """Short rows and long ones, whole fours of dims and the rest, one thread and two."""
+    loss = SpatialLoss("icar", section(n=n), 0.9)
+    q = loss.precisions[0]
+    x = torch.randn(dims, n)
+    product = (q @ x.double().numpy().T).T
+    for values in (x.clone(), x.t().contiguous().t()):
+        values.requires_grad_()
+        value = loss(values, normalize=False)
+        value.backward()
+        assert value.item() == pytest.approx(np.vdot(x.numpy(), product), rel=1e-5)
+        np.testing.assert_allclose(values.grad, 2 * product, atol=1e-4)
+        with torch.no_grad():
+            assert loss(values, normalize=False).item() == pytest.approx(value.item(), rel=1e-6)
+
+
+def test_two_threads_multiply_as_one(monkeypatch):
+    from napari_smoother.losses import quadratic
+
+    monkeypatch.setattr(quadratic, "LARGE_PRODUCT", 1)
+    test_every_way_to_multiply_gives_the_same(8300, 6)
+    test_every_way_to_multiply_gives_the_same(50, 13)
+
+
+def test_a_graph_can_be_passed_twice():
+    loss = SpatialLoss("icar", section(), 0.9)
+    x = torch.randn(3, 50, requires_grad=True)
+    value = (x * 2).square().sum() * 0.1 + loss(x * 2)
+    (first,) = torch.autograd.grad(value, x, retain_graph=True)
+    (second,) = torch.autograd.grad(value, x)
+    torch.testing.assert_close(first, second)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from napari_smoother.errors import InputError
+from napari_smoother.losses.quadratic import RelabelledForm
 from napari_smoother.losses.spatial import SpatialLoss
 from napari_smoother.weights.moving_average import MovingAverage
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
     from napari_smoother.weights.matrix import SpatialWeightMatrix
     from napari_smoother.weights.precision import Process
-
-
-LARGEST_BATCH = 2**24
-"""Numbers in the relabelled copies that are multiplied at once."""
 
 
 class ContrastiveSpatialLoss(SpatialLoss):
@@ -121,16 +118,10 @@ class ContrastiveSpatialLoss(SpatialLoss):
 
     def _sampled(self, values: torch.Tensor) -> torch.Tensor:
         assert self.num_perm is not None
-        dims, n = values.shape
-        at_once = max(1, LARGEST_BATCH // values.numel())
-        total = values.new_zeros(())
-        for first in range(0, self.num_perm, at_once):
-            count = min(at_once, self.num_perm - first)
-            orders = np.stack([self._random.permutation(n) for _ in range(count)])
-            relabelled = values[:, torch.from_numpy(orders).to(values.device)]
-            # All relabelings of a dim follow one another, so they share its graph.
-            total = total + self._form(relabelled.reshape(dims * count, n), repeats=count)
-        return total / self.num_perm
+        orders = np.empty((self.num_perm, self.n_spots), np.int32)
+        for row in orders:
+            row[:] = self._random.permutation(self.n_spots)
+        return self._form(values, [RelabelledForm(form, orders) for form in self._forms])
 
     def _expected(self, values: torch.Tensor) -> torch.Tensor:
         averages = values.new_tensor([form.average() for form in self._forms])

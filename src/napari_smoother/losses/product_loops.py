@@ -1,7 +1,7 @@
-"""Compiled product of a sparse matrix with a tensor, and the quadratic form from it.
+"""Compiled products of a sparse matrix with dims x spots values, and the quadratic forms.
 
-One thread each: at the size of a section a product takes less time than waking a second, and
-several callers at once do not get in each other's way.
+One thread each, over a run of dims: at the size of a section a product takes less time than
+waking a second thread, and several callers at once do not get in each other's way.
 """
 
 from __future__ import annotations
@@ -14,10 +14,57 @@ BLOCK = 8
 
 
 @njit(nogil=True, cache=True)
-def transposed(values):  # type: ignore[no-untyped-def]
-    """Contiguous transpose, block by block so that both sides stay in the cache."""
+def row_product(indptr, indices, data, values, first, end, product, shares):  # type: ignore[no-untyped-def]
+    """Sparse Q times the rows `first` to `end` of dims x spots, and the form of each row.
+
+    Four rows at once, so that the pattern of Q is read once for four. For rows that stay in the
+    cache; longer ones are faster with spots first. Without room in `product` only the forms.
+    """
+    n = values.shape[1]
+    kept = product.size > 0
+    zero = data.dtype.type(0)
+    k = first
+    while k + 4 <= end:
+        x0, x1, x2, x3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        # Unsigned numbers: each access would look for negative ones.
+        place = np.uint64(indptr[0])
+        for i in range(n):
+            a0, a1, a2, a3 = zero, zero, zero, zero
+            stop = np.uint64(indptr[i + 1])
+            while place < stop:
+                j, q = np.uint64(indices[place]), data[place]
+                a0 += q * x0[j]
+                a1 += q * x1[j]
+                a2 += q * x2[j]
+                a3 += q * x3[j]
+                place += np.uint64(1)
+            if kept:
+                product[k, i], product[k + 1, i] = a0, a1
+                product[k + 2, i], product[k + 3, i] = a2, a3
+            s0 += np.float64(a0) * x0[i]
+            s1 += np.float64(a1) * x1[i]
+            s2 += np.float64(a2) * x2[i]
+            s3 += np.float64(a3) * x3[i]
+        shares[k], shares[k + 1], shares[k + 2], shares[k + 3] = s0, s1, s2, s3
+        k += 4
+    while k < end:
+        share = 0.0
+        for i in range(n):
+            a = zero
+            for e in range(indptr[i], indptr[i + 1]):
+                a += data[e] * values[k, indices[e]]
+            if kept:
+                product[k, i] = a
+            share += np.float64(a) * values[k, i]
+        shares[k] = share
+        k += 1
+
+
+@njit(nogil=True, cache=True)
+def transpose_into(values, out):  # type: ignore[no-untyped-def]
+    """Transpose, block by block so that both sides stay in the cache."""
     rows, columns = values.shape
-    out = np.empty((columns, rows), values.dtype)
     for top in range(0, rows, BLOCK):
         bottom = min(top + BLOCK, rows)
         for left in range(0, columns, BLOCK):
@@ -25,12 +72,11 @@ def transposed(values):  # type: ignore[no-untyped-def]
             for c in range(left, right):
                 for r in range(top, bottom):
                     out[c, r] = values[r, c]
-    return out
 
 
 @njit(nogil=True, cache=True)
-def sparse_product(indptr, indices, data, columns):  # type: ignore[no-untyped-def]
-    """Sparse Q times spots x dims."""
+def spot_product(indptr, indices, data, columns, shares):  # type: ignore[no-untyped-def]
+    """Sparse Q times spots x dims; adds the form of each column, in float64, to `shares`."""
     n, dims = columns.shape
     product = np.empty((n, dims), columns.dtype)
     for i in range(n):
@@ -50,15 +96,26 @@ def sparse_product(indptr, indices, data, columns):  # type: ignore[no-untyped-d
             for k in range(dims):
                 product[i, k] += a * columns[first, k] + b * columns[second, k]
             e += 2
+        for k in range(dims):
+            shares[k] += product[i, k] * columns[i, k]
     return product
 
 
 @njit(nogil=True, cache=True)
-def column_shares(product, columns):  # type: ignore[no-untyped-def]
-    """Sum over spots of the product of two tables, column by column, in float64."""
+def relabelled_product(indptr, indices, data, orders, columns, shares):  # type: ignore[no-untyped-def]
+    """As `spot_product`, with the mean of Q over relabelings: i is spot ``orders[:, i]``."""
     n, dims = columns.shape
-    shares = np.zeros(dims)
+    product = np.zeros((n, dims), columns.dtype)
+    part = data / columns.dtype.type(orders.shape[0])
+    for p in range(orders.shape[0]):
+        order = orders[p]
+        for i in range(n):
+            row = order[i]
+            for e in range(indptr[i], indptr[i + 1]):
+                other, a = order[indices[e]], part[e]
+                for k in range(dims):
+                    product[row, k] += a * columns[other, k]
     for i in range(n):
         for k in range(dims):
             shares[k] += product[i, k] * columns[i, k]
-    return shares
+    return product

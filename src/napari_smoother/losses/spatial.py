@@ -11,7 +11,7 @@ import torch
 
 from napari_smoother.errors import InputError
 from napari_smoother.losses.correlation import correlation_decay
-from napari_smoother.losses.quadratic import QuadraticForm, SymmetricForm
+from napari_smoother.losses.quadratic import Form, QuadraticForm, SymmetricForm
 from napari_smoother.weights.conversion import as_array, as_features, sparse_tensor
 from napari_smoother.weights.matrix import SpatialWeightMatrix
 from napari_smoother.weights.moving_average import MovingAverage
@@ -257,13 +257,10 @@ class SpatialLoss(torch.nn.Module):
                 )
         return values, dtype
 
-    def _form(self, values: torch.Tensor, repeats: int = 1) -> torch.Tensor:
-        """Sum of the form over dims, of which each comes `repeats` times in a row."""
-        confidences = self.confidences.to(values)
-        if len(confidences) > 1:
-            confidences = confidences.repeat_interleave(repeats)
+    def _form(self, values: torch.Tensor, forms: Sequence[Form] | None = None) -> torch.Tensor:
+        """Sum of the form over dims, by the precisions or by others made from them."""
         form: torch.Tensor = SymmetricForm.apply(  # type: ignore[no-untyped-call]
-            values, confidences, self._forms
+            values, self.confidences.to(values), self._forms if forms is None else forms
         )
         return form
 

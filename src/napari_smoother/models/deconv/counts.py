@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.expression_loops import all_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,11 +117,16 @@ def csr_chunks(matrix: Any, rows: int = ROWS_PER_CHUNK) -> Iterator[sparse.csr_m
 
 
 def _are_whole(matrix: Any) -> bool:
-    for chunk in csr_chunks(matrix):
-        values = chunk.data
-        if not np.isfinite(values).all() or (values < 0).any() or (values % 1 != 0).any():
-            return False
-    return True
+    in_memory: bool = sparse.issparse(matrix)
+    if in_memory:
+        stored: Any = matrix
+        values = stored.data if stored.format in ("csr", "csc") else stored.tocsr().data
+        if values.dtype.kind in "bu":
+            return True
+        # Other kinds of numbers, such as half precision, have no compiled pass.
+        common = values.dtype in (np.float32, np.float64, np.int32, np.int64)
+        return bool(all_whole(values if common else values.astype(np.float64)))
+    return all(all_whole(chunk.data) for chunk in csr_chunks(matrix))
 
 
 def _is_logged(chunk: sparse.csr_matrix) -> bool:

@@ -8,6 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.expression_loops import bring_to_total, column_sums
+from napari_smoother.weights.threads import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +41,7 @@ def normalise_counts(
     Returns
     -------
     scipy.sparse.csr_matrix
-        n x G, float64, with the pattern of the counts.
+        n x G, float64, with the pattern of the counts, whose arrays it may share.
 
     Raises
     ------
@@ -47,13 +49,18 @@ def normalise_counts(
         If a count is negative or not finite.
     """
     _check_counts(counts)
-    result = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
-    result.sum_duplicates()
-    totals = np.asarray(result.sum(axis=1)).ravel()
-    factors = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0)
-    result.data *= np.repeat(factors, np.diff(result.indptr))
-    if scale == "log1p":
-        np.log1p(result.data, out=result.data)
+    if counts.has_canonical_format:
+        values = counts.data.astype(np.float64)  # a copy, also of float64
+        result = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+        result.has_canonical_format = True
+    else:
+        result = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
+        result.sum_duplicates()
+    logarithm = scale == "log1p"
+    in_parts(
+        result.shape[0],
+        lambda a, b: bring_to_total(result.indptr, result.data, float(total), logarithm, a, b),
+    )
     return result
 
 
@@ -70,11 +77,18 @@ def gene_moments(pieces: Iterable[Any]) -> tuple[NDArray[np.float64], NDArray[np
     mean, variance : numpy.ndarray
         G each.
     """
-    n_spots, first, second = 0, np.zeros(()), np.zeros(())
+    n_spots, first, second = 0, np.zeros(0), np.zeros(0)
     for piece in pieces:
+        if n_spots == 0:
+            first, second = np.zeros(piece.shape[1]), np.zeros(piece.shape[1])
         n_spots += piece.shape[0]
-        first = first + np.asarray(piece.sum(axis=0)).ravel()
-        second = second + np.asarray(squares(piece).sum(axis=0)).ravel()
+        is_sparse: bool = sparse.issparse(piece)
+        if is_sparse:
+            rows = sparse.csr_array(piece)
+            column_sums(rows.indices, rows.data, first, second)
+        else:
+            first += np.asarray(piece).sum(axis=0)
+            second += np.square(piece).sum(axis=0)
     mean = first / n_spots
     return mean, np.maximum(second / n_spots - mean**2, 0)
 

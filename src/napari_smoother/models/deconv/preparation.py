@@ -23,9 +23,10 @@ from napari_smoother.models.deconv.expression import (
     gene_moments,
     given_weights,
     normalise_counts,
-    squares,
 )
+from napari_smoother.models.deconv.expression_loops import row_products
 from napari_smoother.models.deconv.genes import match_genes
+from napari_smoother.weights.threads import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -288,10 +289,23 @@ def reduce_genes(
         signature = signature - (weights @ signature) / weight_sum
     weighted = weights[:, None] * signature
     gram = weighted.T @ signature
-    linear = np.ascontiguousarray(expression @ weighted)
-    spot_norm = np.asarray(squares(expression) @ weights)
+    is_sparse: bool = sparse.issparse(expression)
+    if is_sparse:
+        rows: Any = sparse.csr_array(expression)
+        n = rows.shape[0]
+        linear, spot_norm, mean = np.empty((n, weighted.shape[1])), np.empty(n), np.empty(n)
+        in_parts(
+            n,
+            lambda a, b: row_products(
+                rows.indptr, rows.indices, rows.data, weighted, weights, a, b,
+                linear, spot_norm, mean,
+            ),
+        )  # fmt: skip
+    else:
+        linear = np.ascontiguousarray(expression @ weighted)
+        spot_norm, mean = np.square(expression) @ weights, expression @ weights
     if intercept:
-        spot_norm = np.maximum(spot_norm - (expression @ weights) ** 2 / weight_sum, 0)
+        spot_norm = np.maximum(spot_norm - mean**2 / weight_sum, 0)
     return (gram + gram.T) / 2, linear, spot_norm
 
 
@@ -349,6 +363,7 @@ class _Pieces:
         cancelled: Callable[[], bool] | None,
     ) -> None:
         self._matrix, self._genes = matrix, genes
+        self._all_genes = np.array_equal(genes, np.arange(matrix.shape[1]))
         self._scale, self._total = scale, total
         self._cancelled = cancelled
         self._only: sparse.csr_matrix | None = None
@@ -361,8 +376,10 @@ class _Pieces:
             if self._only is not None:
                 yield self._only
                 return
-            rows: Any = self._matrix[start : start + SPOTS_PER_PIECE]
-            piece = normalise_counts(rows[:, self._genes], self._scale, total=self._total)
-            if n_spots <= SPOTS_PER_PIECE:
+            whole = n_spots <= SPOTS_PER_PIECE
+            rows: Any = self._matrix if whole else self._matrix[start : start + SPOTS_PER_PIECE]
+            taken = rows if self._all_genes else rows[:, self._genes]
+            piece = normalise_counts(taken, self._scale, total=self._total)
+            if whole:
                 self._only = piece
             yield piece
