@@ -80,6 +80,18 @@ class MovingAverage:
         inner = self._factor.solve(np.asarray(values, np.float64) * scale)
         return np.asarray(self._factor.solve(inner, "T") * scale)
 
+    def shifted_inverse(
+        self, shift: float, weight: float
+    ) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
+        """Return what solves ``(shift I + weight Q) z = r`` for n values.
+
+        With the covariance S it is ``S (shift S + weight I)^-1``, which is sparse.
+        """
+        covariance = self.covariance()
+        system = (shift * covariance + weight * eye_array(self.shape[0])).tocsc()
+        factor: Any = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
+        return lambda right: covariance @ factor.solve(np.asarray(right, np.float64))
+
     def trace(self) -> float:
         """Sum of the diagonal, by n solves in blocks of 256."""
         n = self.shape[0]
