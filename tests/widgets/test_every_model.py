@@ -106,6 +106,8 @@ def test_slider_leaves_no_trace_in_any_model(
     settle(solved)
     again = solved.study.composition
     assert again is not first
+    assert first.settled
+    assert again.settled
     np.testing.assert_array_equal(again.abundance, first.abundance)
 
 

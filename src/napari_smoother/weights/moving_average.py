@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import lu_factor, lu_solve
 from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import splu
 
@@ -114,7 +113,7 @@ def dense_precision(
     weights
         n x n, non-negative, zero diagonal.
     rho
-        Autocorrelation.
+        Autocorrelation, within `rho_range`.
     cancelled
         Asked at every block of columns.
 
@@ -139,13 +138,20 @@ def dense_precision(
             "or least squares",
         )
     MovingAverage(weights, rho)  # refuses what has no inverse
-    factor = lu_factor(np.eye(n) + rho * weights.toarray(), overwrite_a=True)
-    inverse = np.empty((n, n))
+    inverse = np.eye(n) + rho * weights.toarray()
+    # Gauss-Jordan, a block of pivots at a time, so that it can be cancelled. Within the valid
+    # range of rho the matrix is positive definite, and pivots need no exchange.
     for first in range(0, n, BLOCK):
         _ask(cancelled)
-        unit = np.zeros((n, min(BLOCK, n - first)))
-        unit[first + np.arange(unit.shape[1]), np.arange(unit.shape[1])] = 1.0
-        inverse[:, first : first + BLOCK] = lu_solve(factor, unit)
+        here = slice(first, first + BLOCK)
+        pivot = np.linalg.inv(inverse[here, here])
+        column = inverse[:, here].copy()
+        column[here] = 0
+        row = pivot @ inverse[here]
+        row[:, here] = pivot
+        inverse[:, here] = 0
+        inverse -= column @ row
+        inverse[here] = row
     precision = np.empty((n, n))
     for first in range(0, n, BLOCK):
         _ask(cancelled)
