@@ -48,7 +48,7 @@ def main() -> None:
     data = sections()
     print("model scale weights |", " ".join(f"{name} 0.1, 1 |" for name, *_ in data))
     for model, facts in MODELS.items():
-        for scale in facts.scales:
+        for scale in facts.scales:  # those on which the model converges
             for weights in ("none", "inverse_mean", "inverse_variance"):
                 errors = []
                 for _, adata, reference, truth in data:

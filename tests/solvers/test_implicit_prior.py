@@ -12,6 +12,7 @@ from napari_smoother.solvers import DataTerm
 from napari_smoother.solvers.implicit_prior import solve_with_implicit_prior
 from napari_smoother.weights.moving_average import MovingAverage, dense_precision
 from napari_smoother.weights.neighbours import nearest_neighbours
+from napari_smoother.weights.precision import rho_range
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,11 @@ def test_precision_with_all_its_entries(problem) -> None:
     np.testing.assert_allclose(
         dense_precision(weights, 0.2).toarray(), np.linalg.inv(moving @ moving.T), atol=1e-10
     )
+    # Several blocks of pivots, close to the end of the range.
+    many = nearest_neighbours(np.random.default_rng(5).random((700, 2)), 6).weights
+    rho = 0.98 * rho_range(many, "sma")[1]
+    formed, moving = dense_precision(many, rho), np.eye(700) + rho * many.toarray()
+    np.testing.assert_allclose(formed @ (moving @ moving.T), np.eye(700), atol=1e-7)
     with pytest.raises(InputError, match="6,000 spots"):
         dense_precision(csr_array((6000, 6000)), 0.1)
     with pytest.raises(Cancelled):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.catalogue import ModelName
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.study.stage import Stage
 from napari_smoother.study.study import Study
+
+if TYPE_CHECKING:
+    from napari_smoother.weights.precision import Process
 
 STAGES = (
     "neighbours",
@@ -146,6 +152,64 @@ def test_the_same_settings_give_the_same_numbers_whatever_came_between(study: St
     assert again is not None
     assert again is not first
     np.testing.assert_array_equal(again.abundance, first.abundance)
+
+
+@pytest.mark.parametrize("model", get_args(ModelName))
+@pytest.mark.parametrize("process", ["icar", "sma"])
+def test_in_every_model_too(study: Study, model: ModelName, process: Process) -> None:
+    chosen = replace(study.deconvolution.with_model(model), process=process, rho=0.12)
+    study.deconvolution = chosen
+    study.update()
+    first = study.composition
+    assert first is not None
+    assert first.settled
+    for lambda_ in (30.0, 0.2):
+        study.deconvolution = replace(chosen, lambda_spatial_loss=lambda_)
+        request = study.request(settled=False)
+        assert request is not None
+        warm = study.pipeline.run(request).composition
+        assert warm is not None
+        assert not warm.settled
+        study.accept(study.pipeline.run(request))
+    study.deconvolution = chosen
+    study.update()
+    again = study.composition
+    assert again is not None
+    assert again is not first
+    np.testing.assert_array_equal(again.abundance, first.abundance)
+
+
+def test_a_fit_that_does_not_converge_is_not_tried_for_ever(study: Study, monkeypatch) -> None:
+    fit = study.composition.fit
+    short = replace(fit, report=replace(fit.report, converged=False, kkt_residual=1e-2))
+    monkeypatch.setattr(study.pipeline.fitting, "fit", lambda *inputs: short)
+    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=5.0)
+    study.update()
+    assert not study.composition.converged
+    assert study.is_up_to_date
+
+
+@pytest.mark.parametrize(("process", "rho"), [("car", 0.4), ("sar", 0.4), ("sma", 0.9)])
+def test_rho_beyond_the_spectrum_of_the_graph_is_refused(study, process, rho) -> None:
+    before = study.composition
+    spectrum = np.linalg.eigvalsh(study.graph.weights.toarray())
+    end = -1 / spectrum[0] if process == "sma" else 1 / spectrum[-1]
+    study.deconvolution = replace(study.deconvolution, process=process, rho=rho)
+    with pytest.raises(InputError, match="valid below") as refusal:
+        study.update()
+    told = float(refusal.value.problem.rsplit(" ", 1)[1])
+    assert told == pytest.approx(end, rel=2e-3)
+    assert study.composition is before
+    study.deconvolution = replace(study.deconvolution, rho=0.98 * end)
+    study.update()
+    assert study.composition.converged or process == "sma"
+
+
+def test_changing_the_model_leaves_the_graph_alone(study: Study) -> None:
+    study.deconvolution = study.deconvolution.with_model("poisson")
+    assert rerun(study) == {"settled"}
+    study.deconvolution = study.deconvolution.with_model("nnls")
+    assert rerun(study) == {"settled"}
 
 
 def test_warm_and_canonical_starts_reach_the_same_optimum(study: Study) -> None:

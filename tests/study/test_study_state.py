@@ -11,7 +11,7 @@ import pytest
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
-from napari_smoother.study.annotated import annotated, recipe
+from napari_smoother.study.annotated import annotate, annotated, findings_of, recipe
 from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.study.settings import DeconvolutionSettings, GraphSettings, Settings
 from napari_smoother.study.study import Study
@@ -91,6 +91,13 @@ def test_reference_stays_over_sections_that_share_its_genes(study: Study, sample
         (lambda: GraphSettings(rule="magic"), "rule"),
         (lambda: DeconvolutionSettings(rho=1.01), "rho"),
         (lambda: DeconvolutionSettings(rho=float("nan")), "rho"),
+        (lambda: DeconvolutionSettings(process="car", rho=-0.1), "rho"),
+        (lambda: DeconvolutionSettings(process="magic"), "process"),
+        (lambda: DeconvolutionSettings(model="magic"), "magic"),
+        (lambda: DeconvolutionSettings(model="poisson"), "scale"),
+        (lambda: DeconvolutionSettings(scale="raw"), "scale"),
+        (lambda: DeconvolutionSettings(tube_loss="l3"), "tube_loss"),
+        (lambda: DeconvolutionSettings(gene_weights="magic"), "gene_weights"),
         (lambda: DeconvolutionSettings(lambda_spatial_loss=-1.0), "lambda"),
         (lambda: DeconvolutionSettings(lambda_spatial_loss=float("inf")), "lambda"),
         (lambda: Settings(boundary_connectivity=2.0), "boundary_connectivity"),
@@ -158,6 +165,9 @@ def test_what_is_saved_is_what_was_found(study: Study, sample) -> None:
     assert (saved.obs["region"] == "corner").sum() == study.region_sizes[0]
     assert saved.obs["region"].isna().sum() == sample.section.n_spots - study.region_sizes[0]
     np.testing.assert_allclose(saved.obsm["nnls"].sum(axis=1), 1.0, atol=1e-5)
+    beside = annotate(findings_of(study))
+    assert beside.X is sample.section.adata.X
+    assert "smoother" not in sample.section.adata.uns
     content = json.loads(json.dumps(recipe(study)))
     assert content["settings"]["graph"]["neighbours"] == 6
     assert content["fit"]["residual"] <= 1e-5

@@ -4,7 +4,8 @@
 
 The precision of a moving average is dense, but a product with it takes two sparse solves.
 Projected Newton steps as in `bounded_quadratic`, with spectral Jacobi in front of the conjugate
-gradients: nothing here needs the entries of Q.
+gradients, and where they turn out slow an exact solve for every eigenvector of A, masked to the
+free entries: nothing here needs the entries of Q.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_smoother.solvers.conjugate_gradients import Preconditioner
     from napari_smoother.solvers.quadratic_terms import DataTerm
 
 POWER_STEPS = 12
@@ -33,6 +35,9 @@ POWER_STEPS = 12
 
 INNER_STEPS = 60
 """Conjugate gradient steps before the free set is looked at again."""
+
+SLOW = 15
+"""Steps of one inner solve from which exact systems pay for their factors."""
 
 
 class ImplicitPrior(Protocol):
@@ -44,6 +49,11 @@ class ImplicitPrior(Protocol):
 
     def product(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return Q B, n x K."""
+
+    def shifted_inverse(
+        self, shift: float, weight: float
+    ) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
+        """Return what solves ``(shift I + weight Q) z = r`` for n values."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,22 @@ class _Operator:
         product = (values @ self.gram + self.weight * self.prior.product(values)) * self.free
         out[...] = product
         return float(np.vdot(values, product))
+
+
+@dataclass(frozen=True)
+class _ExactSystems:
+    """The whole quadratic form inverted in the eigenbasis of A, then masked."""
+
+    basis: NDArray[np.float64]
+    inverses: list[Callable[[NDArray[np.floating]], NDArray[np.float64]]]
+    free: NDArray[np.float32]
+
+    def apply(self, right: NDArray[np.float32], out: NDArray[np.float32]) -> tuple[float, float]:
+        """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
+        turned = right @ self.basis
+        solved = np.column_stack([solve(turned[:, k]) for k, solve in enumerate(self.inverses)])
+        out[...] = (solved @ self.basis.T) * self.free
+        return float(np.vdot(right, out)), float(np.vdot(right, right))
 
 
 @dataclass
@@ -198,12 +224,21 @@ def solve_with_implicit_prior(
     mean_diagonal = float(np.vdot(probe, prior.product(probe))) / spots
     shift = np.full(spots, weight * mean_diagonal, dtype=np.float32)
     stalled = 0
+    inverses: list[Callable[[NDArray[np.floating]], NDArray[np.float64]]] = []
+    slow = False
     while True:
         if report is not None:
             report(point.values.copy(), point.residual)
         if point.residual <= tolerance or work.steps >= maximum_steps or stalled == 3:
             break
-        preconditioner = SpectralJacobi(basis, eigenvalues.astype(np.float32), shift, point.free)
+        preconditioner: Preconditioner = SpectralJacobi(
+            basis, eigenvalues.astype(np.float32), shift, point.free
+        )
+        if slow:
+            for eigenvalue in eigenvalues[len(inverses) :]:
+                asked()
+                inverses.append(prior.shifted_inverse(float(eigenvalue), weight))
+            preconditioner = _ExactSystems(data.basis, inverses, point.free)
         step, taken = inner.solve(
             _Operator(prior, weight, data.gram, point.free),
             preconditioner,
@@ -212,6 +247,7 @@ def solve_with_implicit_prior(
             min(INNER_STEPS, maximum_steps - work.steps),
             asked,
         )
+        slow |= taken >= SLOW
         work.steps += max(taken, 1)
         work.products += taken
         new = work.along(point, step)

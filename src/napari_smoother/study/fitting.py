@@ -25,6 +25,7 @@ from napari_smoother.models.deconv.section_expression import (
     unexplained_share,
 )
 from napari_smoother.models.deconv.section_fit import fit_section
+from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.models.uncertainty import PosteriorDeviation, posterior_deviation
 from napari_smoother.solvers.bounded_quadratic import (
     DataTerm,
@@ -161,15 +162,18 @@ class Fitting:
         gene_weights: GeneWeights,
         intercept: bool,
     ) -> PreparedDeconvolution:
-        return prepare_deconvolution(
-            section.adata.X,
-            section.adata.var,
-            reference,
-            scale=data_scale(scale),
-            gene_weights=gene_weights,
-            intercept=intercept,
-            cancelled=self.cancelled,
-        )
+        # Products of matrices round differently on one thread and on two, and other work may
+        # take BLAS its threads at any time.
+        with one_blas_thread():
+            return prepare_deconvolution(
+                section.adata.X,
+                section.adata.var,
+                reference,
+                scale=data_scale(scale),
+                gene_weights=gene_weights,
+                intercept=intercept,
+                cancelled=self.cancelled,
+            )
 
     def _express(
         self,
@@ -250,18 +254,19 @@ class Fitting:
         began = time.perf_counter()
         if isinstance(precision, MovingAverage):
             precision = self.dense(precision)
-        found = fit_section(
-            data,
-            self.used(precision, data.empty),
-            options.lambda_,
-            intercept=options.intercept,
-            tube_loss=options.tube_loss,
-            nonneg=options.nonneg,
-            start=start,
-            tolerance=TOLERANCE,
-            cancelled=self.cancelled,
-            report=self.report,
-        )
+        with one_blas_thread():
+            found = fit_section(
+                data,
+                self.used(precision, data.empty),
+                options.lambda_,
+                intercept=options.intercept,
+                tube_loss=options.tube_loss,
+                nonneg=options.nonneg,
+                start=start,
+                tolerance=TOLERANCE,
+                cancelled=self.cancelled,
+                report=self.report,
+            )
         misfit = unexplained_share(
             data, found.abundance, found.intercepts, cancelled=self.cancelled
         )

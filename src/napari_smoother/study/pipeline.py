@@ -216,8 +216,7 @@ class Pipeline:
         linked = self.linked(graph.weights, empty)
         precision = self.precision(linked, chosen.process, chosen.rho)
 
-        def composition(fit: Fit) -> Composition:
-            settled = fit.report.converged and request.start is None
+        def composition(fit: Fit, settled: bool) -> Composition:
             return Composition(request.section, request.settings, data, fit, settled).derived()
 
         if report is not None:
@@ -226,15 +225,16 @@ class Pipeline:
                 Outcome(
                     request,
                     graph,
-                    composition(iterate(values, residual, next(steps))),
+                    composition(iterate(values, residual, next(steps)), settled=False),
                     finished=False,
                 )
             )
-        found = composition(fitting.fit(data, precision, chosen, request.start))
+        fit = fitting.fit(data, precision, chosen, request.start)
+        found = composition(fit, settled=request.start is None)
         if request.deviation and request.start is None and can_deviate(chosen):
             assert isinstance(data, PreparedDeconvolution)
             assert not isinstance(precision, MovingAverage)
-            deviation = fitting.deviation_of(data, precision, chosen, found.fit)
+            deviation = fitting.deviation_of(data, precision, chosen, fit)
             found = replace(found, deviation=deviation)
         return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import lu_factor, lu_solve
 from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import splu
 
@@ -80,6 +79,18 @@ class MovingAverage:
         inner = self._factor.solve(np.asarray(values, np.float64) * scale)
         return np.asarray(self._factor.solve(inner, "T") * scale)
 
+    def shifted_inverse(
+        self, shift: float, weight: float
+    ) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
+        """Return what solves ``(shift I + weight Q) z = r`` for n values.
+
+        With the covariance S it is ``S (shift S + weight I)^-1``, which is sparse.
+        """
+        covariance = self.covariance()
+        system = (shift * covariance + weight * eye_array(self.shape[0])).tocsc()
+        factor: Any = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
+        return lambda right: covariance @ factor.solve(np.asarray(right, np.float64))
+
     def trace(self) -> float:
         """Sum of the diagonal, by n solves in blocks of 256."""
         n = self.shape[0]
@@ -102,7 +113,7 @@ def dense_precision(
     weights
         n x n, non-negative, zero diagonal.
     rho
-        Autocorrelation.
+        Autocorrelation, within `rho_range`.
     cancelled
         Asked at every block of columns.
 
@@ -127,13 +138,20 @@ def dense_precision(
             "or least squares",
         )
     MovingAverage(weights, rho)  # refuses what has no inverse
-    factor = lu_factor(np.eye(n) + rho * weights.toarray(), overwrite_a=True)
-    inverse = np.empty((n, n))
+    inverse = np.eye(n) + rho * weights.toarray()
+    # Gauss-Jordan, a block of pivots at a time, so that it can be cancelled. Within the valid
+    # range of rho the matrix is positive definite, and pivots need no exchange.
     for first in range(0, n, BLOCK):
         _ask(cancelled)
-        unit = np.zeros((n, min(BLOCK, n - first)))
-        unit[first + np.arange(unit.shape[1]), np.arange(unit.shape[1])] = 1.0
-        inverse[:, first : first + BLOCK] = lu_solve(factor, unit)
+        here = slice(first, first + BLOCK)
+        pivot = np.linalg.inv(inverse[here, here])
+        column = inverse[:, here].copy()
+        column[here] = 0
+        row = pivot @ inverse[here]
+        row[:, here] = pivot
+        inverse[:, here] = 0
+        inverse -= column @ row
+        inverse[here] = row
     precision = np.empty((n, n))
     for first in range(0, n, BLOCK):
         _ask(cancelled)

@@ -106,6 +106,8 @@ class ModelPanel(QGroupBox):
         self.scale.setToolTip(
             "Scale of the data that the signature is fitted on"
             if len(facts.scales) > 1
+            else "The tube has one width for all genes, so they are compared as logarithms"
+            if facts.chooses_bound
             else "This model is one of counts as they were counted"
         )
         self.tube.setVisible(facts.chooses_bound)

@@ -37,6 +37,9 @@ Most are over by then, and painting the window keeps Python from the solve.
 ITERATES_EVERY = 0.25
 """Seconds between the unfinished iterates of a long solve that are shown."""
 
+FIRST_ITERATE = 0.1
+"""Seconds until the first is shown, short of what a solve is granted while the hand moves."""
+
 StatusKind = Literal["idle", "working", "optimum", "outdated", "failed"]
 
 
@@ -250,7 +253,7 @@ class _Computation:
         self._request = request
 
     def __call__(self, cancelled: Callable[[], bool], report: Callable[[Any], None]) -> Outcome:
-        last = time.perf_counter()
+        last = time.perf_counter() + FIRST_ITERATE - ITERATES_EVERY
 
         def report_iterate(outcome: Outcome) -> None:
             nonlocal last

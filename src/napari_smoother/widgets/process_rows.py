@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QComboBox, QFormLayout
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout
 
 from napari_smoother.study.settings import INTRINSIC
 from napari_smoother.weights.precision import Process
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import listen, silent, wrapped_label
+from napari_smoother.widgets.page import listen, silent
 from napari_smoother.widgets.runner import LatestRunner
 from napari_smoother.widgets.sliders import NumberSlider
 
@@ -30,8 +30,12 @@ TIPS: dict[Process, str] = {
     "sma": "Moving average: only spots up to two steps apart go together. Its precision is "
     "dense; solves take longer",
 }
-SHORT_OF_LIMIT = 0.999
-"""Where the slider ends, as a share of the rho at which the precision is singular."""
+ENDS: dict[Process, float] = {"icar": 1.0, "isar": 1.0, "car": 0.999, "sar": 0.999, "sma": 0.9}
+"""Where the slider ends, as a share of the rho at which there is no precision any more.
+
+Near that rho a moving average asks neighbours to differ as strongly as they can, and a solve
+takes long; whoever wants it can type it.
+"""
 
 DECIMALS = 4
 
@@ -62,12 +66,17 @@ class ProcessRows(QObject):
             decimals=DECIMALS,
             tip="Autocorrelation of the prior: 0 (none) up to the end of its range",
         )
-        self.validity = wrapped_label()
+        self.validity = QLabel()
         self.validity.setVisible(False)
+        self.validity.setToolTip("Beyond it the process has no precision matrix on this graph")
+        range_of_rho = QVBoxLayout()
+        range_of_rho.setSpacing(1)
+        range_of_rho.addWidget(self.rho)
+        range_of_rho.addWidget(self.validity)
         rows.addRow("Process", self.process)
-        rows.addRow("ρ autocorrelation", self.rho)
-        rows.addRow("", self.validity)
+        rows.addRow("ρ autocorrelation", range_of_rho)
         self.limit = 1.0
+        self._kept = (math.nan, 1.0)  # a rho that was set here, and its share of the range
         self._known: tuple[Any, str] | None = None
         self._runner = LatestRunner(self)
         self._runner.returned.connect(self._on_limit)
@@ -128,15 +137,16 @@ class ProcessRows(QObject):
         graph, chosen = self.study.graph, self.study.deconvolution
         if weights is not None and (graph is None or graph.weights is not weights):
             return  # the graph has changed since; it asks by itself
-        share = min(chosen.rho / self.limit, 1.0)
+        rho, share = self._kept
+        if rho != chosen.rho:
+            share = min(chosen.rho / (ENDS[chosen.process] * self.limit), 1.0)
         self._known = (weights, process) if weights is not None else None
         self.limit = limit if math.isfinite(limit) else 1.0
-        end = 1.0
-        if process not in INTRINSIC:
-            end = _rounded_down(SHORT_OF_LIMIT * self.limit)
+        end = _rounded_down(ENDS[process] * self.limit)
         self.rho.set_range(0.0, end, typed=max(end, 1.0))
         if switch:
-            rho = min(_rounded_down(share * self.limit), end)
+            rho = _rounded_down(share * ENDS[process] * self.limit)
+            self._kept = (rho, share)
             self.study.deconvolution = replace(chosen, process=process, rho=rho)
         self.rho.set_value(self.study.deconvolution.rho)
         self._show_validity()
@@ -156,7 +166,8 @@ class ProcessRows(QObject):
 
 def _rounded_down(value: float) -> float:
     """Round to what the field shows, never upwards."""
-    return math.floor(value * 10.0**DECIMALS + 1e-9) / 10.0**DECIMALS
+    size = 10.0**DECIMALS
+    return float(math.floor(value * size + 1e-9) / size)
 
 
 assert set(TIPS) == set(get_args(Process))

@@ -76,8 +76,9 @@ MODELS: dict[ModelName, ModelFacts] = {
     "nusvr": ModelFacts(
         "ν support vector regression",
         "ν-SVR",
-        ("counts", "log1p"),
-        "inverse_mean",
+        # One width for all genes: on counts the tube closes, or holds everything.
+        ("log1p",),
+        "none",
         True,
         chooses_bound=True,
     ),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.expression import GeneWeights
     from napari_smoother.models.deconv.reference import Reference
 
-SPOTS_PER_PIECE = 1024
+SPOTS_PER_PIECE = 256
 PSEUDO_COUNT = 1.0
 """Added before the logarithm by log-normal regression."""
 
