@@ -75,6 +75,7 @@ class Study:
         self._wants_deviation = False
         self._generation = 0
         self._shown_generation = 0
+        self._solved_generation = 0
         self._data_generation = 0
 
     # What is open
@@ -257,8 +258,10 @@ class Study:
         composition = self._composition
         if composition is None:
             return True
+        # The graph may have moved on alone, while the composition does not follow.
+        solved = composition.settled and self._solved_generation == self._generation
         lacks_deviation = self._wants_deviation and composition.deviation is None
-        return composition.settled and not lacks_deviation
+        return solved and not lacks_deviation
 
     @property
     def wants_deviation(self) -> bool:
@@ -317,7 +320,7 @@ class Study:
             self.graph_changed.emit(outcome.graph)
         if outcome.composition is not None:
             if outcome.finished:
-                self._composition = outcome.composition
+                self._composition, self._solved_generation = outcome.composition, generation
             self.composition_changed.emit(outcome.composition)
         return True
 
