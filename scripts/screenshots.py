@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from napari_smoother.layers.print_out import DOMINANT_TYPE
-from napari_smoother.study.regions import RegionClass, RegionShape
+from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
+from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
 from napari_smoother.widgets.waiting import wait_until
 from napari_smoother.widgets.window import (
@@ -70,7 +71,7 @@ def simulated(folder: Path) -> None:
 
 
 def measured(folder: Path) -> None:
-    """Take the layers of a human cortex as regions."""
+    """Take the layers of a human cortex as regions, and find them without."""
     viewer, dock = new_window()
     session = dock.session
     opening.open_path(session, CORTEX)
@@ -82,6 +83,16 @@ def measured(folder: Path) -> None:
     regions.connectivity.slider.setValue(0)
     wait_until(lambda: is_at_rest(session))
     save_screenshot(viewer, folder / "cortex_layers.png")
+
+    session.study.regions = Regions()
+    session.scene.graph.show(False)
+    session.scene.resize_spots(1.6)
+    session.scene.fade_image(0.25)
+    reduce = dock.turn_to(ReducePage)
+    reduce.smoothing.field.setValue(10.0)
+    reduce.map.setCurrentText("Three components as red, green, blue")
+    wait_until(lambda: is_at_rest(session))
+    save_screenshot(viewer, folder / "reduce.png")
     viewer.close()
 
 

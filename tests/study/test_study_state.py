@@ -47,6 +47,16 @@ def test_results_older_than_those_shown_are_dropped(study: Study) -> None:
     assert study.composition is shown
 
 
+def test_a_composition_left_behind_by_its_graph_is_not_up_to_date(study: Study) -> None:
+    study.update()
+    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=9.0)
+    request = study.request(settled=False)
+    assert study.accept(study.pipeline.run(request.without_composition()))
+    assert not study.is_up_to_date
+    with pytest.raises(InputError, match="press Solve"):
+        annotated(study)
+
+
 def test_unfinished_outcomes_are_announced_but_not_kept(study: Study) -> None:
     study.update()
     kept = study.composition

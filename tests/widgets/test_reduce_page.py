@@ -77,6 +77,15 @@ def test_components_follow_the_sliders(
     assert page.table.rowCount() == 4
 
 
+def test_a_page_of_its_own_finds_components_without_being_turned_to(
+    window: napari.Viewer, session: Session, sample: Sample, settle: Settle
+) -> None:
+    session.study.open(sample.section)
+    window.window.add_plugin_dock_widget("napari-smoother", "Smoother · Reduce")
+    settle(session)
+    assert session.scene.layer(PCA).visible
+
+
 def test_three_components_as_colours(
     dock: SmootherDock, page: ReducePage, session: Session, settle: Settle
 ) -> None:
@@ -198,6 +207,10 @@ def test_training_shows_its_epochs_and_a_cancel_keeps_what_was_there(
 
     panel_of_vae.epochs.setValue(500)
     assert "press Train" in dock.status.text.text()
+    page.table.selectRow(3)
+    np.testing.assert_array_equal(
+        session.scene.layer(VAE).features["latent dim 4"], before.scores[:, 3]
+    )
     assert "5 epochs" in dock.status.text.text()
     qtbot.mouseClick(panel_of_vae.train, LEFT)
     qtbot.waitUntil(lambda: "epoch 3 of 500" in dock.status.text.text(), timeout=30_000)

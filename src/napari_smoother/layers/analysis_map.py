@@ -77,7 +77,8 @@ class AnalysisMap(ABC, Generic[Found]):
         self.scene.paint(layer, *self.colours(values))
         if layer.name != values.quantity:
             layer.name = values.quantity
-        if self.analysis.is_up_to_date:
+        shown = self.analysis.shown
+        if shown is not None and shown.result is result and shown.request.start is None:
             spot_map.label(layer, section, values)
 
     def _on_result(self, result: Found | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
+from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.models.reduction.domains import find_domains
 from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest, Progress
 from napari_smoother.study.embedding_settings import EmbeddingSettings
@@ -172,14 +173,15 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
         coupling: float,
         seed: int,
     ) -> NDArray[np.int64]:
-        return find_domains(
-            scores[chosen.spots],
-            number,
-            weights=weights,
-            coupling=coupling,
-            seed=seed,
-            cancelled=self.is_cancelled,
-        ).labels
+        with one_blas_thread():
+            return find_domains(
+                scores[chosen.spots],
+                number,
+                weights=weights,
+                coupling=coupling,
+                seed=seed,
+                cancelled=self.is_cancelled,
+            ).labels
 
 
 def expanded(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.models.reduction.smoothed_embedding import smooth_columns
 from napari_smoother.solvers.spatial_eigen import (
     FEW_GENES,
@@ -144,9 +145,11 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
         seed: int,
         start: NDArray[np.float64] | None,
     ) -> Eigenvectors:
-        return leading_eigenvectors(
-            scatter, weight, k, start=start, seed=seed, cancelled=self.is_cancelled
-        )
+        # Small products one after another: threads would wait for each other, and for painting.
+        with one_blas_thread():
+            return leading_eigenvectors(
+                scatter, weight, k, start=start, seed=seed, cancelled=self.is_cancelled
+            )
 
     def _smoothed(
         self, scores: NDArray[np.float64], precision: csr_array, smoothing: float

@@ -76,6 +76,7 @@ class Study:
         self._wants_deviation = False
         self._generation = 0
         self._shown_generation = 0
+        self._solved_generation = 0
         self._data_generation = 0
 
     # What is open
@@ -258,12 +259,14 @@ class Study:
         composition = self._composition
         if composition is None:
             return True
+        # The graph may have moved on alone, while the composition does not follow.
+        solved = composition.settled and self._solved_generation == self._generation
         lacks_deviation = (
             self._wants_deviation
             and composition.deviation is None
             and can_deviate(composition.settings.deconvolution)
         )
-        return composition.settled and not lacks_deviation
+        return solved and not lacks_deviation
 
     @property
     def follows_the_hand(self) -> bool:
@@ -327,7 +330,7 @@ class Study:
             self.graph_changed.emit(outcome.graph)
         if outcome.composition is not None:
             if outcome.finished:
-                self._composition = outcome.composition
+                self._composition, self._solved_generation = outcome.composition, generation
             self.composition_changed.emit(outcome.composition)
         return True
 
