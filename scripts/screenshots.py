@@ -15,6 +15,7 @@ from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
+from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
 from napari_smoother.widgets.waiting import wait_until
@@ -67,6 +68,14 @@ def simulated(folder: Path) -> None:
     figure.preview()
     wait_until(lambda: is_at_rest(session))
     save_screenshot(viewer, folder / "figure.png")
+
+    impute = dock.turn_to(ImputePage)
+    impute.gene.setCurrentText("CUX2")
+    impute.held_out.setValue(10)
+    impute.denser.setChecked(True)
+    impute.map_buttons["both"].click()
+    wait_until(lambda: is_at_rest(session))
+    save_screenshot(viewer, folder / "impute.png")
     viewer.close()
 
 

@@ -163,7 +163,7 @@ def test_the_way_of_the_slider_leaves_no_trace(
         imputation.settings = replace(imputation.settings, lambda_=lambda_)
         assert imputation.accept(imputation.run(imputation.request(settled=False)))
     moving = imputation.result
-    assert moving.report.method == "iteration from a start"
+    assert moving.report.method == "conjugate gradients"
     assert moving.report.converged
     assert not imputation.is_up_to_date
     np.testing.assert_allclose(moving.values, first.values, atol=1e-3)

@@ -70,8 +70,10 @@ class AnalysisMap(ABC, Generic[Found]):
         name = self.analysis.name
         layer = self.scene.layer(name)
         if layer is None:
-            layer = self.scene.shelf.add(name, self.new_layer(result))
+            # Above the spots, but below outlines of regions.
+            layer = self.new_layer(result)
             layer.visible = False
+            self.scene.shelf.put(name, layer, below="", above=tissue.SPOTS)
         if not layer.visible:
             self.scene.put_on_top(name)
         self.scene.paint(layer, *self.colours(values))

@@ -18,13 +18,12 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.impute.interpolation import Interpolation
 from napari_smoother.models.impute.missing import Imputation as Solution
 from napari_smoother.models.impute.missing import solve_missing
-from napari_smoother.models.impute.positions import denser_positions
+from napari_smoother.models.impute.positions import denser_positions, distance_between
 from napari_smoother.study.analysis import Analysis, AnalysisRequest, Progress
 from napari_smoother.study.imputed import DenserGrid, ImputationSettings, Imputed
 from napari_smoother.study.observed_spots import observed_spots, spots_with_counts
 from napari_smoother.study.stage import Stage
 from napari_smoother.study.view import Numbers, View, values_of
-from napari_smoother.weights.lattice import spacing_of
 from napari_smoother.weights.precision import precision
 
 if TYPE_CHECKING:
@@ -228,5 +227,5 @@ def _lattice(section: Section, factor: float) -> tuple[NDArray[np.float64], floa
             where="denser grid",
             remedy="Choose a smaller factor",
         )
-    spacing = spacing_of(section.positions).distance / factor
-    return denser_positions(section.positions, factor), spacing
+    positions = denser_positions(section.positions, factor)
+    return positions, distance_between(section.positions) / factor

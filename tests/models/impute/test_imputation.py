@@ -269,14 +269,27 @@ class TestAnnotated:
         spots = section().obsm["spatial"][:60]
         lattice = denser_positions(spots, 3)
         apart = np.linalg.norm(spots[:, None] - spots[None], axis=2)
-        spacing = np.median(np.sort(apart, axis=1)[:, 1])
+        ranked = np.sort(apart, axis=1)
+        spacing = np.median(ranked[:, 4])
         gap = np.linalg.norm(lattice[:, None] - spots[None], axis=2)
         assert gap.min(axis=1).max() <= 0.75 * spacing + 1e-9
         # Every spot has a new position within a step.
         assert gap.min(axis=0).max() <= spacing / 3
         np.testing.assert_allclose(denser_positions(spots * 7, 3), 7 * lattice, atol=1e-6)
+        # Nor does it leave holes between cells that are as near to each other as most.
+        between = np.random.default_rng(3).random((500, 2)) * 1000
+        to_spot = np.linalg.norm(between[:, None] - spots[None], axis=2).min(axis=1)
+        inside = between[to_spot < 0.7 * spacing]
+        to_lattice = np.linalg.norm(inside[:, None] - lattice[None], axis=2).min(axis=1)
+        assert to_lattice.max() <= spacing / 3
         for broken in (spots[:1], spots * np.nan):
             with pytest.raises(InputError):
                 denser_positions(broken)
         with pytest.raises(InputError, match="factor"):
             denser_positions(spots, 0.5)
+
+    def test_denser_positions_go_as_far_as_half_way_on_a_lattice(self):
+        row, column = np.indices((12, 12)).reshape(2, -1)
+        spots = 100 * np.stack([column + 0.5 * (row % 2), np.sqrt(0.75) * row], axis=1)
+        gap = np.linalg.norm(denser_positions(spots, 4)[:, None] - spots[None], axis=2)
+        assert 70 < gap.min(axis=1).max() <= 75

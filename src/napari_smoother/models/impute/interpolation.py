@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from napari_smoother.models.impute.missing import out_of_reach
-from napari_smoother.solvers.positive_systems import FACTORED, factored, iterated
+from napari_smoother.solvers.positive_systems import factored, solve_from, solve_positive
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+
+FACTORED = 200_000
+"""Up to here a grid is factored, which takes a second or two at most and serves any values."""
 
 
 class Interpolation:
@@ -61,9 +65,9 @@ class Interpolation:
         self.unreached = out_of_reach(laplacian, is_spot)[n:]
         rows = laplacian[n:][~self.unreached]
         self._from_spots = sparse.csr_array(-rows[:, :n])
-        system = sparse.csr_array(rows[:, n:][:, ~self.unreached])
-        is_small = system.shape[0] <= FACTORED
-        self._solve = factored(system) if is_small else iterated(system, tolerance, cancelled)
+        self._system = sparse.csr_array(rows[:, n:][:, ~self.unreached])
+        self._factor = factored(self._system) if self._system.shape[0] <= FACTORED else None
+        self._tolerance, self._cancelled = tolerance, cancelled
 
     def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the values at the new positions, m; NaN where unreached.
@@ -74,6 +78,12 @@ class Interpolation:
             n, one for each spot.
         """
         found = np.full(len(self.unreached), np.nan)
-        right = self._from_spots @ values
-        found[~self.unreached] = self._solve(right[:, None])[:, 0]
+        right = (self._from_spots @ values)[:, None]
+        found[~self.unreached] = (self._factor or self._iterate)(right)[:, 0]
         return found
+
+    def _iterate(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
+        # No position is far from a spot, so that few steps are needed.
+        ask: dict[str, Any] = {"tolerance": self._tolerance, "cancelled": self._cancelled}
+        found = solve_from(self._system, right, np.full_like(right, right.mean()), **ask)
+        return (found if found.converged else solve_positive(self._system, right, **ask)).values

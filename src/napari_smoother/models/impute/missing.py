@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.solvers.positive_systems import solve_positive
+from napari_smoother.solvers.positive_systems import Solved, solve_from, solve_positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ BOUNDED_COLUMNS = 8
 NEGATIVE = 1e-10
 """Below this share of the largest value a negative number is rounding."""
 
-STARTED = 10_000
+STARTED = 1_000
 """From this many unknowns on, iterating from a good start is quicker than a factorisation."""
 
 
@@ -344,11 +344,7 @@ def _by_precision(precision: sparse.csr_array, ask: _Problem) -> _Found:
         system = (marks + ask.weight * precision) / (1 + ask.weight)
         right = values / (1 + ask.weight)
     system = sparse.csr_array(system)
-    if ask.start is not None and len(rows) > STARTED:
-        found, residual = _iterated(system, right, ask.start[rows], ask, bounded=ask.nonneg)
-        values[rows] = found
-        return _Found(values, residual, "iteration from a start")
-    solved = solve_positive(system, right, tolerance=ask.tolerance, cancelled=ask.cancelled)
+    solved = _solved(system, right, rows, ask)
     found, residual, method, n_bounded = solved.values, solved.residual, solved.method, 0
     if ask.nonneg:
         limit = -NEGATIVE * float(np.abs(found).max(initial=0.0))
@@ -356,8 +352,8 @@ def _by_precision(precision: sparse.csr_array, ask: _Problem) -> _Found:
         n_bounded = int(below.size)
         for first in range(0, n_bounded, BOUNDED_COLUMNS):
             columns = below[first : first + BOUNDED_COLUMNS]
-            found[:, columns], reached = _iterated(
-                system, right[:, columns], found[:, columns], ask, bounded=True
+            found[:, columns], reached = _bounded(
+                system, right[:, columns], found[:, columns], ask
             )
             residual = max(residual, reached)
             method = "bounded quadratic"
@@ -366,13 +362,24 @@ def _by_precision(precision: sparse.csr_array, ask: _Problem) -> _Found:
     return _Found(values, residual, method, n_bounded)
 
 
-def _iterated(
+def _solved(
     system: sparse.csr_array,
     right: NDArray[np.float64],
-    start: NDArray[np.float64],
+    rows: NDArray[np.intp],
     ask: _Problem,
-    *,
-    bounded: bool,
+) -> Solved:
+    """Solve the linear systems, from the start if there is one and it leads there soon."""
+    if ask.start is not None and len(rows) >= STARTED:
+        near = solve_from(
+            system, right, ask.start[rows], tolerance=ask.tolerance, cancelled=ask.cancelled
+        )
+        if near.converged:
+            return near
+    return solve_positive(system, right, tolerance=ask.tolerance, cancelled=ask.cancelled)
+
+
+def _bounded(
+    system: sparse.csr_array, right: NDArray[np.float64], start: NDArray[np.float64], ask: _Problem
 ) -> tuple[NDArray[np.float64], float]:
     from napari_smoother.solvers.bounded_quadratic import solve_bounded_quadratic
     from napari_smoother.solvers.quadratic_terms import DataTerm, PriorTerm
@@ -385,7 +392,6 @@ def _iterated(
         1.0,
         start=start / scale,
         tolerance=ask.tolerance,
-        bounded=bounded,
         cancelled=ask.cancelled,
     )
     return np.asarray(solution.values, np.float64) * scale, solution.residual

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 REACH = 0.75
 """How far from a spot the new lattice goes, in distances between spots."""
 
+RING = 4
+"""Neighbours at about the same distance: on a lattice that is the spacing, while among cells at
+irregular places it reaches over the gaps between them, which that to the nearest does not."""
+
 MOST_POSITIONS = 5_000_000
 
 
@@ -26,8 +30,7 @@ def denser_positions(positions: ArrayLike, factor: float = 3.0) -> NDArray[np.fl
     positions
         Spots x 2, any unit.
     factor
-        How many times closer the new positions are than the spots, whose distance is taken as
-        the median to the nearest one.
+        How many times closer the new positions are than the spots; see `distance_between`.
 
     Returns
     -------
@@ -57,10 +60,10 @@ def denser_positions(positions: ArrayLike, factor: float = 3.0) -> NDArray[np.fl
             "There is only one place", where="denser grid", remedy="Give at least two spots"
         )
     tree = cKDTree(places)
-    apart = float(np.median(np.asarray(tree.query(places, k=2)[0])[:, 1]))
-    step = apart / factor
-    low = places.min(axis=0) - apart
-    size = places.max(axis=0) + apart - low
+    apart = distance_between(points)
+    reach, step = REACH * apart, apart / factor
+    low = places.min(axis=0) - reach
+    size = places.max(axis=0) + reach - low
     columns, rows = int(size[0] / step) + 1, int(size[1] / (step * np.sqrt(0.75))) + 1
     if columns * rows > MOST_POSITIONS:
         raise InputError(
@@ -72,5 +75,18 @@ def denser_positions(positions: ArrayLike, factor: float = 3.0) -> NDArray[np.fl
     lattice = np.stack(
         [low[0] + step * (column + 0.5 * (row % 2)), low[1] + step * np.sqrt(0.75) * row], axis=1
     )
-    near = np.asarray(tree.query(lattice, distance_upper_bound=REACH * apart)[0])
+    near = np.asarray(tree.query(lattice, distance_upper_bound=reach)[0])
     return np.ascontiguousarray(lattice[np.isfinite(near)])
+
+
+def distance_between(positions: NDArray[np.float64]) -> float:
+    """Return the distance between spots: the median of that to the fourth nearest place.
+
+    Parameters
+    ----------
+    positions
+        Spots x 2, at two places or more.
+    """
+    places = np.unique(positions, axis=0)
+    distances, _ = cKDTree(places).query(places, k=min(1 + RING, len(places)))
+    return float(np.median(np.asarray(distances)[:, -1]))
