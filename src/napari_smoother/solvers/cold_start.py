@@ -79,7 +79,8 @@ def _from_coarser(work: Solve, values: NDArray[Any]) -> bool:
     data = replace(work.data, linear=linear, linear_norm=norm)
     inner = Solve(data, coarser.prior, SOFTENED * work.weight, True, work.deadline, work.cancelled)
     shape = linear.shape
-    point = Point(np.zeros(shape, np.float32), *(np.zeros(shape, np.float32) for _ in range(2)))
+    start, gradient, free = (np.zeros(shape, np.float32) for _ in range(3))
+    point = Point(start, gradient, free)
     find_zeros(inner, point.values, finest=False)
     inner.measure(point, point)
     point, _ = projected_newton(inner, point, LOOSE, COARSE_STEPS, None)

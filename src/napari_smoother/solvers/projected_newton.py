@@ -191,7 +191,8 @@ class Solve:
     def widen(self) -> None:
         """Do conjugate gradients in float64 from now on."""
         self.wide = True
-        self.inner = ConjugateGradients(*self.shape, np.float64)
+        rows, types = self.shape
+        self.inner = ConjugateGradients(rows, types, np.float64)
 
     def preconditioner(self, point: Point) -> Preconditioner:
         """Choose by stiffness and by how many entries are free."""

@@ -221,7 +221,7 @@ class PriorTerm:
     def surplus(self) -> NDArray[np.float64]:
         """Sums of the rows of Q: what a constant feels; exactly 0 where only rounding is left."""
         spots = np.repeat(np.arange(self.spots), np.diff(self.pointers))
-        sums = np.bincount(spots, self.entries, minlength=self.spots)
+        sums = np.bincount(spots, self.entries, minlength=self.spots).astype(np.float64)
         sums[np.abs(sums) <= 1e-14 * np.diff(self.pointers) * self.diagonal] = 0
         return sums
 
