@@ -22,6 +22,8 @@ _limit: Any = None
 
 @cache
 def _controller() -> Any:
+    # It brings a BLAS of its own, which can be held only once it is there.
+    import scipy.linalg.blas  # noqa: F401
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     return ThreadpoolController()

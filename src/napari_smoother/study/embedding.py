@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.models.reduction.domains import find_domains
+from napari_smoother.solvers.threads import one_blas_thread
 from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest, Progress
 from napari_smoother.study.embedding_settings import EmbeddingSettings
 from napari_smoother.study.expression import ChosenGenes, choose_genes

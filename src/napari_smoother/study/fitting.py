@@ -25,7 +25,6 @@ from napari_smoother.models.deconv.section_expression import (
     unexplained_share,
 )
 from napari_smoother.models.deconv.section_fit import fit_section
-from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.models.uncertainty import PosteriorDeviation, posterior_deviation
 from napari_smoother.solvers.bounded_quadratic import (
     DataTerm,
@@ -33,6 +32,7 @@ from napari_smoother.solvers.bounded_quadratic import (
     solve_bounded_quadratic,
 )
 from napari_smoother.solvers.implicit_prior import solve_with_implicit_prior
+from napari_smoother.solvers.threads import one_blas_thread
 from napari_smoother.study.stage import ComparedByValue, Stage
 from napari_smoother.weights.moving_average import MovingAverage, dense_precision
 

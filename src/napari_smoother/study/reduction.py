@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.models.reduction.smoothed_embedding import smooth_columns
 from napari_smoother.solvers.spatial_eigen import (
     FEW_GENES,
@@ -16,6 +15,7 @@ from napari_smoother.solvers.spatial_eigen import (
     leading_eigenvectors,
 )
 from napari_smoother.solvers.spatial_scatter import SpatialScatter
+from napari_smoother.solvers.threads import one_blas_thread
 from napari_smoother.study.analysis import AnalysisOutcome, Progress
 from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis, expanded
 from napari_smoother.study.embedding_settings import ReductionSettings

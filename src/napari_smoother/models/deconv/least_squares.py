@@ -10,8 +10,8 @@ from scipy import sparse
 from napari_smoother.models.deconv.estimator import DeconvolutionModel
 from napari_smoother.models.deconv.fit import Fitted, fit_abundance
 from napari_smoother.models.deconv.preparation import reduce_genes
-from napari_smoother.models.deconv.threads import one_blas_thread
 from napari_smoother.solvers.row_blocks import share_out
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
