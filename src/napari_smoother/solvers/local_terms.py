@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.solvers.local_blocks import group_count, local_gradient, packed_size
 from napari_smoother.solvers.quadratic_terms import PriorTerm
-from napari_smoother.solvers.row_blocks import sums_over_rows
+from napari_smoother.solvers.row_blocks import (
+    BLOCK_ROWS,
+    block_count,
+    share_out,
+    sums_over_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +75,7 @@ class LocalPrior:
         if self.shared is not None:
             self.pointers, self.neighbours = self.shared.pointers, self.shared.neighbours
             self.entries = self.shared.entries[:, None]
+            self.surplus = self.shared.surplus[:, None]
             self.diagonal = self.shared.diagonal[:, None]
         else:
             matrices: list[Any] = [sparse.csr_array(precision) for precision in precisions]
@@ -81,6 +88,7 @@ class LocalPrior:
             # Indexing by nothing gives a sparse array, not an empty one.
             for k, matrix in enumerate(matrices if rows.size else []):
                 self.entries[:, k] = np.asarray(matrix[rows, self.neighbours]).ravel()
+            self.surplus = np.column_stack([term.surplus for term in terms])
             self.diagonal = np.column_stack([term.diagonal for term in terms])
         self.entries_single = self.entries.astype(np.float32)
 
@@ -95,16 +103,35 @@ class LocalPrior:
         return int(self.entries.shape[1])
 
     def product(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return Q B, each type with its own Q, shape (spots, types)."""
-        shape = (self.spots, self.spots)
-        columns: list[Any] = []
-        for k in range(self.types):
-            matrix: Any = sparse.csr_array(
-                (self.entries[:, k], self.neighbours, self.pointers), shape=shape
-            )
-            columns.append(matrix @ (values if self.types == 1 else values[:, k]))
-        result: NDArray[np.float64] = columns[0] if self.types == 1 else np.column_stack(columns)
+        """Return Q B, each type with its own Q, shape (spots, types).
+
+        Q is applied to differences between neighbours, so that a stiff prior on nearly constant
+        values leaves little rounding.
+        """
+        result = np.zeros(values.shape)
+        share_out(
+            _product_of_rows,
+            block_count(values.shape[0]),
+            self.neighbours.size * values.shape[1],
+            (self.pointers, self.neighbours, self.entries, self.surplus, values, result),
+        )
         return result
+
+
+@numba.njit(nogil=True, cache=True)
+def _product_of_rows(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, surplus, values, out, first, last
+):
+    """Write the rows of some blocks; a precision of all types has one column."""
+    rows, types = values.shape
+    each = entries.shape[1] > 1
+    for row in range(first * BLOCK_ROWS, min(last * BLOCK_ROWS, rows)):
+        for k in range(types):
+            own = k if each else 0
+            total = surplus[row, own] * values[row, k]
+            for place in range(pointers[row], pointers[row + 1]):
+                total += entries[place, own] * (values[neighbours[place], k] - values[row, k])
+            out[row, k] = total
 
 
 def block_product(blocks: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -62,7 +62,7 @@ def test_every_model_finds_the_composition(model, sample, reference) -> None:
 @pytest.mark.parametrize("model", PASSING)
 def test_section_is_given_to_the_class_as_it_says(model, sample, reference) -> None:
     adata = sample.section.adata.copy()
-    napari_smoother.deconvolve(adata, reference, model=model, lambda_=0.5)
+    napari_smoother.deconvolve(adata, reference, model=model, gene_weights="none", lambda_=0.5)
     match = match_genes(adata.var, reference)
     counts = adata.X[:, match.section_index].toarray().astype(float)
     means = reference.mean_counts[match.reference_index]
