@@ -38,7 +38,7 @@ SINGLE_ROUNDING = 6e-8
 RIDGE = 1e-6
 """Added to A in preconditioners only, as a share of its largest eigenvalue."""
 
-ALL_BUT_FEW = 0.999
+MOSTLY_FREE = 0.8
 """From this share of free entries the eigenbasis of A serves as well as blocks, and costs less."""
 
 NEARLY_ALL = 0.99
@@ -47,7 +47,7 @@ NEARLY_ALL = 0.99
 GENTLE = 50.0
 """Below this ratio of prior to weakest data direction, each spot's own block is enough."""
 
-STIFF = 200.0
+STIFF = 1000.0
 """Above this ratio multigrid is used from the first step; below it, when steps turn out slow."""
 
 PATIENCE = 25
@@ -205,7 +205,7 @@ class Solve:
                 )
             self.spectral.free = point.free
             return self.spectral
-        if not self.stiff and share > ALL_BUT_FEW:
+        if not self.stiff and share > MOSTLY_FREE:
             return SpectralJacobi(self.basis, self.eigenvalues, self.shift, point.free)
         if self.factors is None:
             self.factors = storage_for(*self.shape)
