@@ -106,31 +106,36 @@ class Operator:
 def _update(  # type: ignore[no-untyped-def]
     ahead, product, alpha, beta, direction, turned, step, right, first, last
 ):
-    rows, types = ahead.shape
+    rows = ahead.shape[0]
     for block in range(first, last):
-        for row in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
-            for k in range(types):
-                p = ahead[row, k] + beta * direction[row, k]
-                s = product[row, k] + beta * turned[row, k]
-                direction[row, k] = p
-                turned[row, k] = s
-                step[row, k] += alpha * p
-                right[row, k] -= alpha * s
+        # One loop over all entries: loops over the types of a row are too short to be fast.
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
+        z, image = ahead[start:stop].reshape(-1), product[start:stop].reshape(-1)
+        p, s = direction[start:stop].reshape(-1), turned[start:stop].reshape(-1)
+        x, r = step[start:stop].reshape(-1), right[start:stop].reshape(-1)
+        for i in range(z.size):
+            p[i] = z[i] + beta * p[i]
+            s[i] = image[i] + beta * s[i]
+            x[i] += alpha * p[i]
+            r[i] -= alpha * s[i]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _begin(gradient, free, right, step, direction, turned, partial, first, last):  # type: ignore[no-untyped-def]
-    rows, types = gradient.shape
+    rows = gradient.shape[0]
     for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
+        slope, kept = gradient[start:stop].reshape(-1), free[start:stop].reshape(-1)
+        r, x = right[start:stop].reshape(-1), step[start:stop].reshape(-1)
+        p, s = direction[start:stop].reshape(-1), turned[start:stop].reshape(-1)
         total = 0.0
-        for row in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
-            for k in range(types):
-                value = -gradient[row, k] * free[row, k]
-                right[row, k] = value
-                step[row, k] = 0
-                direction[row, k] = 0
-                turned[row, k] = 0
-                total += np.float64(value) * np.float64(value)
+        for i in range(r.size):
+            value = -slope[i] * kept[i]
+            r[i] = value
+            x[i] = 0
+            p[i] = 0
+            s[i] = 0
+            total += np.float64(value) * np.float64(value)
         partial[block, 0] = total
 
 

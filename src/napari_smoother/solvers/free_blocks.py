@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from napari_smoother.solvers.dots import two_dots_of
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, share_out, sums_over_rows
 from napari_smoother.solvers.sparse_product import FAST
 
@@ -155,18 +156,7 @@ def _solve(members, counts, places, factors, right, out, partial, first, last): 
         start = block * BLOCK_ROWS
         stop = min(start + BLOCK_ROWS, rows)
         solve_rows(members, counts, places, factors, right, out, work, start, stop)
-        total = 0.0
-        squares = 0.0
-        for row in range(start, stop):
-            dot = np.float32(0)
-            square = np.float32(0)
-            for k in range(types):
-                dot += right[row, k] * out[row, k]
-                square += right[row, k] * right[row, k]
-            total += np.float64(dot)
-            squares += np.float64(square)
-        partial[block, 0] = total
-        partial[block, 1] = squares
+        partial[block, 0], partial[block, 1] = two_dots_of(right[start:stop], out[start:stop])
 
 
 def storage_for(rows: int, types: int) -> NDArray[np.float32]:

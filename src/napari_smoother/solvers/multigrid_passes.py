@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from napari_smoother.solvers.dots import two_dots_of
 from napari_smoother.solvers.free_blocks import LANES, factor_group
 from napari_smoother.solvers.free_blocks import solve_rows as solve_block_rows
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS
@@ -214,13 +215,7 @@ def smooth(  # type: ignore[no-untyped-def]
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def two_dots(right, out, partial, first, last):  # type: ignore[no-untyped-def]
     """Sum <right, out> and <right, right>."""
-    rows, types = right.shape
+    rows = right.shape[0]
     for block in range(first, last):
-        total = 0.0
-        squares = 0.0
-        for row in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
-            for k in range(types):
-                total += np.float64(right[row, k]) * np.float64(out[row, k])
-                squares += np.float64(right[row, k]) * np.float64(right[row, k])
-        partial[block, 0] = total
-        partial[block, 1] = squares
+        run = slice(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows))
+        partial[block, 0], partial[block, 1] = two_dots_of(right[run], out[run])

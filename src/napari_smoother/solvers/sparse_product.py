@@ -9,10 +9,39 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from napari_smoother.solvers.lanes import cast, load, over_types, store
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS
 
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 """Fast arithmetic that keeps NaN and infinity; the order of sums is fixed by compilation."""
+
+
+@numba.njit(nogil=True, fastmath=FAST, error_model="numpy")
+def _add_neighbours(  # type: ignore[no-untyped-def]
+    begin, other, wide, narrow,
+    pointers, neighbours, entries, surplus, weight, values, out, start, stop,
+):  # fmt: skip
+    """Add ``weight * Q @ values`` to `out` for the types from `begin` and from `other`."""
+    types = values.shape[1]
+    for row in range(start, stop):
+        here = (row - start) * types
+        own = cast(load(values, row * types + begin, wide), weight)
+        own_too = cast(load(values, row * types + other, narrow), weight)
+        level = weight * surplus[row]
+        total = load(out, here + begin, wide) + level * own
+        total_too = load(out, here + other, narrow) + level * own_too
+        for place in range(pointers[row], pointers[row + 1]):
+            there = np.int64(neighbours[place]) * types
+            entry = weight * entries[place]
+            total = total + entry * (cast(load(values, there + begin, wide), weight) - own)
+            total_too = total_too + entry * (
+                cast(load(values, there + other, narrow), weight) - own_too
+            )
+        store(out, here + begin, total)
+        store(out, here + other, total_too)
+
+
+_over_types = over_types(_add_neighbours)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -21,22 +50,16 @@ def add_sparse_rows(  # type: ignore[no-untyped-def]
 ):
     """Add ``weight * Q @ values`` to `out`, for the rows from `start` to `stop`.
 
-    `out` holds these rows only: its row 0 is row `start`. Q is applied to differences between
-    neighbours and, by the sums of its rows in `surplus`, to the values themselves, so that a
-    stiff prior on nearly constant values leaves little rounding.
+    `out` holds these rows only: its row 0 is row `start`; `values` may be of less precision than
+    it and `weight`. Q is applied to differences between neighbours and, by the sums of its rows
+    in `surplus`, to the values themselves, so that a stiff prior on nearly constant values leaves
+    little rounding.
     """
-    types = values.shape[1]
-    for row in range(start, stop):
-        for place in range(pointers[row], pointers[row + 1]):
-            neighbour = neighbours[place]
-            if neighbour == row:
-                continue
-            entry = weight * entries[place]
-            for k in range(types):
-                out[row - start, k] += entry * (values[neighbour, k] - values[row, k])
-        level = weight * surplus[row]
-        for k in range(types):
-            out[row - start, k] += level * values[row, k]
+    _over_types(
+        values.shape[1],
+        weight,
+        (pointers, neighbours, entries, surplus, weight, values, out, start, stop),
+    )
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -45,24 +68,23 @@ def masked_product(  # type: ignore[no-untyped-def]
 ):
     """Write ``(values A + weight Q values) * free`` into `out` and sum its product with `values`.
 
-    All float32. `values` must be zero where `free` is.
+    `values` must be zero where `free` is.
     """
-    rows, types = values.shape
+    rows = values.shape[0]
     for block in range(first, last):
         start = block * BLOCK_ROWS
         stop = min(start + BLOCK_ROWS, rows)
         here = out[start:stop]
         np.dot(values[start:stop], gram, here)
         add_sparse_rows(pointers, neighbours, entries, surplus, weight, values, here, start, stop)
-        total = 0.0
-        for row in range(start, stop):
-            dot = np.float32(0)
-            for k in range(types):
-                product = out[row, k] * free[row, k]
-                out[row, k] = product
-                dot += product * values[row, k]
-            total += np.float64(dot)
-        partial[block, 0] = total
+        # One loop over all entries: loops over the types of a row are too short to be fast.
+        product, kept = here.reshape(-1), free[start:stop].reshape(-1)
+        value = values[start:stop].reshape(-1)
+        dot = out.dtype.type(0)
+        for i in range(product.size):
+            product[i] *= kept[i]
+            dot += product[i] * value[i]
+        partial[block, 0] = dot
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -86,9 +108,7 @@ def gradient(  # type: ignore[no-untyped-def]
 ):
     """Gradient, free set, residual, objective and change since `before`, in one pass.
 
-    Computed in float64 from values of either precision; `out` and `free` are float32. Q is applied
-    to differences between neighbours, so that stiff priors on nearly constant values leave little
-    rounding; `surplus` holds the sums of its rows. The free
+    Computed in float64 from values of either precision; `out` and `free` are float32. The free
     set is ``values > 0`` or ``gradient < 0``; what is left has a zero projected gradient. The
     sums of a block are: squared projected gradient, <values, gradient>, <values, linear>,
     <gradient before, step>, <gradient, step> with step = values - before, number of free
@@ -97,52 +117,39 @@ def gradient(  # type: ignore[no-untyped-def]
     rows, types = values.shape
     fresh = np.empty((BLOCK_ROWS, types))
     wide = np.empty((BLOCK_ROWS, types))
+    every_fresh, every_wide = fresh.reshape(-1), wide.reshape(-1)
     for block in range(first, last):
         start = block * BLOCK_ROWS
         stop = min(start + BLOCK_ROWS, rows)
-        size = stop - start
-        for row in range(size):
-            for k in range(types):
-                wide[row, k] = values[start + row, k]
-        np.dot(wide[:size], gram, fresh[:size])
-        for row in range(start, stop):
-            here = fresh[row - start]
-            own = wide[row - start]
-            for place in range(pointers[row], pointers[row + 1]):
-                neighbour = neighbours[place]
-                if neighbour == row:
-                    continue
-                entry = weight * entries[place]
-                for k in range(types):
-                    here[k] += entry * (np.float64(values[neighbour, k]) - own[k])
-            level = weight * surplus[row]
-            for k in range(types):
-                here[k] += level * own[k]
+        size = (stop - start) * types
+        value = values[start:stop].reshape(-1)
+        for i in range(size):
+            every_wide[i] = value[i]
+        np.dot(wide[: stop - start], gram, fresh[: stop - start])
+        add_sparse_rows(pointers, neighbours, entries, surplus, weight, values, fresh, start, stop)
+        target, earlier = linear[start:stop].reshape(-1), before[start:stop].reshape(-1)
+        slope, new = gradient_before[start:stop].reshape(-1), out[start:stop].reshape(-1)
+        kept = free[start:stop].reshape(-1)
         residual = 0.0
         energy = 0.0
         fitted = 0.0
         slope_before = 0.0
         slope_after = 0.0
-        count = 0
-        for row in range(start, stop):
-            for k in range(types):
-                target = linear[row, k]
-                value = wide[row - start, k]
-                g = fresh[row - start, k] - target
-                is_free = np.float32(1)
-                if bounded and value <= 0 and g >= 0:
-                    is_free = np.float32(0)
-                step = value - np.float64(before[row, k])
-                projected = g * is_free
-                residual += projected * projected
-                energy += value * g
-                fitted += value * target
-                slope_before += step * np.float64(gradient_before[row, k])
-                slope_after += step * g
-                if is_free > 0:
-                    count += 1
-                free[row, k] = is_free
-                out[row, k] = np.float32(g)
+        count = 0.0
+        for i in range(size):
+            own = every_wide[i]
+            g = every_fresh[i] - target[i]
+            is_free = 0.0 if bounded and own <= 0 and g >= 0 else 1.0
+            step = own - np.float64(earlier[i])
+            projected = g * is_free
+            residual += projected * projected
+            energy += own * g
+            fitted += own * target[i]
+            slope_before += step * np.float64(slope[i])
+            slope_after += step * g
+            count += is_free
+            kept[i] = is_free
+            new[i] = g
         partial[block, 0] = residual
         partial[block, 1] = energy
         partial[block, 2] = fitted
@@ -154,14 +161,16 @@ def gradient(  # type: ignore[no-untyped-def]
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def projected_step(values, step, length, bounded, out, partial, first, last):  # type: ignore[no-untyped-def]
     """Write ``max(values + length * step, 0)``; count what was clipped."""
-    rows, types = values.shape
+    rows = values.shape[0]
+    zero = values.dtype.type(0)
     for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
+        from_here, along = values[start:stop].reshape(-1), step[start:stop].reshape(-1)
+        reached = out[start:stop].reshape(-1)
         clipped = 0
-        for row in range(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)):
-            for k in range(types):
-                value = values[row, k] + length * step[row, k]
-                if bounded and value < 0:
-                    value = values[row, k] * 0
-                    clipped += 1
-                out[row, k] = value
+        for i in range(reached.size):
+            value = from_here[i] + length * along[i]
+            beyond = bounded and value < 0
+            clipped += beyond
+            reached[i] = zero if beyond else value
         partial[block, 0] = clipped

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from napari_smoother.solvers.dots import keep_free, two_dots_of
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, sums_over_rows
 from napari_smoother.solvers.sparse_product import FAST
 
@@ -31,20 +32,8 @@ def _solve(basis, basis_back, eigenvalues, shift, free, right, out, partial, fir
             for k in range(types):
                 here[row - start, k] /= eigenvalues[k] + shift[row]
         np.dot(here, basis_back, out[start:stop])
-        total = 0.0
-        squares = 0.0
-        for row in range(start, stop):
-            dot = np.float32(0)
-            square = np.float32(0)
-            for k in range(types):
-                value = out[row, k] * free[row, k]
-                out[row, k] = value
-                dot += right[row, k] * value
-                square += right[row, k] * right[row, k]
-            total += np.float64(dot)
-            squares += np.float64(square)
-        partial[block, 0] = total
-        partial[block, 1] = squares
+        keep_free(out[start:stop], free[start:stop])
+        partial[block, 0], partial[block, 1] = two_dots_of(right[start:stop], out[start:stop])
 
 
 class SpectralJacobi:
