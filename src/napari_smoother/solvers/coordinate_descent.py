@@ -168,7 +168,7 @@ def sweep(
             share_out(
                 _solve_spots,
                 rows,
-                rows * values.shape[1] * 8,
+                rows * values.shape[1] * 24,
                 (
                     pointers,
                     neighbours,
@@ -185,7 +185,7 @@ def sweep(
         share_out(
             _sweep,
             rows,
-            rows * values.shape[1] * 4,
+            rows * values.shape[1] * 12,
             (
                 pointers,
                 neighbours,

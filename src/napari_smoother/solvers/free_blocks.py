@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from napari_smoother.solvers.dots import two_dots_of
+from napari_smoother.solvers.lanes import load, nothing, store
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, share_out, sums_over_rows
 from napari_smoother.solvers.sparse_product import FAST
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LANES = 64
 """Spots a group, a divisor of the rows of a block.
 
-Kernels read it from the shape of an array: were it a constant in them, the compiler would unroll
+Some kernels read it from the shape of an array: were it a constant in them, the compiler would unroll
 the loops over lanes and not vectorise them, which is five times slower."""
 
 
@@ -50,43 +51,44 @@ def factor_group(count, base, ridge, factors):  # type: ignore[no-untyped-def]
     Pivots are kept above the ridge, so that duplicate types do not stop the factorisation:
     a preconditioner may be perturbed, the answer is not.
     """
-    lanes = factors.shape[1]
+    wide = nothing(LANES, np.float32(0))
     for a in range(count):
         here = base + a * (a + 1) // 2
         for b in range(a):
             there = base + b * (b + 1) // 2
+            total = load(factors, (here + b) * LANES, wide)
             for c in range(b):
-                for lane in range(lanes):
-                    factors[here + b, lane] -= factors[here + c, lane] * factors[there + c, lane]
-            for lane in range(lanes):
-                factors[here + b, lane] *= factors[there + b, lane]
+                entry = load(factors, (here + c) * LANES, wide)
+                total = total - entry * load(factors, (there + c) * LANES, wide)
+            store(factors, (here + b) * LANES, total * load(factors, (there + b) * LANES, wide))
+        total = load(factors, (here + a) * LANES, wide)
         for c in range(a):
-            for lane in range(lanes):
-                factors[here + a, lane] -= factors[here + c, lane] * factors[here + c, lane]
-        for lane in range(lanes):
-            pivot = max(factors[here + a, lane], ridge)
-            factors[here + a, lane] = np.float32(1) / np.sqrt(pivot)
+            entry = load(factors, (here + c) * LANES, wide)
+            total = total - entry * entry
+        store(factors, (here + a) * LANES, total)
+        for lane in range(factors.shape[1]):
+            factors[here + a, lane] = np.float32(1) / np.sqrt(max(factors[here + a, lane], ridge))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def solve_group(count, base, factors, work):  # type: ignore[no-untyped-def]
     """Solve one group in place; `work` has shape (types, lanes)."""
-    lanes = work.shape[1]
+    wide = nothing(LANES, np.float32(0))
     for a in range(count):
         here = base + a * (a + 1) // 2
+        total = load(work, a * LANES, wide)
         for c in range(a):
-            for lane in range(lanes):
-                work[a, lane] -= factors[here + c, lane] * work[c, lane]
-        for lane in range(lanes):
-            work[a, lane] *= factors[here + a, lane]
+            entry = load(factors, (here + c) * LANES, wide)
+            total = total - entry * load(work, c * LANES, wide)
+        store(work, a * LANES, total * load(factors, (here + a) * LANES, wide))
     for step in range(count):
         a = count - 1 - step
-        here = base + a * (a + 1) // 2
-        for lane in range(lanes):
-            work[a, lane] *= factors[here + a, lane]
-        for c in range(a):
-            for lane in range(lanes):
-                work[c, lane] -= factors[here + c, lane] * work[a, lane]
+        total = load(work, a * LANES, wide)
+        for b in range(a + 1, count):
+            entry = load(factors, (base + b * (b + 1) // 2 + a) * LANES, wide)
+            total = total - entry * load(work, b * LANES, wide)
+        pivot = load(factors, (base + a * (a + 1) // 2 + a) * LANES, wide)
+        store(work, a * LANES, total * pivot)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")

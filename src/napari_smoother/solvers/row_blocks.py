@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
 BLOCK_ROWS = 128
 """Rows a block; large enough for BLAS, small enough to stay in the first caches."""
 
-PARALLEL_VALUES = 120_000
+PARALLEL_VALUES = 60_000
 """Arrays with fewer values than this stay on one thread: measured, hand-over costs more."""
+
+BESIDE_A_WINDOW = 120_000
+"""The same while a window paints: threads that start need the interpreter, and it has it."""
 
 THREADS = min(os.cpu_count() or 1, 8)
 
+_fewest: ContextVar[int] = ContextVar("fewest values for two threads", default=PARALLEL_VALUES)
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = Lock()
 
@@ -49,6 +55,16 @@ def _threads() -> ThreadPoolExecutor:
         if _pool is None:
             _pool = ThreadPoolExecutor(max(THREADS - 1, 1), thread_name_prefix="solver")
         return _pool
+
+
+@contextmanager
+def beside_a_window() -> Iterator[None]:
+    """Leave more of what is small to one thread, in this context."""
+    before = _fewest.set(BESIDE_A_WINDOW)
+    try:
+        yield
+    finally:
+        _fewest.reset(before)
 
 
 def block_count(rows: int) -> int:
@@ -78,11 +94,12 @@ def share_out(
     items
         Number of things to share out (blocks, or rows of one colour).
     values
-        Amount of work, as a number of array entries; below `PARALLEL_VALUES` one thread does all.
+        Amount of work, as a number of array entries that are multiplied and added a few times
+        each; below `PARALLEL_VALUES` one thread does all.
     arguments
         Passed on before the range.
     """
-    if THREADS == 1 or values < PARALLEL_VALUES or items < 2:
+    if THREADS == 1 or values < _fewest.get() or items < 2:
         kernel(*arguments, 0, items)
         return
     pieces = min(THREADS, items)

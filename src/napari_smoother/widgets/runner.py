@@ -12,6 +12,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_smoother.errors import Cancelled
+from napari_smoother.solvers.row_blocks import beside_a_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +146,8 @@ class Runner(QObject):
                 self.reported.emit(value)
 
         try:
-            return run, run.job(run.is_cancelled, report)
+            with beside_a_window():
+                return run, run.job(run.is_cancelled, report)
         except Cancelled:
             return run, Cancelled
         finally:
