@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 LANES = 64
 """Spots a group, a divisor of the rows of a block.
 
-Some kernels read it from the shape of an array: were it a constant in them, the compiler would unroll
-the loops over lanes and not vectorise them, which is five times slower."""
+Loops over lanes read it from the shape of an array: were it a constant in them, the compiler
+would unroll and not vectorise them, which is five times slower."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
