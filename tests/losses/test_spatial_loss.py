@@ -288,9 +288,12 @@ def test_every_way_to_multiply_gives_the_same(n, dims):
 
 
 def test_two_threads_multiply_as_one(monkeypatch):
-    from napari_smoother.losses import quadratic
+    from contextvars import ContextVar
 
-    monkeypatch.setattr(quadratic, "LARGE_PRODUCT", 1)
+    from napari_smoother.solvers import row_blocks
+
+    monkeypatch.setattr(row_blocks, "THREADS", 2)
+    monkeypatch.setattr(row_blocks, "_fewest", ContextVar("fewest", default=1))
     test_every_way_to_multiply_gives_the_same(8300, 6)
     test_every_way_to_multiply_gives_the_same(50, 13)
 

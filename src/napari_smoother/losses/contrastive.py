@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_smoother.errors import InputError
-from napari_smoother.losses.quadratic import RelabelledForm
+from napari_smoother.losses.quadratic import ContrastedForm, RelabelledForm
 from napari_smoother.losses.spatial import SpatialLoss
 from napari_smoother.weights.moving_average import MovingAverage
 
@@ -92,10 +92,16 @@ class ContrastiveSpatialLoss(SpatialLoss):
             A scalar.
         """
         values, dtype = self._checked(coefs)
-        negative = self._expected(values) if self.num_perm is None else self._sampled(values)
-        loss = self._form(values) - self.neg2pos_ratio * negative
         size = values.numel()
-        bounded = torch.clamp(loss / size, min=self.lower_bound)
+        if self.num_perm is None:
+            contrasted = [ContrastedForm(form, self.neg2pos_ratio) for form in self._forms]
+            loss = self._form(values, 1 / size, contrasted)
+        else:
+            relabelled = self._relabelled(self.num_perm)
+            loss = self._form(values, 1 / size) - self.neg2pos_ratio * self._form(
+                values, 1 / size, relabelled
+            )
+        bounded = torch.clamp(loss, min=self.lower_bound)
         return (bounded if normalize else bounded * size).to(dtype)
 
     def check_positive_definite(self) -> bool:
@@ -116,21 +122,11 @@ class ContrastiveSpatialLoss(SpatialLoss):
             )
         return lowest >= -1e-7
 
-    def _sampled(self, values: torch.Tensor) -> torch.Tensor:
-        assert self.num_perm is not None
-        orders = np.empty((self.num_perm, self.n_spots), np.int32)
+    def _relabelled(self, count: int) -> list[RelabelledForm]:
+        orders = np.empty((count, self.n_spots), np.int32)
         for row in orders:
             row[:] = self._random.permutation(self.n_spots)
-        return self._form(values, [RelabelledForm(form, orders) for form in self._forms])
-
-    def _expected(self, values: torch.Tensor) -> torch.Tensor:
-        averages = values.new_tensor([form.average() for form in self._forms])
-        own, other = averages[:, 0], averages[:, 1]
-        squares = values.square().sum(dim=1)
-        return (
-            self.confidences.to(values)
-            * ((own - other) * squares + other * values.sum(dim=1).square())
-        ).sum()
+        return [RelabelledForm(form, orders) for form in self._forms]
 
     def _lowest_eigenvalue(self, group: int) -> float:
         from scipy.sparse.linalg import LinearOperator, eigsh

@@ -1,7 +1,6 @@
 """Compiled products of a sparse matrix with dims x spots values, and the quadratic forms.
 
-One thread each, over a run of dims: at the size of a section a product takes less time than
-waking a second thread, and several callers at once do not get in each other's way.
+They are shared out over threads by `solvers.row_blocks`; no number depends on how.
 """
 
 from __future__ import annotations
@@ -9,23 +8,28 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-BLOCK = 8
+from napari_smoother.solvers.row_blocks import BLOCK_ROWS
+from napari_smoother.solvers.sparse_product import FAST, add_sparse_rows
+
+SIDE = 8
 """Side of the blocks of a transpose: with more, rows 4096 apart evict each other."""
 
 
 @njit(nogil=True, cache=True)
-def row_product(indptr, indices, data, values, first, end, product, shares):  # type: ignore[no-untyped-def]
-    """Sparse Q times the rows `first` to `end` of dims x spots, and the form of each row.
+def row_product(indptr, indices, data, factors, values, product, shares, first, last):  # type: ignore[no-untyped-def]
+    """Sparse Q times rows of dims x spots, each with a factor, and the form of each row without.
 
-    Four rows at once, so that the pattern of Q is read once for four. For rows that stay in the
-    cache; longer ones are faster with spots first. Without room in `product` only the forms.
+    Four rows at a time, from the four number `first` to that before `last`, so that the pattern
+    of Q is read once for four rows. Without room in `product` only the forms.
     """
-    n = values.shape[1]
+    dims, n = values.shape
+    end = min(4 * last, dims)
     kept = product.size > 0
     zero = data.dtype.type(0)
-    k = first
+    k = 4 * first
     while k + 4 <= end:
         x0, x1, x2, x3 = values[k], values[k + 1], values[k + 2], values[k + 3]
+        f0, f1, f2, f3 = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
         s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
         # Unsigned numbers: each access would look for negative ones.
         place = np.uint64(indptr[0])
@@ -40,8 +44,8 @@ def row_product(indptr, indices, data, values, first, end, product, shares):  # 
                 a3 += q * x3[j]
                 place += np.uint64(1)
             if kept:
-                product[k, i], product[k + 1, i] = a0, a1
-                product[k + 2, i], product[k + 3, i] = a2, a3
+                product[k, i], product[k + 1, i] = f0 * a0, f1 * a1
+                product[k + 2, i], product[k + 3, i] = f2 * a2, f3 * a3
             s0 += np.float64(a0) * x0[i]
             s1 += np.float64(a1) * x1[i]
             s2 += np.float64(a2) * x2[i]
@@ -55,7 +59,7 @@ def row_product(indptr, indices, data, values, first, end, product, shares):  # 
             for e in range(indptr[i], indptr[i + 1]):
                 a += data[e] * values[k, indices[e]]
             if kept:
-                product[k, i] = a
+                product[k, i] = factors[k] * a
             share += np.float64(a) * values[k, i]
         shares[k] = share
         k += 1
@@ -65,40 +69,31 @@ def row_product(indptr, indices, data, values, first, end, product, shares):  # 
 def transpose_into(values, out):  # type: ignore[no-untyped-def]
     """Transpose, block by block so that both sides stay in the cache."""
     rows, columns = values.shape
-    for top in range(0, rows, BLOCK):
-        bottom = min(top + BLOCK, rows)
-        for left in range(0, columns, BLOCK):
-            right = min(left + BLOCK, columns)
+    for top in range(0, rows, SIDE):
+        bottom = min(top + SIDE, rows)
+        for left in range(0, columns, SIDE):
+            right = min(left + SIDE, columns)
             for c in range(left, right):
                 for r in range(top, bottom):
                     out[c, r] = values[r, c]
 
 
-@njit(nogil=True, cache=True)
-def spot_product(indptr, indices, data, columns, shares):  # type: ignore[no-untyped-def]
-    """Sparse Q times spots x dims; adds the form of each column, in float64, to `shares`."""
+@njit(nogil=True, cache=True, fastmath=FAST)
+def spot_product(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, surplus, factors, columns, product, shares, first, last
+):
+    """As `row_product` for spots x dims; the form of each column in float64, one row a block."""
     n, dims = columns.shape
-    product = np.empty((n, dims), columns.dtype)
-    for i in range(n):
-        e, end = indptr[i], indptr[i + 1]
-        # Two neighbours at once halve how often the row of the product is written.
-        if (end - e) % 2 == 1:
-            first, a = indices[e], data[e]
+    one = product.dtype.type(1)
+    for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, n)
+        here = product[start:stop]
+        here[:] = 0
+        add_sparse_rows(pointers, neighbours, entries, surplus, one, columns, here, start, stop)
+        for i in range(start, stop):
             for k in range(dims):
-                product[i, k] = a * columns[first, k]
-            e += 1
-        else:
-            for k in range(dims):
-                product[i, k] = 0
-        while e < end:
-            first, a = indices[e], data[e]
-            second, b = indices[e + 1], data[e + 1]
-            for k in range(dims):
-                product[i, k] += a * columns[first, k] + b * columns[second, k]
-            e += 2
-        for k in range(dims):
-            shares[k] += product[i, k] * columns[i, k]
-    return product
+                shares[block, k] += product[i, k] * columns[i, k]
+                product[i, k] *= factors[k]
 
 
 @njit(nogil=True, cache=True)
@@ -119,3 +114,23 @@ def relabelled_product(indptr, indices, data, orders, columns, shares):  # type:
         for k in range(dims):
             shares[k] += product[i, k] * columns[i, k]
     return product
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def subtract_expectation(values, factors, own, other, product, shares, first, last):  # type: ignore[no-untyped-def]
+    """Take ``own |x|^2 + other (1'x)^2`` from the form of each row x, and from its product."""
+    n = values.shape[1]
+    for k in range(first, last):
+        x = values[k]
+        total, squares = 0.0, 0.0
+        for i in range(n):
+            wide = np.float64(x[i])
+            total += wide
+            squares += wide * wide
+        shares[k] -= own * squares + other * total * total
+        if product.size > 0:
+            out = product[k]
+            slope = values.dtype.type(factors[k] * own)
+            level = values.dtype.type(factors[k] * other * total)
+            for i in range(n):
+                out[i] -= slope * x[i] + level

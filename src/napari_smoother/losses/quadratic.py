@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,25 +12,21 @@ from napari_smoother.losses.product_loops import (
     relabelled_product,
     row_product,
     spot_product,
+    subtract_expectation,
     transpose_into,
 )
+from napari_smoother.solvers.row_blocks import share_out, sums_over_rows
 from napari_smoother.weights.moving_average import MovingAverage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
 
-LONGEST_ROW = 8192
-"""Spots up to which four rows of dims x spots stay in the cache."""
-
 DIMS_AT_ONCE = 32
 """Dims of a relabelled product at once."""
-
-LARGE_PRODUCT = 4_000_000
-"""Multiplications from which a second thread is worth waking."""
 
 
 class QuadraticForm:
@@ -51,13 +46,14 @@ class QuadraticForm:
         self._dense = dense
         self._tensors: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
         self._data: dict[np.dtype[Any], NDArray[np.floating]] = {}
+        self._surplus: dict[np.dtype[Any], NDArray[np.floating]] = {}
         self._average: tuple[float, float] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_tensors": {}, "_data": {}}
+        return self.__dict__ | {"_tensors": {}, "_data": {}, "_surplus": {}}
 
     def product(
-        self, coefs: torch.Tensor, *, keep: bool = True
+        self, coefs: torch.Tensor, factors: torch.Tensor, *, keep: bool = True
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """Precision times each row of a tensor, and the form of each row.
 
@@ -65,13 +61,15 @@ class QuadraticForm:
         ----------
         coefs
             Dims x spots, float32 or float64, on any device.
+        factors
+            Dims: what the product of each row is multiplied with, of the same dtype and device.
         keep
             Whether the product is wanted.
 
         Returns
         -------
         product, shares
-            Q x_k' as dims x spots, a tensor of its own (None where it is not wanted), and
+            f_k Q x_k' as dims x spots, a tensor of its own (None where it is not wanted), and
             x_k Q x_k' as dims, of the same dtype and device.
         """
         values = coefs.detach()
@@ -81,38 +79,39 @@ class QuadraticForm:
         elif self._dense or values.device.type != "cpu":
             product = (self._tensor(values) @ values.t()).t()
         else:
-            return self._compiled_product(values, keep)
-        return product, (product * values).sum(dim=1)
+            return self._compiled_product(values, factors, keep)
+        shares = (product * values).sum(dim=1)
+        return product * factors[:, None], shares
 
     def _compiled_product(
-        self, values: torch.Tensor, keep: bool
+        self, values: torch.Tensor, factors: torch.Tensor, keep: bool
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         assert not isinstance(self.precision, MovingAverage)
         matrix = self.precision
-        array = values.numpy()
+        array, scale = values.numpy(), factors.numpy()
         pattern = self.pattern(array.dtype)
-        dims, n = array.shape
-        shares = np.zeros(dims)
-        spots_first = array.T.flags.c_contiguous
-        if spots_first:
-            product = spot_product(*pattern, array.T, shares).T
+        dims = array.shape[0]
+        if array.T.flags.c_contiguous:
+            columns = array.T
+            across = np.empty_like(columns)
+            arguments = (*pattern, self.surplus(array.dtype), scale, columns, across)
+            shares = sums_over_rows(spot_product, columns.shape, dims, arguments)
+            product = across.T
         else:
             rows = np.ascontiguousarray(array)
             product = np.empty_like(rows) if keep else np.empty((0, 0), rows.dtype)
-
-            def multiply(first: int, end: int) -> None:
-                if n <= LONGEST_ROW:
-                    row_product(*pattern, rows, first, end, product, shares)
-                    return
-                columns = np.empty((n, end - first), rows.dtype)
-                transpose_into(rows[first:end], columns)
-                found = spot_product(*pattern, columns, shares[first:end])
-                if keep:
-                    transpose_into(found, product[first:end])
-
-            _in_two(dims, multiply, large=dims * matrix.nnz >= LARGE_PRODUCT)
+            shares = np.zeros(dims)
+            work = dims * matrix.nnz // 4
+            share_out(row_product, -(-dims // 4), work, (*pattern, scale, rows, product, shares))
         of_rows = torch.from_numpy(shares).to(values.dtype)
         return (torch.from_numpy(product) if keep else None), of_rows
+
+    def surplus(self, dtype: np.dtype[Any]) -> NDArray[np.floating]:
+        """Return the sums of the rows of a sparse precision in this dtype."""
+        assert not isinstance(self.precision, MovingAverage)
+        if dtype not in self._surplus:
+            self._surplus[dtype] = np.asarray(self.precision.sum(axis=1)).astype(dtype)
+        return self._surplus[dtype]
 
     def pattern(
         self, dtype: np.dtype[Any]
@@ -170,39 +169,83 @@ class RelabelledForm:
         self._orders = orders
 
     def product(
-        self, coefs: torch.Tensor, *, keep: bool = True
+        self, coefs: torch.Tensor, factors: torch.Tensor, *, keep: bool = True
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """As `QuadraticForm.product`."""
         values = coefs.detach()
         if isinstance(self._form.precision, MovingAverage) or values.device.type != "cpu":
-            return self._one_by_one(values)
+            return self._one_by_one(values, factors)
         rows = np.ascontiguousarray(values.numpy())
         pattern = self._form.pattern(rows.dtype)
         dims, n = rows.shape
         shares, product = np.zeros(dims), np.empty_like(rows)
 
-        def multiply(first: int, end: int) -> None:
+        def multiply(first: int, last: int) -> None:
             # So few at once that they stay in the cache, where they are read at random.
-            for start in range(first, end, DIMS_AT_ONCE):
-                run = slice(start, min(start + DIMS_AT_ONCE, end))
+            for start in range(first * 4, min(last * 4, dims), DIMS_AT_ONCE):
+                run = slice(start, min(start + DIMS_AT_ONCE, last * 4, dims))
                 columns = np.empty((n, run.stop - start), rows.dtype)
                 transpose_into(rows[run], columns)
                 found = relabelled_product(*pattern, self._orders, columns, shares[run])
                 transpose_into(found, product[run])
 
-        _in_two(dims, multiply, large=dims * len(pattern[1]) * len(self._orders) >= LARGE_PRODUCT)
+        share_out(multiply, -(-dims // 4), dims * len(pattern[1]) * len(self._orders), ())
+        product *= factors.numpy()[:, None]
         of_rows = torch.from_numpy(shares).to(values.dtype)
         return (torch.from_numpy(product) if keep else None), of_rows
 
-    def _one_by_one(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _one_by_one(
+        self, values: torch.Tensor, factors: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         total = torch.zeros_like(values)
+        ones = torch.ones_like(factors)
         for row in self._orders:
             order = torch.from_numpy(row.astype(np.int64)).to(values.device)
-            product, _ = self._form.product(values[:, order])
+            product, _ = self._form.product(values[:, order], ones)
             assert product is not None
             total[:, order] += product
         total /= len(self._orders)
-        return total, (total * values).sum(dim=1)
+        return total * factors[:, None], (total * values).sum(dim=1)
+
+
+class ContrastedForm:
+    """A form less a share of its mean over all relabelings, x (Q - r E[P'QP]) x'.
+
+    Parameters
+    ----------
+    form
+        The form.
+    ratio
+        r.
+    """
+
+    def __init__(self, form: QuadraticForm, ratio: float) -> None:
+        self._form = form
+        self._ratio = ratio
+
+    def product(
+        self, coefs: torch.Tensor, factors: torch.Tensor, *, keep: bool = True
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """As `QuadraticForm.product`."""
+        values = coefs.detach()
+        product, shares = self._form.product(values, factors, keep=keep)
+        diagonal, other = (self._ratio * value for value in self._form.average())
+        own = diagonal - other
+        if values.device.type == "cpu" and values.is_contiguous():
+            x = values.numpy()
+            room = np.empty((0, 0), x.dtype) if product is None else product.numpy()
+            share_out(
+                subtract_expectation,
+                len(x),
+                x.size,
+                (x, factors.numpy(), own, other, room, shares.numpy()),
+            )
+            return product, shares
+        total = values.sum(dim=1)
+        shares = shares - own * values.square().sum(dim=1) - other * total.square()
+        if product is not None:
+            product -= factors[:, None] * (own * values + other * total[:, None])
+        return product, shares
 
 
 def _compressed(matrix: csr_array, like: torch.Tensor) -> torch.Tensor:
@@ -220,24 +263,29 @@ def _compressed(matrix: csr_array, like: torch.Tensor) -> torch.Tensor:
         )
 
 
-Form = QuadraticForm | RelabelledForm
+Form = QuadraticForm | RelabelledForm | ContrastedForm
 
 
 class SymmetricForm(torch.autograd.Function):
-    """sum_k s_k x_k Q x_k' of a dims x spots tensor; the gradient is 2 s_k Q x_k'.
+    """c sum_k s_k x_k Q x_k' of a dims x spots tensor; the gradient is 2 c s_k Q x_k'.
 
     The product Q x' of the forward pass is all that the gradient needs: a step costs one sparse
-    product. `forms` holds one precision for all dims, or one for each equal run of dims.
+    product. `forms` holds one precision for all dims, or one for each equal run of dims; s are
+    the confidences, and c is a number.
     """
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, coefs: torch.Tensor, confidences: torch.Tensor, forms: Sequence[Form]
+        ctx: Any,
+        coefs: torch.Tensor,
+        confidences: torch.Tensor,
+        forms: Sequence[Form],
+        scale: float,
     ) -> torch.Tensor:
-        product, shares = apply_forms(coefs, forms, keep=ctx.needs_input_grad[0])
+        product, shares = _apply(coefs, confidences, forms, scale, ctx.needs_input_grad[0])
         ctx.save_for_backward(coefs, confidences, shares)
-        ctx.product, ctx.forms = product, forms
-        return (shares * confidences).sum()
+        ctx.product, ctx.forms, ctx.scale = product, forms, scale
+        return (shares * confidences).sum() * scale
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -245,42 +293,34 @@ class SymmetricForm(torch.autograd.Function):
         coefs, confidences, shares = ctx.saved_tensors
         product, ctx.product = ctx.product, None
         if product is None and ctx.needs_input_grad[0]:
-            # Scaled and given away by an earlier pass over the same graph.
-            product, _ = apply_forms(coefs, ctx.forms)
-        if product is not None:
-            # Where it lies: a new tensor of this size takes longer than the multiplication.
-            factors = (2 * gradient * confidences)[:, None]
-            if product.device.type == "cpu":
-                # By numpy, in this thread: torch would wake all of its own.
-                product.numpy()[...] *= factors.numpy()
-            else:
-                product.mul_(factors)
-        by_confidences = gradient * shares if ctx.needs_input_grad[1] else None
-        return product, by_confidences, None
+            # Given away by an earlier pass over the same graph.
+            product, _ = _apply(coefs, confidences, ctx.forms, ctx.scale, True)
+        if product is not None and product.device.type != "cpu":
+            product.mul_(gradient)
+        elif product is not None and gradient.item() != 1:
+            # Where it lies: a new tensor of this size takes longer than the multiplication. By
+            # numpy, in this thread: torch would wake all of its own.
+            product.numpy()[...] *= gradient.numpy()
+        by_confidences = gradient * ctx.scale * shares if ctx.needs_input_grad[1] else None
+        return product, by_confidences, None, None
 
 
-def apply_forms(
-    coefs: torch.Tensor, forms: Sequence[Form], *, keep: bool = True
+def _apply(
+    coefs: torch.Tensor,
+    confidences: torch.Tensor,
+    forms: Sequence[Form],
+    scale: float,
+    keep: bool,
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """Product and form of every row: one precision for all rows, or one for equal runs."""
+    """Gradient and form of every row: one precision for all rows, or one for equal runs."""
+    factors = (2 * scale * confidences.detach()).expand(len(coefs)).contiguous()
     if len(forms) == 1:
-        return forms[0].product(coefs, keep=keep)
+        return forms[0].product(coefs, factors, keep=keep)
     products, shares = [], []
-    for form, run in zip(forms, coefs.chunk(len(forms), dim=0), strict=True):
-        product, share = form.product(run, keep=keep)
+    runs = zip(forms, coefs.chunk(len(forms)), factors.chunk(len(forms)), strict=True)
+    for form, run, of_run in runs:
+        product, share = form.product(run, of_run, keep=keep)
         products.append(product)
         shares.append(share)
     kept = [product for product in products if product is not None]
     return (torch.cat(kept) if kept else None), torch.cat(shares)
-
-
-def _in_two(dims: int, work: Callable[[int, int], None], *, large: bool) -> None:
-    """Do the work on a range of dims, in two halves at once where it is large."""
-    if not large or dims < 2 or torch.get_num_threads() == 1:
-        work(0, dims)
-        return
-    half = min(dims, (dims + 7) // 8 * 4)  # whole fours
-    with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(work, half, dims)
-        work(0, half)
-        other.result()

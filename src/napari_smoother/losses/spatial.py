@@ -126,8 +126,7 @@ class SpatialLoss(torch.nn.Module):
             If the shape does not fit the graph or the number of groups.
         """
         values, dtype = self._checked(coefs)
-        loss = self._form(values)
-        return (loss / values.numel() if normalize else loss).to(dtype)
+        return self._form(values, 1 / values.numel() if normalize else 1.0).to(dtype)
 
     def estimate_confidence(self, ref_exp: Any, st_exp: Any, method: str = "lr") -> None:
         """Set `confidences` from how much each group varies over the section.
@@ -257,10 +256,15 @@ class SpatialLoss(torch.nn.Module):
                 )
         return values, dtype
 
-    def _form(self, values: torch.Tensor, forms: Sequence[Form] | None = None) -> torch.Tensor:
+    def _form(
+        self, values: torch.Tensor, scale: float, forms: Sequence[Form] | None = None
+    ) -> torch.Tensor:
         """Sum of the form over dims, by the precisions or by others made from them."""
+        confidences = self.confidences
+        if confidences.dtype != values.dtype or confidences.device != values.device:
+            confidences = confidences.to(values)
         form: torch.Tensor = SymmetricForm.apply(  # type: ignore[no-untyped-call]
-            values, self.confidences.to(values), self._forms if forms is None else forms
+            values, confidences, self._forms if forms is None else forms, scale
         )
         return form
 

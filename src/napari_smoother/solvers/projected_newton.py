@@ -108,6 +108,7 @@ class Solve:
         self.basis = data.basis.astype(np.float32)
         self.eigenvalues = (data.eigenvalues + self.ridge).astype(np.float32)
         self.masking_fails = False
+        self.eigenbasis_fails = False
         self.spectral: SpectralMultigrid | None = None
         self.factors: NDArray[np.float32] | None = None
         self.wide = False
@@ -205,7 +206,7 @@ class Solve:
                 )
             self.spectral.free = point.free
             return self.spectral
-        if not self.stiff and share > MOSTLY_FREE:
+        if not self.stiff and not self.eigenbasis_fails and share > MOSTLY_FREE:
             return SpectralJacobi(self.basis, self.eigenvalues, self.shift, point.free)
         if self.factors is None:
             self.factors = storage_for(*self.shape)
@@ -271,7 +272,11 @@ def projected_newton(
         if isinstance(preconditioner, SpectralMultigrid) and work.bounded:
             work.masking_fails |= taken >= MASKED_PATIENCE
             work.stiff |= work.masking_fails
-        work.stiff |= taken >= PATIENCE
+        slow = taken >= PATIENCE
+        if slow and work.bounded and isinstance(preconditioner, SpectralJacobi):
+            work.eigenbasis_fails = True
+        else:
+            work.stiff |= slow
         work.steps += taken
         work.products += taken
         if _accept(work, point, step, other) or (
