@@ -16,7 +16,6 @@ import pandas as pd
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.impute.interpolation import Interpolation
-from napari_smoother.models.impute.missing import Imputation as Solution
 from napari_smoother.models.impute.missing import solve_missing
 from napari_smoother.models.impute.positions import denser_positions, distance_between
 from napari_smoother.study.analysis import Analysis, AnalysisRequest, Progress
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.models.impute.report import Imputation as Solution
     from napari_smoother.section import Section
     from napari_smoother.study.study import Study
 

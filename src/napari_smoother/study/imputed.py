@@ -16,7 +16,7 @@ from napari_smoother.study.view import Numbers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_smoother.models.impute.missing import ImputationReport
+    from napari_smoother.models.impute.report import ImputationReport
     from napari_smoother.section import Section
     from napari_smoother.weights.precision import Process
 

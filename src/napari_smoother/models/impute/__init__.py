@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_smoother.models.impute.annotated import impute, predict_at
-    from napari_smoother.models.impute.missing import Imputation, impute_missing
+    from napari_smoother.models.impute.missing import impute_missing
     from napari_smoother.models.impute.model import ImputeModel
     from napari_smoother.models.impute.model import ImputeModel as ImputeConvex
     from napari_smoother.models.impute.model import ImputeModel as ImputeTorch
     from napari_smoother.models.impute.positions import denser_positions
+    from napari_smoother.models.impute.report import Imputation
 
 _HOMES = {
-    "Imputation": ("missing", "Imputation"),
+    "Imputation": ("report", "Imputation"),
     "ImputeConvex": ("model", "ImputeModel"),
     "ImputeModel": ("model", "ImputeModel"),
     "ImputeTorch": ("model", "ImputeModel"),

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.impute.missing import Imputation, impute_missing
+from napari_smoother.models.impute.missing import impute_missing
 from napari_smoother.models.shared_prior import expression_of, section_precision
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_smoother.models.impute.report import Imputation
     from napari_smoother.weights.precision import Process
 
 

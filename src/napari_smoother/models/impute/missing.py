@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.impute.report import Imputation, ImputationReport
 from napari_smoother.solvers.positive_systems import Solved, solve_from, solve_positive
 
 if TYPE_CHECKING:
@@ -26,61 +27,6 @@ NEGATIVE = 1e-10
 
 STARTED = 1_000
 """From this many unknowns on, iterating from a good start is quicker than a factorisation."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImputationReport:
-    """How well an imputation was solved.
-
-    Attributes
-    ----------
-    objective
-        Mean square deviation from the observations plus lambda times the spatial loss, over
-        the spots that were reached.
-    residual
-        Relative residual of the linear systems, or of the bounded problem where it was needed.
-    n_unreached
-        Spots in pieces of the graph without any observation; their values are NaN.
-    n_bounded
-        Features for which the bound at zero was in force.
-    seconds
-        Wall time.
-    converged
-        Whether `residual` is at or below the tolerance.
-    method
-        What did the work.
-    """
-
-    objective: float
-    residual: float
-    n_unreached: int
-    n_bounded: int
-    seconds: float
-    converged: bool
-    method: str
-
-    def as_dict(self) -> dict[str, float | int | bool | str]:
-        """All fields as plain Python values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Imputation:
-    """Values of all spots.
-
-    Attributes
-    ----------
-    values
-        n x features, float64; NaN where no observation can reach.
-    unreached
-        n booleans.
-    report
-        See `ImputationReport`.
-    """
-
-    values: NDArray[np.float64]
-    unreached: NDArray[np.bool_]
-    report: ImputationReport
 
 
 def impute_missing(

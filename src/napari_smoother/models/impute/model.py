@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.impute.missing import ImputationReport, impute_missing
+from napari_smoother.models.impute.missing import impute_missing
 from napari_smoother.models.shared_prior import shared_prior
 from napari_smoother.models.training_settings import ignore_training
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
+
+    from napari_smoother.models.impute.report import ImputationReport
 
 
 class ImputeModel:
