@@ -30,7 +30,8 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	bash scripts/with_display.sh $(BIN)/python -m pytest
+	bash scripts/with_display.sh $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 \
+		--dist=loadfile
 
 screenshots: setup
 	bash scripts/with_display.sh $(BIN)/python scripts/screenshots.py docs/images

@@ -151,6 +151,8 @@ class SlowTraining:
 
     def __init__(self, pause: float = 0.02) -> None:
         self.pause = pause
+        self.last = np.inf
+        """Epoch after which it goes on only to be cancelled."""
         self.stopped_in: list[int] = []
         self.ended = threading.Event()
 
@@ -159,11 +161,13 @@ class SlowTraining:
         losses = []
         try:
             for epoch in range(1, settings.epochs + 1):
-                for _ in range(10):
+                steps = 0
+                while steps < 10 or epoch > self.last:
                     if cancelled():
                         self.stopped_in.append(epoch)
                         raise Cancelled("the training was cancelled")
                     time.sleep(self.pause / 10)
+                    steps += 1
                 losses.append(100.0 / epoch)
                 on_epoch(epoch, losses[-1])
             latent = np.asarray(values.toarray()[:, : settings.components], dtype=float)
@@ -212,6 +216,7 @@ def test_training_shows_its_epochs_and_a_cancel_keeps_what_was_there(
         session.scene.layer(VAE).features["latent dim 4"], before.scores[:, 3]
     )
     assert "5 epochs" in dock.status.text.text()
+    training.last = 3
     qtbot.mouseClick(panel_of_vae.train, LEFT)
     qtbot.waitUntil(lambda: "epoch 3 of 500" in dock.status.text.text(), timeout=30_000)
     assert panel_of_vae.bar.isVisible()
@@ -220,7 +225,8 @@ def test_training_shows_its_epochs_and_a_cancel_keeps_what_was_there(
     seen = panel_of_vae.bar.value()
     qtbot.mouseClick(dock.status.cancel, LEFT)
     settle(session)
-    assert training.stopped_in[0] - seen <= 3, "went on for epochs after the cancel"
+    assert seen == 3
+    assert training.stopped_in == [4], "did not stop within the epoch"
     assert session.autoencoder.analysis.result is before
     assert panel_of_vae.curve.losses == before.losses
     assert dock.status.text.text().startswith("cancelled: showing the result for")
