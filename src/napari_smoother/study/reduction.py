@@ -54,8 +54,14 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
         self.settled = Stage(self._solve_from_canonical_start)
         self.smoothed = Stage(self._smoothed)
 
+    @one_blas_thread()
     def compute(self, request: AnalysisRequest[ReductionSettings, Embedding]) -> Embedding:
-        """Find components, their scores, and domains on them."""
+        """Find components, their scores, and domains on them.
+
+        Small products one after another: threads would wait for each other, and for painting.
+        And two threads round otherwise than one, which is what is left to a solve that another
+        runs beside: the same settings are to end in the same bits.
+        """
         section, settings = request.section, request.settings
         data = settings.data
         chosen = self.genes(section, data.layer, data.n_genes)
@@ -145,11 +151,9 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
         seed: int,
         start: NDArray[np.float64] | None,
     ) -> Eigenvectors:
-        # Small products one after another: threads would wait for each other, and for painting.
-        with one_blas_thread():
-            return leading_eigenvectors(
-                scatter, weight, k, start=start, seed=seed, cancelled=self.is_cancelled
-            )
+        return leading_eigenvectors(
+            scatter, weight, k, start=start, seed=seed, cancelled=self.is_cancelled
+        )
 
     def _smoothed(
         self, scores: NDArray[np.float64], precision: csr_array, smoothing: float
