@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -28,10 +29,10 @@ TITLES = {
 }
 HEAD = """# Measured speed
 
-Written by `make benchmarks`; nothing here is typed by hand. The peers have an environment of their
-own, since flashdeconv needs an older numba: `.venv-benchmarks`, pinned in
-`benchmarks/constraints.txt`. Each section names its script,
-the machine and the load on it while it ran. Times of the choice of settings and of deviations
+Written by `make benchmarks`; nothing here is typed by hand. squidpy and flashdeconv have an
+environment of their own, since flashdeconv needs an older numba, with which our own loops take
+longer: `.venv-benchmarks`, pinned in `benchmarks/constraints.txt`. Each section names its script,
+the machine, the numba and the load while it ran. Times of the choice of settings and of deviations
 stand with their accuracy in `docs/choice.md` and `docs/uncertainty.md`.
 """
 
@@ -57,8 +58,8 @@ def section(name: str) -> str:
     day = datetime.datetime.now(tz=datetime.UTC).date()
     facts = (
         f"`benchmarks/{name}.py`, {day}, {os.cpu_count()} cores ({processor()}), "
-        f"Python {platform.python_version()}, load {before:.1f} before and "
-        f"{os.getloadavg()[0]:.1f} after."
+        f"Python {platform.python_version()}, numba {version('numba')}, "
+        f"load {before:.1f} before and {os.getloadavg()[0]:.1f} after."
     )
     return f"## {TITLES[name]}\n\n{facts}\n\n{run.stdout.strip()}\n"
 
