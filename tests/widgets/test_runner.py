@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.widgets.runner import LatestRunner, Runner
+from napari_smoother.widgets.runner import GRACE, LatestRunner, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +47,34 @@ def test_jobs_run_in_turn_or_only_the_newest(qtbot: QtBot, runner: Runner) -> No
     qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
     newest_only = isinstance(runner, LatestRunner)
     assert results == ([0, 4] if newest_only else [0, 1, 2, 3, 4])
+
+
+def test_slow_jobs_get_through_although_newer_ones_keep_coming(qtbot: QtBot, qapp: object) -> None:
+    """As while a slider is dragged over a section that takes longer than a job is granted."""
+    runner = LatestRunner()
+    runner.patient = True
+    results: list[int] = []
+    runner.returned.connect(results.append)
+
+    def slow(value: int) -> Callable[..., int]:
+        def job(cancelled: Callable[[], bool], report: Callable[[object], None]) -> int:
+            ends = time.perf_counter() + 3 * GRACE
+            while time.perf_counter() < ends:
+                if cancelled():
+                    raise Cancelled
+                time.sleep(0.002)
+            return value
+
+        return job
+
+    for value in range(1_000):
+        runner.submit(slow(value))
+        qtbot.wait(10)
+        if len(results) >= 3:
+            break
+    runner.shut_down()
+    assert len(results) >= 3, "no job came to its end while newer ones kept coming"
+    assert results == sorted(results)
 
 
 def test_cancel_stops_the_job_and_drops_what_waits(qtbot: QtBot, runner: Runner) -> None:

@@ -153,6 +153,7 @@ class AnalysisPreview(QObject):
         if not self._patience.isActive():
             self._patience.start()
         description = "" if self.analysis.follows else self.analysis.work
+        self._runner.patient = self.analysis.follows
         self._runner.submit(_Computation(self.analysis, request), description)
         self.busy_changed.emit(True)
         if request.start is not None:

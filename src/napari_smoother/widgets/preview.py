@@ -173,6 +173,7 @@ class Preview(QObject):
         if request.reference is not None and not self._patience.isActive():
             self._patience.start()
         self._submitted = request
+        self._runner.patient = self.study.follows_the_hand
         self._runner.submit(_Computation(self.study, request))
         if request.start is not None:
             self._runner.give_way(GIVE_WAY)

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     Job = Callable[[Callable[[], bool], Callable[[Any], None]], Any]
 
 GRACE = 0.15
-"""Seconds a job may go on after a newer one has come.
+"""Seconds that a job is granted although a newer one has come.
 
 A slider sends changes faster than a large section is solved. Were every job stopped at once by
-the next change, nothing would be drawn until the hand rests.
+the next change, nothing would be drawn until the hand rests. So where the runner is patient, a
+job that is stopped before its end doubles what the next is granted, up to `LONGEST_GRACE`.
 """
+
+LONGEST_GRACE = 1.5
+LEEWAY = 1.5
+"""Times what the last job took that the next is granted."""
 
 
 @dataclass(slots=True)
@@ -34,13 +39,14 @@ class _Run:
     job: Job
     description: str
     started: float = 0.0
+    grace: float = GRACE
     superseded: bool = False
     stopped: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
     def is_cancelled(self) -> bool:
         """Whether the job should stop; asked inside its loops."""
-        late = time.perf_counter() - self.started > GRACE
+        late = time.perf_counter() - self.started > self.grace
         return self.stopped or (self.superseded and late)
 
 
@@ -51,6 +57,8 @@ class Runner(QObject):
 
     Attributes
     ----------
+    patient
+        Whether jobs are short enough to be granted as long as they take.
     returned
         Emitted in the main thread with a job's result.
     reported
@@ -72,6 +80,8 @@ class Runner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._current: _Run | None = None
+        self._grace = GRACE
+        self.patient = False
         self._waiting: deque[_Run] = deque()
 
     @property
@@ -128,6 +138,7 @@ class Runner(QObject):
             self.idle.emit()
             return
         run.started = time.perf_counter()
+        run.grace = self._grace if self.patient else GRACE
         worker = create_worker(
             self._execute,
             run,
@@ -155,10 +166,13 @@ class Runner(QObject):
 
     def _on_returned(self, outcome: tuple[_Run, Any]) -> None:
         run, result = outcome
-        if result is Cancelled or run.stopped:
-            if run.stopped:
-                self.cancelled.emit()
+        if run.stopped:
+            self.cancelled.emit()
+        elif result is Cancelled:
+            self._grace = min(2 * self._grace, LONGEST_GRACE)
         else:
+            took = time.perf_counter() - run.started
+            self._grace = min(max(LEEWAY * took, GRACE), LONGEST_GRACE)
             self.returned.emit(result)
         self._start_next()
 
