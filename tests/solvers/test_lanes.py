@@ -50,6 +50,14 @@ def test_vectors_calculate_as_arrays_do() -> None:
     np.testing.assert_allclose(out, (values - 0.5) / (3 * values), rtol=1e-15)
 
 
+def test_an_array_that_a_flat_index_would_misread_is_refused() -> None:
+    values = np.asfortranarray(np.ones((4, 4)))
+    with pytest.raises(numba.TypingError, match="C-contiguous"):
+        _arithmetic(values, np.empty(4))
+    with pytest.raises(numba.TypingError, match="C-contiguous"):
+        _arithmetic(np.ones(16)[::2], np.empty(4))
+
+
 @pytest.mark.parametrize("types", [1, 3, 4, 6, 8, 15, 16, 17, 20, 23, 24, 27, 32, 33, 50])
 @pytest.mark.parametrize("narrow", [np.float32, np.float64])
 @pytest.mark.parametrize("wide", [np.float32, np.float64])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numba
 from llvmlite import ir
 from numba.core import types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, overload, register_model
 
 if TYPE_CHECKING:
@@ -63,10 +64,20 @@ def _spread(context: Any, builder: Any, value: Any, given: Any, wanted: Any) -> 
 
 
 def _address(context: Any, builder: Any, array: Any, given: Any, place: Any, lanes: Any) -> Any:
-    data = builder.gep(context.make_array(array)(context, builder, given).data, [place])
+    """Where the entries from a flat index (its type and value in `place`) begin."""
+    kind, value = place
+    index = context.cast(builder, value, kind, types.intp)
+    data = builder.gep(context.make_array(array)(context, builder, given).data, [index])
     if isinstance(lanes, Lanes):
         data = builder.bitcast(data, context.get_value_type(lanes).as_pointer())
     return data
+
+
+def _checked_width(array: Any) -> int:
+    """Bytes of an entry; refuse, while compiling, an array that a flat index would misread."""
+    if array.layout != "C":
+        raise TypingError(f"Vectors are taken from C-contiguous arrays, not from {array}")
+    return int(array.dtype.bitwidth) // 8
 
 
 @intrinsic(prefer_literal=True)
@@ -83,12 +94,11 @@ def nothing(typing: Any, width: Any, scalar: Any) -> Any:
 @intrinsic
 def load(typing: Any, array: Any, place: Any, like: Any) -> Any:
     """As many entries of a contiguous array as `like` has, from the flat index `place`."""
-    lanes = _of(array.dtype, like)
+    lanes, width = _of(array.dtype, like), _checked_width(array)
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        index = context.cast(builder, given[1], place, types.intp)
-        address = _address(context, builder, array, given[0], index, lanes)
-        return builder.load(address, align=array.dtype.bitwidth // 8)
+        address = _address(context, builder, array, given[0], (place, given[1]), lanes)
+        return builder.load(address, align=width)
 
     return lanes(array, place, like), generate
 
@@ -96,12 +106,11 @@ def load(typing: Any, array: Any, place: Any, like: Any) -> Any:
 @intrinsic
 def store(typing: Any, array: Any, place: Any, value: Any) -> Any:
     """Write a vector to a contiguous array, from the flat index `place`."""
-    lanes = _of(array.dtype, value)
+    lanes, width = _of(array.dtype, value), _checked_width(array)
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        index = context.cast(builder, given[1], place, types.intp)
-        address = _address(context, builder, array, given[0], index, lanes)
-        builder.store(given[2], address, align=array.dtype.bitwidth // 8)
+        address = _address(context, builder, array, given[0], (place, given[1]), lanes)
+        builder.store(given[2], address, align=width)
         return context.get_dummy_value()
 
     return types.void(array, place, lanes), generate

@@ -39,6 +39,7 @@ class _Run:
     job: Job
     description: str
     started: float = 0.0
+    took: float = 0.0
     grace: float = GRACE
     superseded: bool = False
     stopped: bool = False
@@ -162,6 +163,7 @@ class Runner(QObject):
         except Cancelled:
             return run, Cancelled
         finally:
+            run.took = time.perf_counter() - run.started
             run.done.set()
 
     def _on_returned(self, outcome: tuple[_Run, Any]) -> None:
@@ -171,8 +173,7 @@ class Runner(QObject):
         elif result is Cancelled:
             self._grace = min(2 * self._grace, LONGEST_GRACE)
         else:
-            took = time.perf_counter() - run.started
-            self._grace = min(max(LEEWAY * took, GRACE), LONGEST_GRACE)
+            self._grace = min(max(LEEWAY * run.took, GRACE), LONGEST_GRACE)
             self.returned.emit(result)
         self._start_next()
 
