@@ -155,6 +155,7 @@ def coarsen(
     entries: NDArray[np.float64],
     smallest: int,
     most: int = 20,
+    begun: tuple[Coarsening, ...] = (),
 ) -> tuple[Coarsening, ...]:
     """Coarsen a graph until few nodes, or none with neighbours, remain.
 
@@ -166,6 +167,8 @@ def coarsen(
         Stop when a level has no more nodes than this.
     most
         Levels to make at most.
+    begun
+        The first of them, where they are known.
 
     Returns
     -------
@@ -175,7 +178,9 @@ def coarsen(
     steps: list[Coarsening] = []
     coupling = -entries
     while pointers.size - 1 > smallest and len(steps) < most:
-        step = _coarsen(pointers, neighbours, coupling)
+        depth = len(steps)
+        known = depth < len(begun)
+        step = begun[depth] if known else _coarsen(pointers, neighbours, coupling)
         if step is None:
             break
         onward = step.target >= 0

@@ -62,7 +62,8 @@ def find_zeros(work: Solve, values: NDArray[Any], finest: bool = True) -> None:
         work.sweep(values, 2)
     elif coherent:
         work.sweep(values, 0)
-        work.sweep(values, 0)
+        if finest:
+            work.sweep(values, 0)
     else:
         work.sweep(values, 3)
 

@@ -11,7 +11,7 @@ them; there the same is done in float64, with a preconditioner that stays what i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numba
 import numpy as np
@@ -31,11 +31,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+Vectors: TypeAlias = (
+    "tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]"
+)
+"""Of conjugate gradients: preconditioned residual (what is ahead), its product, direction, product
+of the direction, step and residual."""
+
+
 class Preconditioner(Protocol):
     """A symmetric positive map on the free entries."""
 
     def apply(self, right: NDArray[Any], out: NDArray[Any]) -> tuple[float, float]:
         """Write the preconditioned `right` into `out`; return <right, out> and <right, right>."""
+
+
+@runtime_checkable
+class UpdatingPreconditioner(Preconditioner, Protocol):
+    """One that takes the update of the vectors into its own pass over the rows."""
+
+    def update_and_apply(
+        self, vectors: Vectors, alpha: np.floating, beta: np.floating
+    ) -> tuple[float, float]:
+        """Advance the vectors, then do as `apply` from their residual into what is ahead."""
 
 
 class Rounded:
@@ -103,21 +120,29 @@ class Operator:
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def update_rows(  # type: ignore[no-untyped-def]
+    ahead, product, direction, turned, step, right, alpha, beta, start, stop
+):
+    """Advance the vectors of conjugate gradients, in the rows from `start` to `stop`."""
+    # One loop over all entries: loops over the types of a row are too short to be fast.
+    z, image = ahead[start:stop].reshape(-1), product[start:stop].reshape(-1)
+    p, s = direction[start:stop].reshape(-1), turned[start:stop].reshape(-1)
+    x, r = step[start:stop].reshape(-1), right[start:stop].reshape(-1)
+    for i in range(z.size):
+        p[i] = z[i] + beta * p[i]
+        s[i] = image[i] + beta * s[i]
+        x[i] += alpha * p[i]
+        r[i] -= alpha * s[i]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _update(  # type: ignore[no-untyped-def]
-    ahead, product, alpha, beta, direction, turned, step, right, first, last
+    ahead, product, direction, turned, step, right, alpha, beta, first, last
 ):
     rows = ahead.shape[0]
     for block in range(first, last):
-        # One loop over all entries: loops over the types of a row are too short to be fast.
         start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
-        z, image = ahead[start:stop].reshape(-1), product[start:stop].reshape(-1)
-        p, s = direction[start:stop].reshape(-1), turned[start:stop].reshape(-1)
-        x, r = step[start:stop].reshape(-1), right[start:stop].reshape(-1)
-        for i in range(z.size):
-            p[i] = z[i] + beta * p[i]
-            s[i] = image[i] + beta * s[i]
-            x[i] += alpha * p[i]
-            r[i] -= alpha * s[i]
+        update_rows(ahead, product, direction, turned, step, right, alpha, beta, start, stop)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
@@ -194,32 +219,25 @@ class ConjugateGradients:
             (gradient, operator.free, self.right, self.step, self.direction, self.turned),
         )[0]
         enough = squares * reduction * reduction
+        vectors = (
+            self.ahead, self.product, self.direction, self.turned, self.step, self.right
+        )  # fmt: skip
         alpha, beta, before = 0.0, 0.0, 0.0
         taken = 0
-        while True:
-            rho, squares = preconditioner.apply(self.right, self.ahead)
-            if squares <= enough or taken >= maximum_steps or not rho > 0:
-                return self.step, taken
+        rho, squares = preconditioner.apply(self.right, self.ahead)
+        while squares > enough and taken < maximum_steps and rho > 0:
             asked()
             curvature = operator.apply(self.ahead, self.product)
             taken += 1
             beta = rho / before if taken > 1 else 0.0
             bend = curvature - (beta * rho / alpha if taken > 1 else 0.0)
             if not bend > 0:
-                return self.step, taken
+                break
             alpha, before = rho / bend, rho
-            share_out(
-                _update,
-                block_count(rows),
-                rows * types,
-                (
-                    self.ahead,
-                    self.product,
-                    self.dtype(alpha),
-                    self.dtype(beta),
-                    self.direction,
-                    self.turned,
-                    self.step,
-                    self.right,
-                ),
-            )
+            factors = self.dtype(alpha), self.dtype(beta)
+            if isinstance(preconditioner, UpdatingPreconditioner):
+                rho, squares = preconditioner.update_and_apply(vectors, *factors)
+            else:
+                share_out(_update, block_count(rows), rows * types, (*vectors, *factors))
+                rho, squares = preconditioner.apply(self.right, self.ahead)
+        return self.step, taken

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from napari_smoother.solvers.lanes import cast, load, nothing, store
 from napari_smoother.solvers.row_blocks import share_out
 from napari_smoother.solvers.separable import solve_spot
 from napari_smoother.solvers.sparse_product import FAST
@@ -65,8 +66,16 @@ def _sweep(  # type: ignore[no-untyped-def]
     pointers, neighbours, entries, weight, gram, linear, values, order, offset, passes, first, last
 ):
     types = values.shape[1]
-    slope = np.empty(types)
+    eight = nothing(8, 0.0)
+    whole = types // 8 * 8
+    # Rows of A end in zeros, so that they are whole vectors.
+    padded = -(-types // 8) * 8
+    rows = np.zeros((types, padded))
+    rows[:, :types] = gram
+    slope = np.zeros(padded)
     here = np.empty(types)
+    inverse = np.empty(types)
+    known = -1.0
     for visit in range(offset + first, offset + last):
         row = order[visit]
         own = 0.0
@@ -74,31 +83,39 @@ def _sweep(  # type: ignore[no-untyped-def]
             slope[k] = -linear[row, k]
             here[k] = values[row, k]
         for place in range(pointers[row], pointers[row + 1]):
-            neighbour = neighbours[place]
+            neighbour = np.int64(neighbours[place])
             entry = weight * entries[place]
             if neighbour == row:
                 own += entry
-            for k in range(types):
+            for k in range(0, whole, 8):
+                value = cast(load(values, neighbour * types + k, eight), entry)
+                store(slope, k, load(slope, k, eight) + entry * value)
+            for k in range(whole, types):
                 slope[k] += entry * np.float64(values[neighbour, k])
         for k in range(types):
-            value = here[k]
-            if value != 0:
-                for other in range(types):
-                    slope[other] += value * gram[k, other]
+            if here[k] != 0:
+                for other in range(0, padded, 8):
+                    more = here[k] * load(rows, k * padded + other, eight)
+                    store(slope, other, load(slope, other, eight) + more)
+        if own != known:
+            known = own
+            for k in range(types):
+                curvature = gram[k, k] + own
+                inverse[k] = 1 / curvature if curvature > 0 else 0.0
         for _ in range(passes):
             for k in range(types):
-                if here[k] == 0 and slope[k] >= 0:
+                # What the spot's own entry of Q adds is kept out of `slope`: a vector of which
+                # a part has just been stored is slow to load.
+                steep = slope[k] + own * (here[k] - np.float64(values[row, k]))
+                if here[k] == 0 and steep >= 0:
                     continue
-                curvature = gram[k, k] + own
-                if not curvature > 0:
-                    continue
-                value = max(here[k] - slope[k] / curvature, 0.0)
+                value = max(here[k] - steep * inverse[k], 0.0)
                 change = value - here[k]
                 if change != 0:
                     here[k] = value
-                    slope[k] += own * change
-                    for other in range(types):
-                        slope[other] += change * gram[k, other]
+                    for other in range(0, padded, 8):
+                        more = change * load(rows, k * padded + other, eight)
+                        store(slope, other, load(slope, other, eight) + more)
         for k in range(types):
             values[row, k] = here[k]
 

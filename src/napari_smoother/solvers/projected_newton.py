@@ -18,6 +18,7 @@ from napari_smoother.errors import Cancelled
 from napari_smoother.solvers.conjugate_gradients import ConjugateGradients, Operator, Rounded
 from napari_smoother.solvers.coordinate_descent import sweep
 from napari_smoother.solvers.free_blocks import FreeBlocks, storage_for
+from napari_smoother.solvers.low_rank_blocks import LowRankBlocks, standing_out
 from napari_smoother.solvers.multigrid import TruncatedMultigrid
 from napari_smoother.solvers.row_blocks import sums_over_rows, total_of_squares
 from napari_smoother.solvers.sparse_product import gradient, projected_step
@@ -107,6 +108,7 @@ class Solve:
         self.stiff = self.kappa > STIFF
         self.basis = data.basis.astype(np.float32)
         self.eigenvalues = (data.eigenvalues + self.ridge).astype(np.float32)
+        self.close = standing_out(self.eigenvalues, data.basis, weight * prior.common_diagonal)
         self.masking_fails = False
         self.eigenbasis_fails = False
         self.spectral: SpectralMultigrid | None = None
@@ -206,6 +208,8 @@ class Solve:
                 )
             self.spectral.free = point.free
             return self.spectral
+        if not self.stiff and self.close is not None:
+            return LowRankBlocks(self.close, data.gram_single, self.shift, self.ridge, point.free)
         if not self.stiff and not self.eigenbasis_fails and share > MOSTLY_FREE:
             return SpectralJacobi(self.basis, self.eigenvalues, self.shift, point.free)
         if self.factors is None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from napari_smoother.solvers.aggregates import Coarsening
     from napari_smoother.solvers.spectral_multigrid import GraphLevel
 
+FEWEST_NODES = 6
+"""Multigrid makes no coarser level than one of about so many nodes."""
+
 FEWEST_SPOTS = 1000
 """Graphs with no more spots than this are not made coarser for a start."""
 
@@ -218,6 +221,12 @@ class PriorTerm:
         return float(self.diagonal.max())
 
     @cached_property
+    def common_diagonal(self) -> float:
+        """A diagonal entry of Q that nineteen of twenty spots reach."""
+        place = self.spots // 20
+        return float(np.partition(self.diagonal, place)[place])
+
+    @cached_property
     def surplus(self) -> NDArray[np.float64]:
         """Sums of the rows of Q: what a constant feels; exactly 0 where only rounding is left."""
         spots = np.repeat(np.arange(self.spots), np.diff(self.pointers))
@@ -238,11 +247,19 @@ class PriorTerm:
         return colour_spots(self.pointers, self.neighbours)
 
     @cached_property
+    def first_coarsening(self) -> tuple[Coarsening, ...]:
+        """Aggregates of spots; empty where nothing can be gathered."""
+        from napari_smoother.solvers.aggregates import coarsen
+
+        return coarsen(self.pointers, self.neighbours, self.entries, FEWEST_NODES, most=1)
+
+    @cached_property
     def coarsening(self) -> tuple[Coarsening, ...]:
         """Aggregates of spots, aggregates of those, and so on, for multigrid."""
         from napari_smoother.solvers.aggregates import coarsen
 
-        return coarsen(self.pointers, self.neighbours, self.entries, 6)
+        begun = self.first_coarsening
+        return coarsen(self.pointers, self.neighbours, self.entries, FEWEST_NODES, begun=begun)
 
     @cached_property
     def graph_levels(self) -> tuple[GraphLevel, ...]:
@@ -256,12 +273,10 @@ class PriorTerm:
     @cached_property
     def coarser(self) -> CoarserPrior | None:
         """The same prior on a coarser graph; None where that would save nothing."""
-        from napari_smoother.solvers.aggregates import coarsen
-
-        steps = coarsen(self.pointers, self.neighbours, self.entries, FEWEST_SPOTS, most=1)
-        if not steps:
+        if self.spots <= FEWEST_SPOTS or not self.first_coarsening:
             return None
-        aggregate, nodes = steps[0].aggregate.copy(), steps[0].nodes
+        step = self.first_coarsening[0]
+        aggregate, nodes = step.aggregate.copy(), step.nodes
         inside = np.flatnonzero(aggregate >= 0)
         root = np.sqrt(np.bincount(aggregate[inside], minlength=nodes))
         gather = sparse.csr_array(
