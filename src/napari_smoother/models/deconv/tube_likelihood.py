@@ -20,7 +20,7 @@ from scipy import sparse
 
 from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
 from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
-from napari_smoother.models.deconv.tube_loops import pack, tube_pass
+from napari_smoother.models.deconv.tube_loops import bend_few, bend_many, pack, tube_values
 from napari_smoother.solvers.free_blocks import LANES
 from napari_smoother.solvers.row_blocks import share_out
 from napari_smoother.solvers.threads import one_blas_thread
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.inputs import Inputs
 
 SPOTS_AT_ONCE = 4 * LANES
+
+MANY = 0.15
+"""Share of values in the band from which dense products cost less than one value at a time."""
 
 FLOOR = 1e-3
 """Share of the curvature inside the band that all values have in Newton's model, so that spots
@@ -62,6 +65,32 @@ class TubeExpansion(Expansion):
     pushes: NDArray[np.float64] = field(default_factory=_nothing)
     amounts: NDArray[np.float64] = field(default_factory=_nothing)
     reaches: NDArray[np.float64] = field(default_factory=_nothing)
+
+
+class _Room:
+    """What one thread writes into, piece after piece: fresh memory costs as much as the work."""
+
+    def __init__(self, genes: int, kind: type[np.floating]) -> None:
+        self.genes = genes
+        self.fitted, self.below = (np.empty(genes * SPOTS_AT_ONCE, kind) for _ in range(2))
+        self.inside = np.empty(genes * SPOTS_AT_ONCE, np.int8)
+        self.bends = np.empty(0, np.float32)
+
+    def for_spots(self, size: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int8]]:
+        """Return fitted values, values below the tube, and marks in whole words, all zero."""
+        shape, whole = (self.genes, size), -(-size // 8) * 8
+        inside = self.inside[: self.genes * whole].reshape(self.genes, whole)
+        inside[:] = 0
+        fitted, below = (
+            part[: self.genes * size].reshape(shape) for part in (self.fitted, self.below)
+        )
+        return fitted, below, inside
+
+    def for_bends(self, size: int) -> NDArray[np.float32]:
+        """Return the second derivatives at either side."""
+        if self.bends.size == 0:
+            self.bends = np.empty(2 * self.genes * SPOTS_AT_ONCE, np.float32)
+        return self.bends[: 2 * self.genes * size].reshape(2, self.genes, size)
 
 
 class TubeLikelihood(Likelihood):
@@ -133,9 +162,13 @@ class TubeLikelihood(Likelihood):
         assert self.tube is not None
         kind = np.float64 if self.exact else np.float32
         settings = np.array([width, self.band, before], kind)
-        signature: NDArray[Any] = inputs.signature.astype(kind)
-        rounded: NDArray[Any] = values.astype(kind)
-        constants = state[1].astype(kind) if self.bias else np.zeros(n_spots, kind)
+        # A last column for constants, and for the sizes of the multipliers.
+        signature: NDArray[Any] = np.ones((inputs.n_genes, n_types + 1), kind)
+        signature[:, :-1] = inputs.signature
+        rounded: NDArray[Any] = np.zeros((n_spots, n_types + 1), kind)
+        rounded[:, :-1] = values
+        if self.bias:
+            rounded[:, -1] = state[1]
         pushes = np.empty((2, n_spots, n_types))
         amounts, reaches = np.empty((2, n_spots)), np.empty((2, n_spots))
         known = Curvature(n_spots if curvature else 0, n_types)
@@ -143,36 +176,40 @@ class TubeLikelihood(Likelihood):
         sums = np.zeros((pieces, 4))
 
         def expand_pieces(first: int, last: int) -> None:
+            room = _Room(inputs.n_genes, kind)
             for piece in range(first, last):
                 self.asked()
                 begin = piece * SPOTS_AT_ONCE
                 spots = slice(begin, min(begin + SPOTS_AT_ONCE, n_spots))
-                fitted = signature @ rounded[spots].T
-                fitted += constants[spots]
                 size = spots.stop - begin
-                packed, cross, own = self._floor(size if curvature else 0)
-                push = np.zeros((2, size, n_types))
-                amount, reach = np.zeros((2, size)), np.zeros((2, size))
-                sums[piece, :2] = tube_pass(
-                    _block(inputs, spots, kind),
+                fitted, below, inside = room.for_spots(size)
+                np.dot(signature, rounded[spots].T, out=fitted)
+                reach = np.zeros((2, size))
+                sums[piece, :2] = tube_values(
+                    *_seen(inputs, spots, kind),
                     fitted,
+                    below,
+                    inside,
                     self._cost,
                     self._centre,
                     begin,
                     settings,
-                    inputs.signature,
-                    self._centred,
-                    self._products,
-                    curvature,
-                    push,
-                    amount,
                     reach,
-                    packed,
-                    cross,
-                    own,
                 )
-                pushes[:, spots], amounts[:, spots], reaches[:, spots] = push, amount, reach
+                for side, pushed in enumerate((fitted, below)):
+                    summed = pushed.T @ signature
+                    pushes[side, spots] = summed[:, :-1] * (1 - 2 * side)
+                    amounts[side, spots] = summed[:, -1]
+                reaches[:, spots] = reach
                 if curvature:
+                    packed, cross, own = self._floor(size)
+                    settled = (self._cost, self.band, self._centred, self._products)
+                    if np.count_nonzero(inside) > MANY * fitted.size:
+                        bends = room.for_bends(size)
+                        bend_many(fitted, inside, bends, *settled, packed, cross, own)
+                    else:
+                        words = inside.view(np.int64)
+                        bend_few(fitted, inside, words, *settled, packed, cross, own)
                     groups = known.blocks[begin // LANES :]
                     pack(packed, cross, own, self.ridge, self.bias, groups)
                     self._keep(known, spots, cross, own)
@@ -276,8 +313,13 @@ def lower_bound(
     return own + float((kept * here.reaches).sum()) - float(fall.sum())
 
 
-def _block(inputs: Inputs, spots: slice, kind: type[np.floating]) -> NDArray[np.floating]:
-    """Return the expression of some spots, genes x spots, contiguous, as such numbers."""
-    block = inputs.expression[:, spots]
+def _seen(
+    inputs: Inputs, spots: slice, kind: type[np.floating]
+) -> tuple[NDArray[np.floating], int]:
+    """Return expression as such numbers, genes x spots, and the column where the spots begin."""
+    every = inputs.expression
+    if isinstance(every, np.ndarray) and every.dtype == kind and every.flags.c_contiguous:
+        return every, spots.start
+    block = every[:, spots]
     is_sparse: bool = sparse.issparse(block)
-    return np.ascontiguousarray(block.toarray() if is_sparse else block, dtype=kind)
+    return np.ascontiguousarray(block.toarray() if is_sparse else block, dtype=kind), 0

@@ -8,6 +8,9 @@ import numpy as np
 from napari_smoother.models.deconv.pointwise import FAST
 from napari_smoother.solvers.free_blocks import LANES
 
+ADDED = 64
+"""Genes after which sums in the precision of the values are added to those in float64."""
+
 STEPS = 32767
 """Multipliers are kept as whole numbers of 16 bits, in steps of this part of their bound."""
 
@@ -28,15 +31,15 @@ def _renew(y, fitted, kept, width, band):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _shares_around(y, fitted, kept, width, band, share):  # type: ignore[no-untyped-def]
-    """Overwrite fitted values by residuals; write signed shares, and sum both losses."""
+def _push_around(y, fitted, kept, price, width, band, residual, push):  # type: ignore[no-untyped-def]
+    """Write residuals and signed pushes, and sum both losses."""
     number = fitted.dtype.type
     zero, half, one = number(0), number(0.5), number(1)
     scale, slope = one / number(STEPS), one / band
     smoothed = sharp = zero
     for spot in range(y.size):
         left = fitted[spot] - y[spot]
-        fitted[spot] = left
+        residual[spot] = left
         around = scale * number(kept[spot])
         moved = left + band * around
         over = abs(moved) - width
@@ -46,12 +49,13 @@ def _shares_around(y, fitted, kept, width, band, share):  # type: ignore[no-unty
         smoothed += part * over - band * half * (part * part + around * around)
         apart = abs(left) - width
         sharp += zero if apart < zero else apart
-        share[spot] = part if moved > zero else -part
+        size = price * part
+        push[spot] = size if moved > zero else -size
     return smoothed, sharp
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _shares(y, fitted, width, band, share):  # type: ignore[no-untyped-def]
+def _push(y, fitted, price, width, band, residual, push):  # type: ignore[no-untyped-def]
     """Do the same without multipliers."""
     number = fitted.dtype.type
     zero, half, one = number(0), number(0.5), number(1)
@@ -59,92 +63,129 @@ def _shares(y, fitted, width, band, share):  # type: ignore[no-untyped-def]
     smoothed = sharp = zero
     for spot in range(y.size):
         left = fitted[spot] - y[spot]
-        fitted[spot] = left
+        residual[spot] = left
         over = abs(left) - width
         over = zero if over < zero else over
         part = over * slope
         part = one if part > one else part
         smoothed += part * (over - band * half * part)
         sharp += over
-        share[spot] = part if left > zero else -part
+        size = price * part
+        push[spot] = size if left > zero else -size
     return smoothed, sharp
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def tube_pass(  # type: ignore[no-untyped-def]
-    y,
-    fitted,
-    cost,
-    centre,
-    offset,
-    settings,
-    signature,
-    centred,
-    products,
-    curved,
-    pushes,
-    amounts,
-    reaches,
-    packed,
-    cross,
-    own,
-):
-    """Sum over genes what the values of a few spots ask for; return smoothed and true loss.
+def _part(push, price, above, below, inside):  # type: ignore[no-untyped-def]
+    """Part pushes by their sign, and mark those in the band."""
+    zero = push.dtype.type(0)
+    for spot in range(push.size):
+        up = push[spot] if push[spot] > zero else zero
+        down = up - push[spot]
+        above[spot] = up
+        below[spot] = down
+        size = up + down
+        inside[spot] = size > zero and size < price
 
-    Fitted values are overwritten by residuals.
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _add_products(sums, values, factors):  # type: ignore[no-untyped-def]
+    for spot in range(values.size):
+        sums[spot] += values[spot] * factors[spot]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def tube_values(  # type: ignore[no-untyped-def]
+    y, first, fitted, below, inside, cost, centre, offset, settings, reaches
+):
+    """Turn fitted values into what each value pushes; return the smoothed and the true loss.
+
+    `y` is genes x spots from the column `first`; `fitted` (genes x a few spots) is overwritten by
+    the sizes of the multipliers of values above the tube, and `below` by those below; `inside`
+    gets a one where a value is in the band.
 
     `settings` is (e, d, the d of before or 0): where that is above 0, the multipliers in
-    `centre`, whose column `offset` is the first spot, are renewed first. What values above
-    (first) and below the tube add is kept apart: derivatives by abundances and constants
-    (`pushes`, `amounts`), multipliers times residuals (`reaches`), and, where `curved`, second
-    derivatives between abundances and constants and of constants (`cross`, `own`); those of the
-    abundances are packed in `packed`, a row a spot.
+    `centre`, whose column `offset` is the first spot, are renewed first. `reaches` (2 x spots,
+    above and below) gets the sums over genes of multipliers times residuals.
     """
-    genes, spots = y.shape
-    types = signature.shape[1]
-    pairs = products.shape[1]
+    genes, spots = fitted.shape
     held = centre.shape[0] > 0
     width, band, before = settings[0], settings[1], settings[2]
-    share = np.zeros(LANES, fitted.dtype)
-    value = 0.0
-    true = 0.0
-    # A few spots at a time, so that what is summed stays in the first caches.
-    for start in range(0, spots, LANES):
-        stop = min(start + LANES, spots)
-        for gene in range(genes):
-            price = cost[gene]
-            if price == 0:
-                continue
-            seen, left = y[gene, start:stop], fitted[gene, start:stop]
+    push, residual = np.empty(spots, fitted.dtype), np.empty(spots, fitted.dtype)
+    some = np.zeros((2, spots), fitted.dtype)
+    smoothed = sharp = 0.0
+    for gene in range(genes):
+        price = fitted.dtype.type(cost[gene])
+        if price == 0:
+            fitted[gene] = 0
+            below[gene] = 0
+        else:
+            seen, here = y[gene, first : first + spots], fitted[gene]
             if held:
-                kept = centre[gene, offset + start : offset + stop]
+                kept = centre[gene, offset : offset + spots]
                 if before > 0:
-                    _renew(seen, left, kept, width, before)
-                smoothed, sharp = _shares_around(seen, left, kept, width, band, share)
+                    _renew(seen, here, kept, width, before)
+                found = _push_around(seen, here, kept, price, width, band, residual, push)
             else:
-                smoothed, sharp = _shares(seen, left, width, band, share)
-            value += price * smoothed
-            true += price * sharp
-            bend = np.float32(price / band)
-            for lane in range(stop - start):
-                part = share[lane]
-                if part == 0:
+                found = _push(seen, here, price, width, band, residual, push)
+            smoothed += np.float64(price) * np.float64(found[0])
+            sharp += np.float64(price) * np.float64(found[1])
+            _part(push, price, here, below[gene], inside[gene])
+            _add_products(some[0], here, residual)
+            _add_products(some[1], below[gene], residual)
+        # Long sums are in float64, whatever the values are in.
+        if gene % ADDED == ADDED - 1 or gene == genes - 1:
+            for spot in range(spots):
+                reaches[0, spot] += some[0, spot]
+                reaches[1, spot] -= some[1, spot]
+            some[:] = 0
+    return smoothed, sharp
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def bend_few(above, inside, words, cost, band, centred, products, packed, cross, own):  # type: ignore[no-untyped-def]
+    """Add second derivatives value by value, where few values are in the band.
+
+    `words` is `inside`, eight values a number. `packed` (spots x pairs of types) has the
+    derivatives between abundances, `cross` (2 x spots x types) those between abundances and
+    constants and `own` (2 x spots) those of constants; the last two are kept apart for values
+    above and below the tube.
+    """
+    genes = above.shape[0]
+    types, pairs = centred.shape[1], products.shape[1]
+    for gene in range(genes):
+        bend = np.float32(cost[gene] / band)
+        for word in range(words.shape[1]):
+            if words[gene, word] == 0:
+                continue
+            for spot in range(8 * word, 8 * word + 8):
+                if inside[gene, spot] == 0:
                     continue
-                spot = start + lane
-                side = 0 if part > 0 else 1
-                push = price * part
-                amounts[side, spot] += abs(push)
-                reaches[side, spot] += push * left[lane]
-                row = pushes[side, spot]
+                side = 0 if above[gene, spot] > 0 else 1
+                own[side, spot] += bend
                 for k in range(types):
-                    row[k] += push * signature[gene, k]
-                if curved and abs(part) < 1:
-                    own[side, spot] += bend
-                    for k in range(types):
-                        cross[side, spot, k] += bend * centred[gene, k]
-                    for pair in range(pairs):
-                        packed[spot, pair] += bend * products[gene, pair]
-    return value, true
+                    cross[side, spot, k] += bend * centred[gene, k]
+                for pair in range(pairs):
+                    packed[spot, pair] += bend * products[gene, pair]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def bend_many(above, inside, bends, cost, band, centred, products, packed, cross, own):  # type: ignore[no-untyped-def]
+    """Do the same by products of matrices; `bends` (2 x genes x spots) is room for them."""
+    genes, spots = above.shape
+    for gene in range(genes):
+        bend = np.float32(cost[gene] / band)
+        for spot in range(spots):
+            here = bend * np.float32(inside[gene, spot])
+            first = here if above[gene, spot] > 0 else np.float32(0)
+            bends[0, gene, spot] = first
+            bends[1, gene, spot] = here - first
+            own[0, spot] += first
+            own[1, spot] += here - first
+    for side in range(2):
+        cross[side] += np.dot(bends[side].T, centred)
+    bends[0] += bends[1]
+    packed += np.dot(bends[0].T, products)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
