@@ -8,92 +8,116 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from napari_smoother.solvers.lanes import SIDE, cast, load, over_types, store, turn_block
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS
-from napari_smoother.solvers.sparse_product import FAST, add_sparse_rows
-
-SIDE = 8
-"""Side of the blocks of a transpose: with more, rows 4096 apart evict each other."""
+from napari_smoother.solvers.sparse_product import FAST
 
 
-@njit(nogil=True, cache=True)
-def row_product(indptr, indices, data, factors, values, product, shares, first, last):  # type: ignore[no-untyped-def]
-    """Sparse Q times rows of dims x spots, each with a factor, and the form of each row without.
-
-    Four rows at a time, from the four number `first` to that before `last`, so that the pattern
-    of Q is read once for four rows. Without room in `product` only the forms.
-    """
-    dims, n = values.shape
-    end = min(4 * last, dims)
-    kept = product.size > 0
-    zero = data.dtype.type(0)
-    k = 4 * first
-    while k + 4 <= end:
-        x0, x1, x2, x3 = values[k], values[k + 1], values[k + 2], values[k + 3]
-        f0, f1, f2, f3 = factors[k], factors[k + 1], factors[k + 2], factors[k + 3]
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        # Unsigned numbers: each access would look for negative ones.
-        place = np.uint64(indptr[0])
-        for i in range(n):
-            a0, a1, a2, a3 = zero, zero, zero, zero
-            stop = np.uint64(indptr[i + 1])
-            while place < stop:
-                j, q = np.uint64(indices[place]), data[place]
-                a0 += q * x0[j]
-                a1 += q * x1[j]
-                a2 += q * x2[j]
-                a3 += q * x3[j]
-                place += np.uint64(1)
-            if kept:
-                product[k, i], product[k + 1, i] = f0 * a0, f1 * a1
-                product[k + 2, i], product[k + 3, i] = f2 * a2, f3 * a3
-            s0 += np.float64(a0) * x0[i]
-            s1 += np.float64(a1) * x1[i]
-            s2 += np.float64(a2) * x2[i]
-            s3 += np.float64(a3) * x3[i]
-        shares[k], shares[k + 1], shares[k + 2], shares[k + 3] = s0, s1, s2, s3
-        k += 4
-    while k < end:
-        share = 0.0
-        for i in range(n):
-            a = zero
-            for e in range(indptr[i], indptr[i + 1]):
-                a += data[e] * values[k, indices[e]]
-            if kept:
-                product[k, i] = factors[k] * a
-            share += np.float64(a) * values[k, i]
-        shares[k] = share
-        k += 1
+@njit(nogil=True, fastmath=FAST, error_model="numpy")
+def _multiply(  # type: ignore[no-untyped-def]
+    begin, other, wide, narrow,
+    pointers, neighbours, entries, surplus, factors, columns, out, shares, start, stop,
+):  # fmt: skip
+    """Q times some dims of spots x dims, times their factors; add their forms to `shares`."""
+    dims = columns.shape[1]
+    scale, scale_too = load(factors, begin, wide), load(factors, other, narrow)
+    form, form_too = load(shares, begin, wide), load(shares, other, narrow)
+    for row in range(start, stop):
+        here = (row - start) * dims
+        own = load(columns, row * dims + begin, wide)
+        own_too = load(columns, row * dims + other, narrow)
+        total, total_too = surplus[row] * own, surplus[row] * own_too
+        for place in range(pointers[row], pointers[row + 1]):
+            there = np.int64(neighbours[place]) * dims
+            entry = entries[place]
+            total = total + entry * (load(columns, there + begin, wide) - own)
+            total_too = total_too + entry * (load(columns, there + other, narrow) - own_too)
+        form = form + cast(own * total, 0.0)
+        form_too = form_too + cast(own_too * total_too, 0.0)
+        store(out, here + begin, total * scale)
+        store(out, here + other, total_too * scale_too)
+    store(shares, begin, form)
+    store(shares, other, form_too)
 
 
-@njit(nogil=True, cache=True)
-def transpose_into(values, out):  # type: ignore[no-untyped-def]
-    """Transpose, block by block so that both sides stay in the cache."""
-    rows, columns = values.shape
-    for top in range(0, rows, SIDE):
-        bottom = min(top + SIDE, rows)
-        for left in range(0, columns, SIDE):
-            right = min(left + SIDE, columns)
-            for c in range(left, right):
-                for r in range(top, bottom):
-                    out[c, r] = values[r, c]
+_over_dims = over_types(_multiply)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def spot_product(  # type: ignore[no-untyped-def]
     pointers, neighbours, entries, surplus, factors, columns, product, shares, first, last
 ):
-    """As `row_product` for spots x dims; the form of each column in float64, one row a block."""
+    """Q times spots x dims, each dim with a factor; the forms without, a row of `shares` a block.
+
+    Q is applied to differences between neighbours and, by its sums in `surplus`, to the values.
+    """
     n, dims = columns.shape
-    one = product.dtype.type(1)
     for block in range(first, last):
         start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, n)
         here = product[start:stop]
-        here[:] = 0
-        add_sparse_rows(pointers, neighbours, entries, surplus, one, columns, here, start, stop)
-        for i in range(start, stop):
-            for k in range(dims):
-                shares[block, k] += product[i, k] * columns[i, k]
-                product[i, k] *= factors[k]
+        _over_dims(
+            dims, entries.dtype.type(0),
+            (pointers, neighbours, entries, surplus, factors, columns, here, shares[block],
+             start, stop),
+        )  # fmt: skip
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def turn_rows(source, first, count, target, begin):  # type: ignore[no-untyped-def]
+    """Write columns from `first` of some rows as `count` rows of `target`, from row `begin`.
+
+    Both have all of their rows side by side; `source` is rows x n and `target` is m x rows.
+    """
+    rows, n = source.shape
+    whole = count // SIDE * SIDE if rows >= SIDE else 0
+    for i in range(0, whole, SIDE):
+        for k in range(0, rows, SIDE):
+            # The last eight rows may be some that have been turned before.
+            top = min(k, rows - SIDE)
+            place, there = top * n + first + i, (begin + i) * rows + top
+            turn_block(source, place, n, target, there, rows)
+    for i in range(whole, count):
+        for k in range(rows):
+            target[begin + i, k] = source[k, first + i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def turn(values, columns, first, last):  # type: ignore[no-untyped-def]
+    """Write dims x spots as spots x dims, for some blocks of spots."""
+    start, stop = first * BLOCK_ROWS, min(last * BLOCK_ROWS, values.shape[1])
+    turn_rows(values, start, stop - start, columns, start)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _turn_back(room, count, product, first):  # type: ignore[no-untyped-def]
+    """Write `count` rows of spots x dims as columns of dims x spots, from the column `first`."""
+    dims, n = product.shape
+    whole = count // SIDE * SIDE if dims >= SIDE else 0
+    for k in range(0, dims, SIDE):
+        top = min(k, dims - SIDE)
+        for i in range(0, whole, SIDE):
+            turn_block(room, i * dims + top, dims, product, top * n + first + i, n)
+    for i in range(whole, count):
+        for k in range(dims):
+            product[k, first + i] = room[i, k]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def turned_product(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, surplus, factors, columns, product, shares, first, last
+):
+    """As `spot_product`, with a product of dims x spots; without room for it, only the forms."""
+    n, dims = columns.shape
+    room = np.empty((BLOCK_ROWS, dims), columns.dtype)
+    for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, n)
+        _over_dims(
+            dims, entries.dtype.type(0),
+            (pointers, neighbours, entries, surplus, factors, columns, room, shares[block],
+             start, stop),
+        )  # fmt: skip
+        if product.size > 0:
+            _turn_back(room, stop - start, product, start)
 
 
 @njit(nogil=True, cache=True)

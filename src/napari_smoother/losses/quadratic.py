@@ -10,12 +10,13 @@ import torch
 
 from napari_smoother.losses.product_loops import (
     relabelled_product,
-    row_product,
     spot_product,
     subtract_expectation,
-    transpose_into,
+    turn,
+    turn_rows,
+    turned_product,
 )
-from napari_smoother.solvers.row_blocks import share_out, sums_over_rows
+from napari_smoother.solvers.row_blocks import THREADS, block_count, share_out, sums_over_rows
 from napari_smoother.weights.moving_average import MovingAverage
 
 if TYPE_CHECKING:
@@ -45,12 +46,11 @@ class QuadraticForm:
         self.n_spots = int(precision.shape[0])
         self._dense = dense
         self._tensors: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
-        self._data: dict[np.dtype[Any], NDArray[np.floating]] = {}
-        self._surplus: dict[np.dtype[Any], NDArray[np.floating]] = {}
+        self._matrices: dict[np.dtype[Any], tuple[NDArray[Any], ...]] = {}
         self._average: tuple[float, float] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_tensors": {}, "_data": {}, "_surplus": {}}
+        return self.__dict__ | {"_tensors": {}, "_matrices": {}}
 
     def product(
         self, coefs: torch.Tensor, factors: torch.Tensor, *, keep: bool = True
@@ -86,41 +86,45 @@ class QuadraticForm:
     def _compiled_product(
         self, values: torch.Tensor, factors: torch.Tensor, keep: bool
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        assert not isinstance(self.precision, MovingAverage)
-        matrix = self.precision
         array, scale = values.numpy(), factors.numpy()
-        pattern = self.pattern(array.dtype)
-        dims = array.shape[0]
+        matrix = self.matrix(array.dtype)
+        dims, n = array.shape
         if array.T.flags.c_contiguous:
             columns = array.T
             across = np.empty_like(columns)
-            arguments = (*pattern, self.surplus(array.dtype), scale, columns, across)
-            shares = sums_over_rows(spot_product, columns.shape, dims, arguments)
+            shares = sums_over_rows(
+                spot_product, (n, dims), dims, (*matrix, scale, columns, across)
+            )
             product = across.T
         else:
             rows = np.ascontiguousarray(array)
             product = np.empty_like(rows) if keep else np.empty((0, 0), rows.dtype)
-            shares = np.zeros(dims)
-            work = dims * matrix.nnz // 4
-            share_out(row_product, -(-dims // 4), work, (*pattern, scale, rows, product, shares))
+            shares = np.empty(dims)
+            runs = -(-dims // DIMS_AT_ONCE)
+            each_alone = runs >= 2 * THREADS
+
+            def multiply(first: int, last: int) -> None:
+                for start in range(first * DIMS_AT_ONCE, last * DIMS_AT_ONCE, DIMS_AT_ONCE):
+                    run = slice(start, start + DIMS_AT_ONCE)
+                    room = product[run] if keep else product
+                    shares[run] = _turned_product(matrix, scale[run], rows[run], room, each_alone)
+
+            if each_alone:
+                share_out(multiply, runs, dims * n, ())
+            else:
+                multiply(0, runs)
         of_rows = torch.from_numpy(shares).to(values.dtype)
         return (torch.from_numpy(product) if keep else None), of_rows
 
-    def surplus(self, dtype: np.dtype[Any]) -> NDArray[np.floating]:
-        """Return the sums of the rows of a sparse precision in this dtype."""
-        assert not isinstance(self.precision, MovingAverage)
-        if dtype not in self._surplus:
-            self._surplus[dtype] = np.asarray(self.precision.sum(axis=1)).astype(dtype)
-        return self._surplus[dtype]
-
-    def pattern(
-        self, dtype: np.dtype[Any]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.floating]]:
-        """Row starts, columns and values of a sparse precision, values in this dtype."""
-        assert not isinstance(self.precision, MovingAverage)
-        if dtype not in self._data:
-            self._data[dtype] = self.precision.data.astype(dtype)
-        return self.precision.indptr, self.precision.indices, self._data[dtype]
+    def matrix(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
+        """Row starts, columns, values and sums of rows of a sparse precision, in this dtype."""
+        found = self._matrices.get(dtype)
+        if found is None:
+            assert not isinstance(self.precision, MovingAverage)
+            q = self.precision
+            surplus = np.asarray(q.sum(axis=1)).astype(dtype)
+            found = self._matrices[dtype] = (q.indptr, q.indices, q.data.astype(dtype), surplus)
+        return found
 
     def average(self) -> tuple[float, float]:
         """Diagonal and off-diagonal value of the mean over all relabelings of spots.
@@ -176,7 +180,7 @@ class RelabelledForm:
         if isinstance(self._form.precision, MovingAverage) or values.device.type != "cpu":
             return self._one_by_one(values, factors)
         rows = np.ascontiguousarray(values.numpy())
-        pattern = self._form.pattern(rows.dtype)
+        pattern = self._form.matrix(rows.dtype)[:3]
         dims, n = rows.shape
         shares, product = np.zeros(dims), np.empty_like(rows)
 
@@ -185,9 +189,9 @@ class RelabelledForm:
             for start in range(first * 4, min(last * 4, dims), DIMS_AT_ONCE):
                 run = slice(start, min(start + DIMS_AT_ONCE, last * 4, dims))
                 columns = np.empty((n, run.stop - start), rows.dtype)
-                transpose_into(rows[run], columns)
+                turn_rows(rows[run], 0, n, columns, 0)
                 found = relabelled_product(*pattern, self._orders, columns, shares[run])
-                transpose_into(found, product[run])
+                turn_rows(found, 0, found.shape[1], product[run], 0)
 
         share_out(multiply, -(-dims // 4), dims * len(pattern[1]) * len(self._orders), ())
         product *= factors.numpy()[:, None]
@@ -248,6 +252,32 @@ class ContrastedForm:
         return product, shares
 
 
+def _turned_product(
+    matrix: tuple[NDArray[Any], ...],
+    factors: NDArray[np.floating],
+    rows: NDArray[np.floating],
+    product: NDArray[np.floating],
+    alone: bool,
+) -> NDArray[np.float64]:
+    """Product with a few dims x spots into `product`, on this thread or all; return the forms.
+
+    Turned to spots x dims all dims of a neighbour lie side by side.
+    """
+    dims, n = rows.shape
+    columns = np.empty((n, dims), rows.dtype)
+    blocks = block_count(n)
+    shares = np.zeros((blocks, dims))
+    arguments = (*matrix, factors, columns, product, shares)
+    if alone:
+        turn(rows, columns, 0, blocks)
+        turned_product(*arguments, 0, blocks)
+    else:
+        share_out(turn, blocks, columns.size // 2, (rows, columns))
+        share_out(turned_product, blocks, columns.size // 2, arguments)
+    forms: NDArray[np.float64] = shares.sum(axis=0)
+    return forms
+
+
 def _compressed(matrix: csr_array, like: torch.Tensor) -> torch.Tensor:
     with warnings.catch_warnings():
         # Only their product is used here, which has been there since torch 1.10.
@@ -282,38 +312,46 @@ class SymmetricForm(torch.autograd.Function):
         forms: Sequence[Form],
         scale: float,
     ) -> torch.Tensor:
-        product, shares = _apply(coefs, confidences, forms, scale, ctx.needs_input_grad[0])
-        ctx.save_for_backward(coefs, confidences, shares)
+        factors = _factors(coefs, confidences, scale)
+        product, shares = _apply(coefs, factors, forms, ctx.needs_input_grad[0])
+        ctx.save_for_backward(coefs, factors, shares)
         ctx.product, ctx.forms, ctx.scale = product, forms, scale
-        return (shares * confidences).sum() * scale
+        ctx.alike = confidences.numel() == 1
+        return torch.dot(shares, factors) / 2
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
-        coefs, confidences, shares = ctx.saved_tensors
+        coefs, factors, shares = ctx.saved_tensors
         product, ctx.product = ctx.product, None
         if product is None and ctx.needs_input_grad[0]:
             # Given away by an earlier pass over the same graph.
-            product, _ = _apply(coefs, confidences, ctx.forms, ctx.scale, True)
+            product, _ = _apply(coefs, factors, ctx.forms, True)
         if product is not None and product.device.type != "cpu":
             product.mul_(gradient)
         elif product is not None and gradient.item() != 1:
             # Where it lies: a new tensor of this size takes longer than the multiplication. By
             # numpy, in this thread: torch would wake all of its own.
             product.numpy()[...] *= gradient.numpy()
-        by_confidences = gradient * ctx.scale * shares if ctx.needs_input_grad[1] else None
+        by_confidences = None
+        if ctx.needs_input_grad[1]:
+            by_confidences = gradient * ctx.scale * shares
+            by_confidences = by_confidences.sum().view(1) if ctx.alike else by_confidences
         return product, by_confidences, None, None
 
 
+def _factors(coefs: torch.Tensor, confidences: torch.Tensor, scale: float) -> torch.Tensor:
+    """Return 2 c s_k, one number for each dim."""
+    if confidences.numel() == 1:
+        factor = 2 * scale * confidences.item()
+        return torch.full((len(coefs),), factor, dtype=coefs.dtype, device=coefs.device)
+    return 2 * scale * confidences.detach()
+
+
 def _apply(
-    coefs: torch.Tensor,
-    confidences: torch.Tensor,
-    forms: Sequence[Form],
-    scale: float,
-    keep: bool,
+    coefs: torch.Tensor, factors: torch.Tensor, forms: Sequence[Form], keep: bool
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     """Gradient and form of every row: one precision for all rows, or one for equal runs."""
-    factors = (2 * scale * confidences.detach()).expand(len(coefs)).contiguous()
     if len(forms) == 1:
         return forms[0].product(coefs, factors, keep=keep)
     products, shares = [], []

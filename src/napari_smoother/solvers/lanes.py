@@ -133,6 +133,62 @@ def cast(typing: Any, value: Any, scalar: Any) -> Any:
     return lanes(value, scalar), generate
 
 
+SIDE = 8
+"""Rows and entries that `turn_block` turns."""
+
+
+@intrinsic
+def turn_block(
+    typing: Any, source: Any, place: Any, apart: Any, target: Any, there: Any, apart_there: Any
+) -> Any:
+    """Write eight rows of eight entries as their columns.
+
+    The rows begin at the flat index `place` of `source` and lie `apart` entries from each other;
+    the columns become rows of `target` from `there`, `apart_there` from each other.
+    """
+    width, lanes = _checked_width(source), Lanes(source.dtype, SIDE)
+    if _checked_width(target) != width or target.dtype != source.dtype:
+        raise TypingError(f"{source} cannot be turned into {target}")
+
+    def rows(
+        context: Any, builder: Any, kind: Any, given: Any, first: tuple[Any, Any], step: Any
+    ) -> list[Any]:
+        begin = context.cast(builder, first[1], first[0], types.intp)
+        step = context.cast(builder, step[1], step[0], types.intp)
+        addresses = []
+        for _ in range(SIDE):
+            addresses.append(_address(context, builder, kind, given, (types.intp, begin), lanes))
+            begin = builder.add(begin, step)
+        return addresses
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        kinds = signature.args
+        read = rows(context, builder, source, given[0], (kinds[1], given[1]), (kinds[2], given[2]))
+        held = [builder.load(address, align=width) for address in read]
+        # Swap one bit of the row's number with the same bit of the column's, bit by bit.
+        for bit in (1, 2, 4):
+            for row in range(SIDE):
+                if row & bit:
+                    continue
+                pair = held[row], held[row | bit]
+                upper = [c if not c & bit else SIDE + c - bit for c in range(SIDE)]
+                lower = [c + bit if not c & bit else SIDE + c for c in range(SIDE)]
+                held[row], held[row | bit] = (
+                    builder.shuffle_vector(
+                        *pair, ir.Constant(ir.VectorType(ir.IntType(32), SIDE), order)
+                    )
+                    for order in (upper, lower)
+                )
+        written = rows(
+            context, builder, target, given[3], (kinds[4], given[4]), (kinds[5], given[5])
+        )
+        for address, row in zip(written, held, strict=True):
+            builder.store(row, address, align=width)
+        return context.get_dummy_value()
+
+    return types.void(source, place, apart, target, there, apart_there), generate
+
+
 def _arithmetic(name: str) -> Any:
     @intrinsic
     def apply(typing: Any, left: Any, right: Any) -> Any:
