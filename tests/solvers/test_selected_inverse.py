@@ -5,8 +5,9 @@ import pytest
 from scipy import sparse
 
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.solvers import selected_inverse
-from napari_smoother.solvers.selected_inverse import SparseFactor, TooLarge, inverse_diagonal
+from napari_smoother.solvers import selected_inverse, sparse_factor
+from napari_smoother.solvers.selected_inverse import inverse_diagonal, inverse_diagonals
+from napari_smoother.solvers.sparse_factor import SparseFactor, TooLarge
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
 
@@ -20,7 +21,7 @@ def random_graph(n, seed=0):
 def test_diagonals_are_those_of_the_dense_inverse(process, factor):
     q = precision(random_graph(300), process, 1.0)  # singular alone, in many pieces
     shifts = np.array([0.3, 7.0, 900.0])
-    found = SparseFactor.prepare(q).inverse_diagonals(shifts, factor)
+    found = inverse_diagonals(SparseFactor.prepare(q), shifts, factor)
     for place, shift in enumerate(shifts):
         dense = np.linalg.inv(shift * np.eye(300) + factor * q.toarray())
         np.testing.assert_allclose(found[:, place], np.diag(dense), rtol=1e-9)
@@ -50,18 +51,18 @@ def test_single_spots_and_dense_matrices():
 def test_the_same_bits_whatever_the_threads(monkeypatch):
     factor = SparseFactor.prepare(precision(random_graph(2000), "icar", 0.9))
     shifts = np.linspace(1, 2, 10)
-    several = factor.inverse_diagonals(shifts)
+    several = inverse_diagonals(factor, shifts)
     monkeypatch.setattr(selected_inverse, "THREADS", 1)
-    np.testing.assert_array_equal(factor.inverse_diagonals(shifts), several)
+    np.testing.assert_array_equal(inverse_diagonals(factor, shifts), several)
     monkeypatch.setattr(selected_inverse, "SEVERAL_BYTES", 0)  # one shift at a time
-    np.testing.assert_allclose(factor.inverse_diagonals(shifts), several, rtol=1e-13)
+    np.testing.assert_allclose(inverse_diagonals(factor, shifts), several, rtol=1e-13)
 
 
 @pytest.mark.parametrize("shift", [0.0, -0.5])
 def test_singular_and_indefinite_matrices_are_refused(shift):
     q = precision(random_graph(200), "icar", 1.0)
     with pytest.raises(InputError, match="singular or indefinite"):
-        SparseFactor.prepare(q).inverse_diagonals([1.0, shift])
+        inverse_diagonals(SparseFactor.prepare(q), [1.0, shift])
 
 
 def test_cancelled_within_a_matrix():
@@ -73,11 +74,11 @@ def test_cancelled_within_a_matrix():
         return len(asked) > 1
 
     with pytest.raises(Cancelled):
-        factor.inverse_diagonals(np.ones(400), cancelled=cancelled)
+        inverse_diagonals(factor, np.ones(400), cancelled=cancelled)
     assert len(asked) == 2
 
 
 def test_a_factor_too_large_is_refused_before_it_is_made(monkeypatch):
-    monkeypatch.setattr(selected_inverse, "MOST_BYTES", 1000)
+    monkeypatch.setattr(sparse_factor, "MOST_BYTES", 1000)
     with pytest.raises(TooLarge, match="The factor of 300 spots has"):
         SparseFactor.prepare(precision(random_graph(300), "icar", 0.9))

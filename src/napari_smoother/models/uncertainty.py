@@ -17,7 +17,8 @@ from scipy import sparse
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
-from napari_smoother.solvers.selected_inverse import SparseFactor
+from napari_smoother.solvers.selected_inverse import inverse_diagonals
+from napari_smoother.solvers.sparse_factor import SparseFactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,8 +126,8 @@ def posterior_deviation(
     else:
         values = np.asarray(abundance, dtype=np.float64)
         _check_abundance(values, prepared)
-    spread = SparseFactor.prepare(q).inverse_diagonals(
-        data.eigenvalues, float(weight), cancelled=cancelled
+    spread = inverse_diagonals(
+        SparseFactor.prepare(q), data.eigenvalues, float(weight), cancelled=cancelled
     )
     decided = spread @ data.eigenvalues
     free = _free_genes(prepared, decided)

@@ -17,6 +17,29 @@ PIVOT = 1e-13
 
 
 @njit(nogil=True, cache=True)
+def upper_triangle(pointers, neighbours, entries, order):  # type: ignore[no-untyped-def]
+    """Columns of the upper triangle, with the diagonal, of a symmetric matrix in another order."""
+    n = order.size
+    place = np.empty(n, np.int32)
+    for column in range(n):
+        place[order[column]] = column
+    starts = np.zeros(n + 1, np.int32)
+    rows = np.empty(neighbours.size, np.int32)
+    values = np.empty(neighbours.size, np.float64)
+    end = 0
+    for column in range(n):
+        spot = order[column]
+        for visit in range(pointers[spot], pointers[spot + 1]):
+            row = place[neighbours[visit]]
+            if row <= column:
+                rows[end] = row
+                values[end] = entries[visit]
+                end += 1
+        starts[column + 1] = end
+    return starts, rows[:end].copy(), values[:end].copy()
+
+
+@njit(nogil=True, cache=True)
 def elimination_tree(upper_pointers, upper_rows):  # type: ignore[no-untyped-def]
     """Parent of every column, and number of entries below its diagonal."""
     n = upper_pointers.size - 1

@@ -14,8 +14,10 @@ import scipy.sparse as sparse
 
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.solvers.row_blocks import THREADS, share_out
+from napari_smoother.solvers.sparse_factor import SparseFactor
+from napari_smoother.solvers.sparse_product import compare_with_product
 from napari_smoother.solvers.threads import one_blas_thread
-from napari_smoother.solvers.triangular import solve_columns
+from napari_smoother.solvers.triangular import solve_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,10 @@ MOST_STEPS = 300
 """Conjugate gradient steps after which a matrix is taken for stiff."""
 
 SINGULAR_PIVOT = 1e-13
+
+CROWDED = 150
+"""Multiplications for each entry of the factor from which SuperLU, which has dense blocks, is
+faster than one row after the other: graphs in space, or with very many neighbours."""
 
 REFINED = 1e-12
 """A factorisation whose relative residual is above this gets one step of refinement."""
@@ -98,26 +104,25 @@ def solve_positive(
     n, columns = right.shape
     few = n <= FACTORED or (columns >= MANY and n <= FACTORED_FOR_MANY)
     wide = sparse.csr_array(matrix, dtype=np.float64)
-    values = np.empty((n, columns))
     if n == 0 or columns == 0:
-        return Solved(values, 0.0, True, "factorisation")
+        return Solved(np.empty((n, columns)), 0.0, True, "factorisation")
     solve = factored(wide) if few else _iterated(wide, tolerance, cancelled)
     together = COLUMNS * (THREADS if few else 1)
     residual = 0.0
+    parts = []
     for first in range(0, columns, together):
         if cancelled is not None and cancelled():
             raise Cancelled("the solve was cancelled")
-        these = slice(first, min(first + together, columns))
-        wanted = np.ascontiguousarray(right[:, these], np.float64)
+        wanted = np.ascontiguousarray(right[:, first : first + together], np.float64)
         found = solve(wanted)
-        left = wanted - wide @ found
-        worst = _largest_share(left, wanted)
+        worst = _worst(wide, found, wanted)
         if few and worst > REFINED:
             # Pivots were taken in the order of the graph, whatever their size.
-            found += solve(left)
-            worst = _largest_share(wanted - wide @ found, wanted)
+            found += solve(wanted - wide @ found)
+            worst = _worst(wide, found, wanted)
         residual = max(residual, worst)
-        values[:, these] = found
+        parts.append(found)
+    values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     method = "factorisation" if few else "multigrid"
     return Solved(values, residual, residual <= tolerance, method)
 
@@ -209,6 +214,14 @@ def _dot(one: NDArray[Any], other: NDArray[Any]) -> float:
     return float(np.einsum("i,i->", one, other))
 
 
+def _worst(
+    matrix: sparse.csr_array, found: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> float:
+    """Largest ||b - A x|| / ||b|| over the columns."""
+    _, left, size = compare_with_product(matrix, found, wanted)
+    return float(np.sqrt(left / np.where(size > 0, size, 1.0)).max())
+
+
 def _largest_share(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Largest norm of a column of what is left over that of the right-hand side."""
     norms = np.sqrt(np.einsum("nd,nd->d", right, right))
@@ -224,49 +237,71 @@ def factored(matrix: sparse.csr_array) -> Callable[[NDArray[np.float64]], NDArra
     InputError
         If it is singular to rounding.
     """
+    pattern = SparseFactor.prepare(matrix)
+    order = pattern.order
+    found = None
+    if pattern.multiplications <= CROWDED * pattern.rows.size:
+        found = pattern.factorise((0.0,), 1.0, np.zeros(1, np.uint8))
+    columns: tuple[NDArray[Any], ...]
+    if found is not None:
+        columns, pivots = (pattern.pointers, pattern.rows, found[0][:, 0]), found[1][:, 0]
+    else:
+        factor = _by_superlu(matrix[order][:, order])
+        if not np.array_equal(factor.perm_r, factor.perm_c):
+            # Rows were exchanged, so L alone is not enough.
+            return lambda right: _placed(np.asarray(factor.solve(right[order])), order)
+        lower = factor.L
+        order = order[np.argsort(factor.perm_c)]
+        columns, pivots = (lower.indptr, lower.indices, lower.data), factor.U.diagonal()
+    size = np.abs(pivots)
+    if size.min() <= SINGULAR_PIVOT * size.max():
+        raise _singular()
+
+    def solve(right: NDArray[np.float64]) -> NDArray[np.float64]:
+        count = right.shape[1]
+        found = np.empty_like(right)
+        width = min(COLUMNS, -(-count // THREADS))
+
+        def solve_blocks(first: int, last: int) -> None:
+            for block in range(first, last):
+                begin, end = block * width, min((block + 1) * width, count)
+                solve_some(order, *columns, pivots, right, found, begin, end)
+
+        share_out(solve_blocks, -(-count // width), columns[1].size * count // 4, ())
+        return found
+
+    return solve
+
+
+def _by_superlu(ordered: Any) -> Any:
+    """Factor a matrix in the order it has, for which SuperLU works on blocks of columns."""
     from scipy.sparse.linalg import splu
 
-    singular = InputError(
-        "The linear system is singular",
-        where="sparse solve",
-        remedy="Choose rho below the end of its range",
-    )
     try:
         with one_blas_thread():
-            factor: Any = splu(
-                matrix.tocsc(),
-                permc_spec="MMD_AT_PLUS_A",
+            return splu(
+                ordered.tocsc(),
+                permc_spec="NATURAL",
                 diag_pivot_thresh=0.0,
                 options={"SymmetricMode": True},
             )
     except RuntimeError as error:
-        raise singular from error
-    pivots = factor.U.diagonal()
-    size = np.abs(pivots)
-    if size.min() <= SINGULAR_PIVOT * size.max():
-        raise singular
-    if not np.array_equal(factor.perm_r, factor.perm_c):
-        # Rows were exchanged, so L alone is not enough.
-        return lambda right: np.asarray(factor.solve(right))
-    lower = factor.L
-    order = np.argsort(factor.perm_c)
+        raise _singular() from error
 
-    def solve(right: NDArray[np.float64]) -> NDArray[np.float64]:
-        columns = right.shape[1]
-        found = np.empty_like(right)
-        width = min(COLUMNS, -(-columns // THREADS))
 
-        def solve_blocks(first: int, last: int) -> None:
-            for block in range(first, last):
-                these = slice(block * width, min((block + 1) * width, columns))
-                work = right[order, these]
-                solve_columns(lower.indptr, lower.indices, lower.data, pivots, work)
-                found[order, these] = work
+def _placed(found: NDArray[np.float64], order: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Rows found in some order, where they belong."""
+    placed = np.empty_like(found)
+    placed[order] = found
+    return placed
 
-        share_out(solve_blocks, -(-columns // width), lower.nnz * columns // 4, ())
-        return found
 
-    return solve
+def _singular() -> InputError:
+    return InputError(
+        "The linear system is singular",
+        where="sparse solve",
+        remedy="Choose rho below the end of its range",
+    )
 
 
 def _iterated(

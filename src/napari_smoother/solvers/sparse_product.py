@@ -6,11 +6,17 @@ the sparse product is added to the same rows before they leave it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numba
 import numpy as np
 
 from napari_smoother.solvers.lanes import cast, load, over_types, store
-from napari_smoother.solvers.row_blocks import BLOCK_ROWS
+from napari_smoother.solvers.row_blocks import BLOCK_ROWS, sums_over_rows
+
+if TYPE_CHECKING:
+    import scipy.sparse as sparse
+    from numpy.typing import NDArray
 
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 """Fast arithmetic that keeps NaN and infinity; the order of sums is fixed by compilation."""
@@ -60,6 +66,49 @@ def add_sparse_rows(  # type: ignore[no-untyped-def]
         weight,
         (pointers, neighbours, entries, surplus, weight, values, out, start, stop),
     )
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _compare(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, surplus, values, right, partial, first, last
+):
+    rows, columns = values.shape
+    room = np.empty((BLOCK_ROWS, columns))
+    for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
+        here, sums = room[: stop - start], partial[block]
+        here[:] = 0
+        add_sparse_rows(pointers, neighbours, entries, surplus, 1.0, values, here, start, stop)
+        for row in range(start, stop):
+            for k in range(columns):
+                product, wanted = here[row - start, k], right[row, k]
+                sums[k] += product * values[row, k]
+                sums[columns + k] += (wanted - product) * (wanted - product)
+                sums[2 * columns + k] += wanted * wanted
+
+
+def compare_with_product(
+    matrix: sparse.csr_array, values: NDArray[np.float64], right: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Compare A X with X and with B, column by column, in one pass that keeps nothing.
+
+    Parameters
+    ----------
+    matrix
+        A, n x n, float64.
+    values, right
+        X and B, n x columns, float64, contiguous.
+
+    Returns
+    -------
+    forms, left, wanted
+        For every column x'A x, |b - A x|^2 and |b|^2.
+    """
+    columns = values.shape[1]
+    surplus = np.asarray(matrix.sum(axis=1))
+    arguments = (matrix.indptr, matrix.indices, matrix.data, surplus, values, right)
+    sums = sums_over_rows(_compare, values.shape, 3 * columns, arguments)
+    return sums[:columns], sums[columns : 2 * columns], sums[2 * columns :]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")

@@ -5,6 +5,7 @@ Right-hand sides lie side by side, so that every entry of L meets a contiguous r
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 
@@ -33,3 +34,17 @@ def solve_columns(pointers, rows, entries, pivots, values):  # type: ignore[no-u
                 entry = entries[place]
                 for k in range(columns):
                     values[column, k] -= entry * values[row, k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def solve_some(order, pointers, rows, entries, pivots, right, out, begin, end):  # type: ignore[no-untyped-def]
+    """Write ``A^-1 right`` into `out` for the columns from `begin`, with A in `order` L D L'."""
+    n = order.size
+    work = np.empty((n, end - begin))
+    for row in range(n):
+        for k in range(begin, end):
+            work[row, k - begin] = right[order[row], k]
+    solve_columns(pointers, rows, entries, pivots, work)
+    for row in range(n):
+        for k in range(begin, end):
+            out[order[row], k] = work[row, k - begin]

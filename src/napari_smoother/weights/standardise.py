@@ -8,7 +8,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from napari_smoother.errors import InputError
-from napari_smoother.solvers.selected_inverse import TooLarge, inverse_diagonal
+from napari_smoother.solvers.selected_inverse import inverse_diagonal
+from napari_smoother.solvers.sparse_factor import TooLarge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,6 +13,7 @@ from scipy import sparse
 from napari_smoother.errors import InputError
 from napari_smoother.models.impute.report import Imputation, ImputationReport
 from napari_smoother.solvers.positive_systems import Solved, solve_from, solve_positive
+from napari_smoother.solvers.sparse_product import compare_with_product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,13 +174,13 @@ def solve_missing(
         if unreached.any():
             within = within[reached][:, reached]
         found = _by_precision(within, ask)
-        image = within @ found.values
+        smooth = float(compare_with_product(within, found.values, found.values)[0].sum())
     else:
         found = _by_covariance(joined, ask, reached)
         whole = np.zeros((n_spots, known.shape[1]))
         whole[reached] = found.values
-        image = precision.product(whole)[reached]
-    objective = _objective(found.values, image, ask, lambda_)
+        smooth = float(np.einsum("nd,nd->", whole, precision.product(whole)))
+    objective = _objective(found.values, smooth, ask, lambda_)
     values = found.values
     if unreached.any():
         values = np.full((n_spots, known.shape[1]), np.nan)
@@ -367,14 +368,11 @@ def _by_covariance(covariance: Any, ask: _Problem, reached: NDArray[np.bool_]) -
     return _Found(values, solved.residual, solved.method)
 
 
-def _objective(
-    values: NDArray[np.float64], image: NDArray[np.float64], ask: _Problem, lambda_: float
-) -> float:
-    """Return the objective of the reached spots from their values and Q times them."""
+def _objective(values: NDArray[np.float64], smooth: float, ask: _Problem, lambda_: float) -> float:
+    """Return the objective of the reached spots from their values and tr(V'QV)."""
     if values.size == 0:
         return 0.0
-    # Not a BLAS product: handing so few numbers to threads takes longer than adding them.
-    objective = lambda_ * float(np.einsum("nd,nd->", values, image)) / values.size
+    objective = lambda_ * smooth / values.size
     if not ask.fixed:
         objective += float(np.square(values[ask.seen] - ask.known).mean())
     return objective
