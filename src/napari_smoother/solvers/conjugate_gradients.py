@@ -224,6 +224,7 @@ class ConjugateGradients:
         )  # fmt: skip
         alpha, beta, before = 0.0, 0.0, 0.0
         taken = 0
+        at_once = preconditioner if isinstance(preconditioner, UpdatingPreconditioner) else None
         rho, squares = preconditioner.apply(self.right, self.ahead)
         while squares > enough and taken < maximum_steps and rho > 0:
             asked()
@@ -235,8 +236,8 @@ class ConjugateGradients:
                 break
             alpha, before = rho / bend, rho
             factors = self.dtype(alpha), self.dtype(beta)
-            if isinstance(preconditioner, UpdatingPreconditioner):
-                rho, squares = preconditioner.update_and_apply(vectors, *factors)
+            if at_once is not None:
+                rho, squares = at_once.update_and_apply(vectors, *factors)
             else:
                 share_out(_update, block_count(rows), rows * types, (*vectors, *factors))
                 rho, squares = preconditioner.apply(self.right, self.ahead)

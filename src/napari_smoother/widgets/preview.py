@@ -38,7 +38,13 @@ ITERATES_EVERY = 0.25
 """Seconds between the unfinished iterates of a long solve that are shown."""
 
 FIRST_ITERATE = 0.1
-"""Seconds until the first is shown, short of what a solve is granted while the hand moves."""
+"""Seconds until the first of a slow model is shown."""
+
+LATEST_FIRST_ITERATE = 0.4
+"""Seconds until the first of a quick model is shown, unless the solve before took less.
+
+Painting a large section keeps the optimum waiting that comes a moment later.
+"""
 
 StatusKind = Literal["idle", "working", "optimum", "outdated", "failed"]
 
@@ -174,7 +180,10 @@ class Preview(QObject):
             self._patience.start()
         self._submitted = request
         self._runner.patient = self.study.follows_the_hand
-        self._runner.submit(_Computation(self.study, request))
+        first = FIRST_ITERATE
+        if self._runner.patient:
+            first = min(self._runner.granted, LATEST_FIRST_ITERATE)
+        self._runner.submit(_Computation(self.study, request, first))
         if request.start is not None:
             self._runner.give_way(GIVE_WAY)
 
@@ -249,12 +258,13 @@ class Preview(QObject):
 class _Computation:
     """One run of the pipeline, as a job for the runner."""
 
-    def __init__(self, study: Study, request: Request) -> None:
+    def __init__(self, study: Study, request: Request, first_iterate: float) -> None:
         self._pipeline = study.pipeline
         self._request = request
+        self._first_iterate = first_iterate
 
     def __call__(self, cancelled: Callable[[], bool], report: Callable[[Any], None]) -> Outcome:
-        last = time.perf_counter() + FIRST_ITERATE - ITERATES_EVERY
+        last = time.perf_counter() + self._first_iterate - ITERATES_EVERY
 
         def report_iterate(outcome: Outcome) -> None:
             nonlocal last

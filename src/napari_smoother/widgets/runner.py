@@ -91,6 +91,11 @@ class Runner(QObject):
         return self._current is not None
 
     @property
+    def granted(self) -> float:
+        """Seconds that the next job is granted where the runner is patient: few take longer."""
+        return self._grace
+
+    @property
     def has_next(self) -> bool:
         """Whether a job waits for the present one to end."""
         return bool(self._waiting)

@@ -1,0 +1,66 @@
+"""When unfinished results are shown: soon for slow models, after the usual time for quick ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from napari_smoother.widgets import preview
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_smoother.widgets.session import Session
+
+
+@pytest.mark.parametrize("first", [0.1, 0.3])
+def test_iterates_come_after_the_first_wait_and_then_now_and_again(
+    monkeypatch: pytest.MonkeyPatch, first: float
+) -> None:
+    clock = [5.0]
+    monkeypatch.setattr(preview, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def run(request: Any, *, cancelled: Any, report: Callable[[Any], None]) -> str:
+        for _ in range(100):
+            clock[0] += 0.01
+            report(clock[0] - 5)
+        return "optimum"
+
+    study: Any = SimpleNamespace(pipeline=SimpleNamespace(run=run))
+    request: Any = None
+    shown: list[float] = []
+    computation = preview._Computation(study, request, first)
+    assert computation(lambda: False, shown.append) == "optimum"
+    wanted = [first + preview.ITERATES_EVERY * step for step in range(len(shown))]
+    assert len(shown) >= 3
+    assert shown == pytest.approx(wanted, abs=0.05)
+
+
+def test_quick_models_wait_as_long_as_they_usually_take(
+    solved: Session,
+    settle: Callable[[Session], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    made = preview._Computation
+
+    def make(study: Any, request: Any, first: float) -> Any:
+        waits.append(first)
+        return made(study, request, first)
+
+    monkeypatch.setattr(preview, "_Computation", make)
+    runner = solved.preview._runner
+    for granted in (0.2, 1.2):
+        runner._grace = granted
+        now = solved.study.deconvolution
+        solved.study.deconvolution = replace(
+            now, lambda_spatial_loss=1.1 * now.lambda_spatial_loss
+        )
+        assert waits[-1] == min(granted, preview.LATEST_FIRST_ITERATE)
+        settle(solved)
+    solved.study.deconvolution = replace(solved.study.deconvolution, model="poisson", scale="raw")
+    settle(solved)
+    assert waits[-1] == preview.FIRST_ITERATE
