@@ -29,7 +29,7 @@ GIVE_WAY = 0.012
 """Seconds that the window lets a solve go first: less than a frame takes to paint."""
 
 PATIENCE = 120
-"""Milliseconds before the status line says that a solve is under way.
+"""Milliseconds, at least, before the status line says that a solve is under way.
 
 Most are over by then, and painting the window keeps Python from the solve.
 """
@@ -105,7 +105,6 @@ class Preview(QObject):
         self._rest.timeout.connect(self._settle)
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
-        self._patience.setInterval(PATIENCE)
         self._patience.timeout.connect(self._tell_solving)
         study.outdated.connect(self._on_outdated)
         study.section_changed.connect(self._on_section_changed)
@@ -176,13 +175,13 @@ class Preview(QObject):
             return
         if not whole and request.reference is not None:
             request = request.without_composition()
-        if request.reference is not None and not self._patience.isActive():
-            self._patience.start()
-        self._submitted = request
         self._runner.patient = self.study.follows_the_hand
         first = FIRST_ITERATE
         if self._runner.patient:
             first = min(self._runner.granted, LATEST_FIRST_ITERATE)
+        if request.reference is not None and not self._patience.isActive():
+            self._patience.start(max(PATIENCE, round(1000 * first)))
+        self._submitted = request
         self._runner.submit(_Computation(self.study, request, first))
         if request.start is not None:
             self._runner.give_way(GIVE_WAY)
