@@ -48,11 +48,20 @@ NEARLY_ALL = 0.99
 GENTLE = 50.0
 """Below this ratio of prior to weakest data direction, each spot's own block is enough."""
 
+LUMPED = 3000.0
+"""Up to this ratio many cheap steps, where A is close to few directions, beat multigrid."""
+
+LUMPED_UNBOUNDED = 300.0
+"""The same where nothing is held, so that multigrid has no masks and takes few steps."""
+
 STIFF = 1000.0
 """Above this ratio multigrid is used from the first step; below it, when steps turn out slow."""
 
 PATIENCE = 25
 """Conjugate gradient steps for one tenth of the residual that count as slow."""
+
+LOW_RANK_PATIENCE = 60
+"""The same where A is close to few directions: a step of multigrid takes as long as seven."""
 
 MASKED_PATIENCE = 12
 """Steps for one tenth of the residual from which masked multigrid is given up."""
@@ -109,6 +118,7 @@ class Solve:
         self.basis = data.basis.astype(np.float32)
         self.eigenvalues = (data.eigenvalues + self.ridge).astype(np.float32)
         self.close = standing_out(self.eigenvalues, data.basis, weight * prior.common_diagonal)
+        self.low_rank_fails = self.kappa > (LUMPED if bounded else LUMPED_UNBOUNDED)
         self.masking_fails = False
         self.eigenbasis_fails = False
         self.spectral: SpectralMultigrid | None = None
@@ -201,6 +211,8 @@ class Solve:
         """Choose by stiffness and by how many entries are free."""
         data, prior = self.data, self.prior
         share = point.free_count / point.free.size
+        if self.close is not None and not self.low_rank_fails:
+            return LowRankBlocks(self.close, data.gram_single, self.shift, self.ridge, point.free)
         if self.kappa > GENTLE and share > NEARLY_ALL and not self.masking_fails:
             if self.spectral is None:
                 self.spectral = SpectralMultigrid(
@@ -208,8 +220,6 @@ class Solve:
                 )
             self.spectral.free = point.free
             return self.spectral
-        if not self.stiff and self.close is not None:
-            return LowRankBlocks(self.close, data.gram_single, self.shift, self.ridge, point.free)
         if not self.stiff and not self.eigenbasis_fails and share > MOSTLY_FREE:
             return SpectralJacobi(self.basis, self.eigenvalues, self.shift, point.free)
         if self.factors is None:
@@ -263,7 +273,8 @@ def projected_newton(
         preconditioner = work.preconditioner(point)
         used = type(preconditioner).__name__
         reduction = max(REDUCTION if work.bounded else 1e-3, 0.3 * tolerance / point.residual)
-        allowance = max(1, min(PATIENCE if work.bounded else 200, maximum_steps - work.steps))
+        patience = LOW_RANK_PATIENCE if isinstance(preconditioner, LowRankBlocks) else PATIENCE
+        allowance = max(1, min(patience if work.bounded else 200, maximum_steps - work.steps))
         step, taken = work.inner.solve(
             work.operator(point, work.wide),
             Rounded(preconditioner, work.shape) if work.wide else preconditioner,
@@ -276,7 +287,8 @@ def projected_newton(
         if isinstance(preconditioner, SpectralMultigrid) and work.bounded:
             work.masking_fails |= taken >= MASKED_PATIENCE
             work.stiff |= work.masking_fails
-        slow = taken >= PATIENCE
+        slow = taken >= patience
+        work.low_rank_fails |= slow and isinstance(preconditioner, LowRankBlocks)
         if slow and work.bounded and isinstance(preconditioner, SpectralJacobi):
             work.eigenbasis_fails = True
         else:
