@@ -491,6 +491,7 @@ for weight in (0.0, 0.1, 10.0, 1e3, 1e5):
             )
             methods.add(solution.method)
 assert len(methods) >= 4, methods
+assert any("LowRankBlocks" in method for method in methods), methods
 after = compiled()
 assert after == before, {key: after[key] for key in after if after[key] != before.get(key)}
 """
