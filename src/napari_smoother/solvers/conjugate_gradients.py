@@ -38,6 +38,9 @@ Vectors: TypeAlias = (
 of the direction, step and residual."""
 
 
+Scratch: TypeAlias = "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]"
+
+
 class Preconditioner(Protocol):
     """A symmetric positive map on the free entries."""
 
@@ -176,11 +179,10 @@ class ConjugateGradients:
     """
 
     def __init__(self, rows: int, types: int, dtype: type[np.floating] = np.float32) -> None:
-        shape = (rows, types)
+        self.shape = (rows, types)
         self.dtype = dtype
-        self.step, self.right, self.direction, self.turned, self.ahead, self.product = (
-            np.empty(shape, dtype) for _ in range(6)
-        )
+        self.step, self.right, self.ahead = (np.empty(self.shape, dtype) for _ in range(3))
+        self._more: Scratch | None = None
 
     def solve(
         self,
@@ -190,6 +192,7 @@ class ConjugateGradients:
         reduction: float,
         maximum_steps: int,
         asked: Callable[[], None],
+        scratch: Scratch | None = None,
     ) -> tuple[NDArray[Any], int]:
         """Solve ``H step = -gradient`` on the free entries.
 
@@ -205,6 +208,9 @@ class ConjugateGradients:
             Stop after this many steps at the latest.
         asked
             Called once a step; raises to stop.
+        scratch
+            Three arrays of the shape and precision of the unknowns that may be written over;
+            without them, this object keeps its own.
 
         Returns
         -------
@@ -212,15 +218,16 @@ class ConjugateGradients:
             The step (this object's scratch space) and the number of products taken.
         """
         rows, types = gradient.shape
+        direction, turned, product = self._own() if scratch is None else scratch
         squares = sums_over_rows(
             _begin,
             (rows, types),
             1,
-            (gradient, operator.free, self.right, self.step, self.direction, self.turned),
+            (gradient, operator.free, self.right, self.step, direction, turned),
         )[0]
         enough = squares * reduction * reduction
         vectors = (
-            self.ahead, self.product, self.direction, self.turned, self.step, self.right
+            self.ahead, product, direction, turned, self.step, self.right
         )  # fmt: skip
         alpha, beta, before = 0.0, 0.0, 0.0
         taken = 0
@@ -228,7 +235,7 @@ class ConjugateGradients:
         rho, squares = preconditioner.apply(self.right, self.ahead)
         while squares > enough and taken < maximum_steps and rho > 0:
             asked()
-            curvature = operator.apply(self.ahead, self.product)
+            curvature = operator.apply(self.ahead, product)
             taken += 1
             beta = rho / before if taken > 1 else 0.0
             bend = curvature - (beta * rho / alpha if taken > 1 else 0.0)
@@ -242,3 +249,9 @@ class ConjugateGradients:
                 share_out(_update, block_count(rows), rows * types, (*vectors, *factors))
                 rho, squares = preconditioner.apply(self.right, self.ahead)
         return self.step, taken
+
+    def _own(self) -> Scratch:
+        if self._more is None:
+            direction, turned, product = (np.empty(self.shape, self.dtype) for _ in range(3))
+            self._more = direction, turned, product
+        return self._more

@@ -250,7 +250,7 @@ def projected_newton(
 ) -> tuple[Point, str]:
     """Projected Newton steps until the residual is small or the allowance is spent."""
     other = Point(
-        np.empty_like(point.values), np.empty_like(point.gradient), np.zeros_like(point.free)
+        np.empty_like(point.values), np.empty_like(point.gradient), np.empty_like(point.free)
     )
     used = "spectral Jacobi"
     halved, since = np.inf, 0
@@ -275,6 +275,8 @@ def projected_newton(
         reduction = max(REDUCTION if work.bounded else 1e-3, 0.3 * tolerance / point.residual)
         patience = LOW_RANK_PATIENCE if isinstance(preconditioner, LowRankBlocks) else PATIENCE
         allowance = max(1, min(patience if work.bounded else 200, maximum_steps - work.steps))
+        # The next point is not there yet, and fresh memory costs as much as a step.
+        lent = (other.values, other.gradient, other.free)
         step, taken = work.inner.solve(
             work.operator(point, work.wide),
             Rounded(preconditioner, work.shape) if work.wide else preconditioner,
@@ -282,6 +284,7 @@ def projected_newton(
             reduction,
             allowance,
             work.asked,
+            lent if other.values.dtype == np.float32 and not work.wide else None,
         )
         # Slow steps mean that the prior couples more than a spot's own block can see.
         if isinstance(preconditioner, SpectralMultigrid) and work.bounded:
