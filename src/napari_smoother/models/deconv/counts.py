@@ -94,6 +94,32 @@ def find_counts(adata: AnnData, *, where: str) -> FoundCounts:
     )
 
 
+def rows_of(matrix: sparse.csr_matrix, start: int, stop: int) -> sparse.csr_matrix:
+    """Return some rows of a matrix in the memory of the matrix itself.
+
+    Parameters
+    ----------
+    matrix
+        CSR, whose own slices copy what they hold.
+    start, stop
+        The first row, and the one after the last.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        Only to be read.
+    """
+    stop = min(stop, matrix.shape[0])
+    here = slice(matrix.indptr[start], matrix.indptr[stop])
+    part: sparse.csr_matrix = sparse.csr_matrix(
+        (stop - start, matrix.shape[1]), dtype=matrix.dtype
+    )
+    # Given to the constructor, part of a much larger array would be copied.
+    part.data, part.indices = matrix.data[here], matrix.indices[here]
+    part.indptr = matrix.indptr[start : stop + 1] - matrix.indptr[start]
+    return part
+
+
 def csr_chunks(matrix: Any, rows: int = ROWS_PER_CHUNK) -> Iterator[sparse.csr_matrix]:
     """Read a matrix a few thousand rows at a time, each piece as float64 CSR.
 
@@ -109,11 +135,14 @@ def csr_chunks(matrix: Any, rows: int = ROWS_PER_CHUNK) -> Iterator[sparse.csr_m
     scipy.sparse.csr_matrix
         A copy the caller may change.
     """
-    if sparse.issparse(matrix):
+    in_memory: bool = sparse.issparse(matrix)
+    if in_memory:
         stored: Any = matrix
         matrix = stored.tocsr()
     for start in range(0, matrix.shape[0], rows):
-        yield sparse.csr_matrix(matrix[start : start + rows], dtype=np.float64, copy=True)
+        stop = start + rows
+        chunk = rows_of(matrix, start, stop) if in_memory else matrix[start:stop]
+        yield sparse.csr_matrix(chunk, dtype=np.float64, copy=True)
 
 
 def _are_whole(matrix: Any) -> bool:

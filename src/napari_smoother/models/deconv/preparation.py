@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.deconv.counts import csr_chunks
+from napari_smoother.models.deconv.counts import csr_chunks, rows_of
 from napari_smoother.models.deconv.expression import (
     DataScale,
     GeneWeights,
@@ -377,7 +377,9 @@ class _Pieces:
                 yield self._only
                 return
             whole = n_spots <= SPOTS_PER_PIECE
-            rows: Any = self._matrix if whole else self._matrix[start : start + SPOTS_PER_PIECE]
+            rows: Any = (
+                self._matrix if whole else rows_of(self._matrix, start, start + SPOTS_PER_PIECE)
+            )
             taken = rows if self._all_genes else rows[:, self._genes]
             piece = normalise_counts(taken, self._scale, total=self._total)
             if whole:
