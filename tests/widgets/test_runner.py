@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.widgets.runner import GRACE, LatestRunner, Runner
+from napari_smoother.widgets.runner import GIVE_WAY, GRACE, WHOLE_WAY, LatestRunner, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,3 +124,19 @@ def test_shut_down_waits_and_then_says_nothing(qtbot: QtBot, runner: Runner) -> 
     assert ended.is_set()
     qtbot.wait(50)
     assert not said
+
+
+def test_short_jobs_are_let_go_the_whole_way(qtbot: QtBot) -> None:
+    """Beside painting they would take much longer than alone; long ones would not end in time."""
+    waited: list[float] = []
+    runner = LatestRunner()
+    under_way: Any = SimpleNamespace(done=SimpleNamespace(wait=waited.append))
+    runner._current = under_way
+    for patient, took in ((True, 0.0), (True, 0.01), (True, 0.3), (False, 0.01)):
+        runner.patient, runner.took = patient, took
+        runner.give_way()
+    assert waited == [GIVE_WAY, WHOLE_WAY, GIVE_WAY, GIVE_WAY]
+    waiting: Any = object()
+    runner._waiting.append(waiting)
+    runner.give_way()
+    assert len(waited) == 4

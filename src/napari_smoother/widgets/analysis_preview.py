@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_smoother.errors import InputError
 from napari_smoother.study.analysis import AnalysisOutcome, Progress
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.preview import GIVE_WAY, PATIENCE, REST, Status, StatusKind
+from napari_smoother.widgets.preview import PATIENCE, REST, Status, StatusKind
 from napari_smoother.widgets.runner import LatestRunner
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class AnalysisPreview(QObject):
         self._runner.submit(_Computation(self.analysis, request), description)
         self.busy_changed.emit(True)
         if request.start is not None:
-            self._runner.give_way(GIVE_WAY)
+            self._runner.give_way()
 
     def _on_outcome(self, outcome: AnalysisOutcome[Any, Any]) -> None:
         analysis = self.analysis

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 REST = 250
 """Milliseconds without a change after which the hand is taken to rest."""
 
-GIVE_WAY = 0.012
-"""Seconds that the window lets a solve go first: less than a frame takes to paint."""
-
 PATIENCE = 120
 """Milliseconds, at least, before the status line says that a solve is under way.
 
@@ -184,7 +181,7 @@ class Preview(QObject):
         self._submitted = request
         self._runner.submit(_Computation(self.study, request, first))
         if request.start is not None:
-            self._runner.give_way(GIVE_WAY)
+            self._runner.give_way()
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if not self.study.accept(outcome):

@@ -31,6 +31,15 @@ LONGEST_GRACE = 1.5
 LEEWAY = 1.5
 """Times what the last job took that the next is granted."""
 
+GIVE_WAY = 0.012
+"""Seconds that the window lets a job go first: less than a frame takes to paint."""
+
+WHOLE_WAY = 0.025
+"""The same where jobs are so short that they end within it, and paint their result at once."""
+
+SHORT = 0.045
+"""Seconds up to which a job is short: beside painting it takes longer than alone."""
+
 
 @dataclass(slots=True)
 class _Run:
@@ -60,6 +69,8 @@ class Runner(QObject):
     ----------
     patient
         Whether jobs are short enough to be granted as long as they take.
+    took
+        Seconds of the last job that came to its end; 0 at first.
     returned
         Emitted in the main thread with a job's result.
     reported
@@ -82,6 +93,7 @@ class Runner(QObject):
         super().__init__(parent)
         self._current: _Run | None = None
         self._grace = GRACE
+        self.took = 0.0
         self.patient = False
         self._waiting: deque[_Run] = deque()
 
@@ -114,14 +126,15 @@ class Runner(QObject):
         if self._current is None:
             self._start_next()
 
-    def give_way(self, seconds: float) -> None:
+    def give_way(self) -> None:
         """Let the present job go first for a moment, if it is the newest.
 
         Painting keeps Python from every thread: a quick job that starts beside it ends only
         after the painting.
         """
         if self._current is not None and not self._waiting:
-            self._current.done.wait(seconds)
+            short = self.patient and 0 < self.took < SHORT
+            self._current.done.wait(WHOLE_WAY if short else GIVE_WAY)
 
     def cancel(self) -> None:
         """Stop the present job at its next look, and drop those that wait."""
@@ -178,6 +191,7 @@ class Runner(QObject):
         elif result is Cancelled:
             self._grace = min(2 * self._grace, LONGEST_GRACE)
         else:
+            self.took = run.took
             self._grace = min(max(LEEWAY * run.took, GRACE), LONGEST_GRACE)
             self.returned.emit(result)
         self._start_next()
