@@ -72,6 +72,21 @@ def test_graphs_of_special_shape():
     assert minimum_degree(np.zeros(1, np.int32), np.zeros(0, np.int32)).size == 0
 
 
+def test_hubs_come_last():
+    """Next to everything, they would be walked through at every elimination."""
+    n = 2000
+    pairs = [(h, i) for h in (7, 900) for i in range(n) if i != h]
+    pairs += [(i, i + 1) for i in range(n - 1)]
+    matrix = _symmetric(n, pairs)
+    order = minimum_degree(matrix.indptr, matrix.indices)
+    assert sorted(order) == list(range(n))
+    assert set(order[-2:]) == {7, 900}
+    # The path fills nothing, and every row meets both hubs.
+    assert SparseFactor.prepare(matrix).rows.size <= 3 * n
+    right = np.random.default_rng(5).standard_normal((n, 2))
+    np.testing.assert_allclose(matrix @ solve_positive(matrix, right).values, right, atol=1e-9)
+
+
 def test_the_same_order_every_time_and_whatever_the_diagonal():
     positions = np.random.default_rng(1).random((500, 2))
     weights = sparse.csr_array(nearest_neighbours(positions, 5).weights)

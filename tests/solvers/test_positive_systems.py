@@ -48,6 +48,14 @@ def test_a_matrix_whose_rows_have_to_be_exchanged() -> None:
     np.testing.assert_allclose(found.values, [[3.0], [2.0]])
 
 
+def test_exchanged_rows_with_many_right_hand_sides() -> None:
+    swap = np.array([[0.0, 1.0], [1.0, 0.0]])
+    matrix = sparse.block_diag([swap] * 6, format="csr")
+    right = np.random.default_rng(4).normal(size=(12, 5))
+    found = solve_positive(matrix, right)
+    np.testing.assert_allclose(matrix @ found.values, right, atol=1e-14)
+
+
 def test_triangular_solves() -> None:
     matrix = (laplacian(90) + 0.1 * sparse.eye_array(90)).tocsc()
     factor = splu(matrix, permc_spec="NATURAL", diag_pivot_thresh=0.0)

@@ -291,7 +291,7 @@ def _by_superlu(ordered: Any) -> Any:
 
 def _placed(found: NDArray[np.float64], order: NDArray[np.int32]) -> NDArray[np.float64]:
     """Rows found in some order, where they belong."""
-    placed = np.empty_like(found)
+    placed = np.empty(found.shape)  # rows side by side, which SuperLU's are not
     placed[order] = found
     return placed
 
