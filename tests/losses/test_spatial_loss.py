@@ -74,6 +74,10 @@ def test_gradient_by_confidences():
     precision = loss.precisions[0].toarray()
     shares = np.einsum("ki,ij,kj->k", x.numpy(), precision, x.numpy()) / 24
     np.testing.assert_allclose(loss.confidences.grad, shares)
+    # One for all dims.
+    loss.confidences = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+    loss(x).backward()
+    np.testing.assert_allclose(loss.confidences.grad, [shares.sum()])
 
 
 @pytest.mark.parametrize(
