@@ -148,36 +148,30 @@ _over_types = over_types(_spread)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _solve_rows(directions, back, cores, inverse, free, right, out, along, mine, start, stop):  # type: ignore[no-untyped-def]
-    types = right.shape[1]
-    rank = cores.shape[1]
-    if rank == 1:
-        # A matrix of one column is slower than a vector.
-        along[: stop - start, 0] = np.dot(right[start:stop], back[0])
-        for row in range(start, stop):
-            along[row - start, 0] *= cores[row, 0, 0]
-    elif rank > 1:
-        np.dot(right[start:stop], directions, along[: stop - start])
-        for row in range(start, stop):
-            for a in range(rank):
-                mine[a] = along[row - start, a]
-            for a in range(rank):
-                total = np.float32(0)
-                for b in range(rank):
-                    total += cores[row, a, b] * mine[b]
-                along[row - start, a] = total
-    _over_types(types, np.float32(0), (back, along, inverse, free, right, out, start, stop))
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _solve(directions, back, cores, inverse, free, right, out, partial, first, last):  # type: ignore[no-untyped-def]
-    rows = right.shape[0]
-    along = np.zeros((BLOCK_ROWS, cores.shape[1]), np.float32)
+    rows, types = right.shape
+    rank = cores.shape[1]
+    along = np.zeros((BLOCK_ROWS, rank), np.float32)
     mine = np.zeros(FEW, np.float32)
     for block in range(first, last):
         start = block * BLOCK_ROWS
         stop = min(start + BLOCK_ROWS, rows)
-        _solve_rows(directions, back, cores, inverse, free, right, out, along, mine, start, stop)
+        if rank == 1:
+            # A matrix of one column is slower than a vector.
+            along[: stop - start, 0] = np.dot(right[start:stop], back[0])
+            for row in range(start, stop):
+                along[row - start, 0] *= cores[row, 0, 0]
+        elif rank > 1:
+            np.dot(right[start:stop], directions, along[: stop - start])
+            for row in range(start, stop):
+                for a in range(rank):
+                    mine[a] = along[row - start, a]
+                for a in range(rank):
+                    total = np.float32(0)
+                    for b in range(rank):
+                        total += cores[row, a, b] * mine[b]
+                    along[row - start, a] = total
+        _over_types(types, np.float32(0), (back, along, inverse, free, right, out, start, stop))
         partial[block, 0], partial[block, 1] = two_dots_of(right[start:stop], out[start:stop])
 
 
@@ -186,15 +180,13 @@ def _update_and_solve(  # type: ignore[no-untyped-def]
     directions, back, cores, inverse, free,
     ahead, product, direction, turned, step, right, alpha, beta, partial, first, last,
 ):  # fmt: skip
-    rows = right.shape[0]
-    along = np.zeros((BLOCK_ROWS, cores.shape[1]), np.float32)
-    mine = np.zeros(FEW, np.float32)
     for block in range(first, last):
-        start = block * BLOCK_ROWS
-        stop = min(start + BLOCK_ROWS, rows)
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, right.shape[0])
         update_rows(ahead, product, direction, turned, step, right, alpha, beta, start, stop)
-        _solve_rows(directions, back, cores, inverse, free, right, ahead, along, mine, start, stop)
-        partial[block, 0], partial[block, 1] = two_dots_of(right[start:stop], ahead[start:stop])
+        # While the rows are in the cache.
+        _solve(
+            directions, back, cores, inverse, free, right, ahead, partial, block, block + 1
+        )  # fmt: skip
 
 
 class LowRankBlocks:
