@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from napari_smoother.solvers.lanes import SIDE, cast, load, over_types, store, turn_block
+from napari_smoother.solvers.lanes import SIDE, at, cast, load, over_types, store, turn_block
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS
 from napari_smoother.solvers.sparse_product import FAST
 
@@ -22,20 +22,21 @@ def _multiply(  # type: ignore[no-untyped-def]
     dims = columns.shape[1]
     scale, scale_too = load(factors, begin, wide), load(factors, other, narrow)
     form, form_too = load(shares, begin, wide), load(shares, other, narrow)
+    here = 0
     for row in range(start, stop):
-        here = (row - start) * dims
         own = load(columns, row * dims + begin, wide)
         own_too = load(columns, row * dims + other, narrow)
-        total, total_too = surplus[row] * own, surplus[row] * own_too
-        for place in range(pointers[row], pointers[row + 1]):
-            there = np.int64(neighbours[place]) * dims
-            entry = entries[place]
+        total, total_too = at(surplus, row) * own, at(surplus, row) * own_too
+        for place in range(at(pointers, row), at(pointers, row + 1)):
+            there = np.int64(at(neighbours, place)) * dims
+            entry = at(entries, place)
             total = total + entry * (load(columns, there + begin, wide) - own)
             total_too = total_too + entry * (load(columns, there + other, narrow) - own_too)
         form = form + cast(own * total, 0.0)
         form_too = form_too + cast(own_too * total_too, 0.0)
         store(out, here + begin, total * scale)
         store(out, here + other, total_too * scale_too)
+        here += dims
     store(shares, begin, form)
     store(shares, other, form_too)
 

@@ -16,6 +16,7 @@ from napari_smoother.losses.product_loops import (
     turn_rows,
     turned_product,
 )
+from napari_smoother.solvers.quadratic_terms import without_diagonal
 from napari_smoother.solvers.row_blocks import THREADS, block_count, share_out, sums_over_rows
 from napari_smoother.weights.moving_average import MovingAverage
 
@@ -117,13 +118,15 @@ class QuadraticForm:
         return (torch.from_numpy(product) if keep else None), of_rows
 
     def matrix(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
-        """Row starts, columns, values and sums of rows of a sparse precision, in this dtype."""
+        """Rows of a sparse precision, its diagonal only in their sums, in this dtype."""
         found = self._matrices.get(dtype)
         if found is None:
             assert not isinstance(self.precision, MovingAverage)
             q = self.precision
+            pointers, neighbours, entries = without_diagonal(q)
             surplus = np.asarray(q.sum(axis=1)).astype(dtype)
-            found = self._matrices[dtype] = (q.indptr, q.indices, q.data.astype(dtype), surplus)
+            found = (pointers, neighbours, entries.astype(dtype), surplus)
+            self._matrices[dtype] = found
         return found
 
     def average(self) -> tuple[float, float]:
@@ -177,10 +180,11 @@ class RelabelledForm:
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """As `QuadraticForm.product`."""
         values = coefs.detach()
-        if isinstance(self._form.precision, MovingAverage) or values.device.type != "cpu":
+        precision = self._form.precision
+        if isinstance(precision, MovingAverage) or values.device.type != "cpu":
             return self._one_by_one(values, factors)
         rows = np.ascontiguousarray(values.numpy())
-        pattern = self._form.matrix(rows.dtype)[:3]
+        pattern = (precision.indptr, precision.indices, precision.data.astype(rows.dtype))
         dims, n = rows.shape
         shares, product = np.zeros(dims), np.empty_like(rows)
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_smoother.solvers.quadratic_terms import ReorderedPrior
+
+    Report = Callable[[NDArray[np.floating], float], None]
+
 
 __all__ = ["DataTerm", "PriorTerm", "Solution", "solve_bounded_quadratic", "warm_up"]
 
@@ -90,6 +94,13 @@ def _start(data: DataTerm, prior: PriorTerm, start: Any, bounded: bool) -> NDArr
     return np.maximum(copy, 0, out=copy) if bounded else copy
 
 
+def _in_order(report: Report | None, closer: ReorderedPrior) -> Report | None:
+    """Put the spots of what is reported back in their order."""
+    if report is None:
+        return None
+    return lambda values, residual: report(closer.back(values), residual)
+
+
 def solve_bounded_quadratic(
     data: DataTerm,
     prior: PriorTerm,
@@ -101,7 +112,7 @@ def solve_bounded_quadratic(
     maximum_steps: int = 5000,
     bounded: bool = True,
     cancelled: Callable[[], bool] | None = None,
-    report: Callable[[NDArray[np.floating], float], None] | None = None,
+    report: Report | None = None,
 ) -> Solution:
     """Minimise ``1/2 tr(B A B') - <C, B> + weight/2 tr(B' Q B)`` over B, or over B >= 0.
 
@@ -147,6 +158,11 @@ def solve_bounded_quadratic(
             f"The tolerance is {tolerance}", where="tolerance", remedy="Choose one above 0"
         )
     guess = _start(data, prior, start, bounded)
+    closer = prior.closer
+    if closer is not None:
+        data, prior = closer.data(data), closer.prior
+        guess = None if guess is None else guess[closer.order]
+        report = _in_order(report, closer)
     work = Solve(data, prior, float(weight), bounded, began + maximum_seconds, cancelled)
     work.asked()
     cold = guess is None
@@ -167,7 +183,7 @@ def solve_bounded_quadratic(
     if not method:
         point, method = projected_newton(work, point, tolerance, maximum_steps, report)
     return Solution(
-        values=point.values,
+        values=point.values if closer is None else closer.back(point.values),
         residual=point.residual,
         objective=point.objective,
         steps=work.steps,
@@ -208,7 +224,8 @@ def warm_up() -> None:
     point = Point(np.zeros((spots, 2)), gradient, free)
     wide.measure(point, point)
     projected_newton(wide, point, 1e-8, 10, None)
-    both = (prior.pointers, prior.neighbours, prior.entries, 1.0, data.gram, data.linear)
+    rows = (prior.pointers, prior.neighbours, prior.entries, prior.diagonal)
+    both = (*rows, 1.0, data.gram, data.linear)
     for dtype in (np.float32, np.float64):
         for passes in (0, 1):
             sweep(*both, np.zeros((spots, 2), dtype), *prior.colours, passes)

@@ -63,8 +63,9 @@ def colour_spots(
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _sweep(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, gram, linear, values, order, offset, passes, first, last
-):
+    pointers, neighbours, entries, diagonal, weight, gram, linear, values, order, offset, passes,
+    first, last,
+):  # fmt: skip
     types = values.shape[1]
     eight = nothing(8, 0.0)
     whole = types // 8 * 8
@@ -78,15 +79,13 @@ def _sweep(  # type: ignore[no-untyped-def]
     known = -1.0
     for visit in range(offset + first, offset + last):
         row = order[visit]
-        own = 0.0
+        own = weight * diagonal[row]
         for k in range(types):
             slope[k] = -linear[row, k]
             here[k] = values[row, k]
         for place in range(pointers[row], pointers[row + 1]):
             neighbour = np.int64(neighbours[place])
             entry = weight * entries[place]
-            if neighbour == row:
-                own += entry
             for k in range(0, whole, 8):
                 value = cast(load(values, neighbour * types + k, eight), entry)
                 store(slope, k, load(slope, k, eight) + entry * value)
@@ -106,7 +105,7 @@ def _sweep(  # type: ignore[no-untyped-def]
             for k in range(types):
                 # What the spot's own entry of Q adds is kept out of `slope`: a vector of which
                 # a part has just been stored is slow to load.
-                steep = slope[k] + own * (here[k] - np.float64(values[row, k]))
+                steep = slope[k] + own * here[k]
                 if here[k] == 0 and steep >= 0:
                     continue
                 value = max(here[k] - steep * inverse[k], 0.0)
@@ -122,8 +121,9 @@ def _sweep(  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _solve_spots(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, gram, linear, values, order, offset, first, last
-):
+    pointers, neighbours, entries, diagonal, weight, gram, linear, values, order, offset,
+    first, last,
+):  # fmt: skip
     types = values.shape[1]
     target = np.empty(types)
     here = np.empty(types)
@@ -135,18 +135,15 @@ def _solve_spots(  # type: ignore[no-untyped-def]
     factor = np.empty((types, types))
     for visit in range(offset + first, offset + last):
         row = order[visit]
-        own = 0.0
+        own = weight * diagonal[row]
         for k in range(types):
             target[k] = linear[row, k]
             here[k] = values[row, k]
         for place in range(pointers[row], pointers[row + 1]):
             neighbour = neighbours[place]
             entry = weight * entries[place]
-            if neighbour == row:
-                own += entry
-            else:
-                for k in range(types):
-                    target[k] -= entry * np.float64(values[neighbour, k])
+            for k in range(types):
+                target[k] -= entry * np.float64(values[neighbour, k])
         solve_spot(gram, own, target, here, inside, barred, members, factor, trial, slope)
         for k in range(types):
             values[row, k] = here[k]
@@ -156,6 +153,7 @@ def sweep(
     pointers: NDArray[np.int32],
     neighbours: NDArray[np.int32],
     entries: NDArray[np.float64],
+    diagonal: NDArray[np.float64],
     weight: float,
     gram: NDArray[np.float64],
     linear: NDArray[np.float64],
@@ -168,8 +166,8 @@ def sweep(
 
     Parameters
     ----------
-    pointers, neighbours, entries, weight
-        The prior, ``weight * Q``, as sparse rows.
+    pointers, neighbours, entries, diagonal, weight
+        The prior, ``weight * Q``, as sparse rows and diagonal.
     gram, linear
         A and C.
     values
@@ -190,6 +188,7 @@ def sweep(
                     pointers,
                     neighbours,
                     entries,
+                    diagonal,
                     weight,
                     gram,
                     linear,
@@ -207,6 +206,7 @@ def sweep(
                 pointers,
                 neighbours,
                 entries,
+                diagonal,
                 weight,
                 gram,
                 linear,

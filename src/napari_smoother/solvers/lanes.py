@@ -104,6 +104,21 @@ def load(typing: Any, array: Any, place: Any, like: Any) -> Any:
 
 
 @intrinsic
+def at(typing: Any, array: Any, place: Any) -> Any:
+    """One entry of a contiguous array, from a flat index that is not below zero.
+
+    Nothing is checked: what ``array[place]`` does for an index below zero takes as long as the
+    arithmetic of a short loop.
+    """
+    _checked_width(array)
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return builder.load(_address(context, builder, array, given[0], (place, given[1]), None))
+
+    return array.dtype(array, place), generate
+
+
+@intrinsic
 def store(typing: Any, array: Any, place: Any, value: Any) -> Any:
     """Write a vector to a contiguous array, from the flat index `place`."""
     lanes, width = _of(array.dtype, value), _checked_width(array)

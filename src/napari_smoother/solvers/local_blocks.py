@@ -19,7 +19,7 @@ from napari_smoother.solvers.free_blocks import (
     factor_group,
 )
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, share_out
-from napari_smoother.solvers.sparse_product import FAST
+from napari_smoother.solvers.sparse_product import FAST, add_sparse_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,30 +66,33 @@ def _add_group(blocks, values, start, stop, work, result):  # type: ignore[no-un
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _add_prior(pointers, neighbours, entries, weight, values, out, start, stop):  # type: ignore[no-untyped-def]
+def add_prior(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, surplus, weight, values, out, start, stop
+):
     """Add ``weight * Q @ values`` to `out`, whose row 0 is row `start`.
 
-    `entries` is (stored entries of Q, 1), or (.., types) where every type has a Q of its own.
+    `entries` is (stored entries of Q, 1), or (.., types) where every type has a Q of its own, and
+    so is `surplus`, the sums of rows. See `add_sparse_rows`.
     """
     types = values.shape[1]
     if entries.shape[1] == 1:
-        for row in range(start, stop):
-            for place in range(pointers[row], pointers[row + 1]):
-                neighbour = neighbours[place]
-                entry = weight * entries[place, 0]
-                for k in range(types):
-                    out[row - start, k] += entry * values[neighbour, k]
+        every, sums = entries.reshape(-1), surplus.reshape(-1)
+        add_sparse_rows(pointers, neighbours, every, sums, weight, values, out, start, stop)
         return
     for row in range(start, stop):
+        here = row - start
+        for k in range(types):
+            out[here, k] += weight * surplus[row, k] * values[row, k]
         for place in range(pointers[row], pointers[row + 1]):
             neighbour = neighbours[place]
             for k in range(types):
-                out[row - start, k] += weight * entries[place, k] * values[neighbour, k]
+                change = values[neighbour, k] - values[row, k]
+                out[here, k] += weight * entries[place, k] * change
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def masked_local_product(  # type: ignore[no-untyped-def]
-    pointers, neighbours, entries, weight, blocks, free, values, out, partial, first, last
+    pointers, neighbours, entries, surplus, weight, blocks, free, values, out, partial, first, last
 ):
     """Write ``(values_i H_i + weight (Q values)_i) * free`` and sum its product with `values`."""
     rows, types = values.shape
@@ -105,7 +108,8 @@ def masked_local_product(  # type: ignore[no-untyped-def]
             for row in range(start, stop):
                 for k in range(types):
                     out[row, k] = result[k, row - start]
-        _add_prior(pointers, neighbours, entries, weight, values, out[begin:end], begin, end)
+        here = out[begin:end]
+        add_prior(pointers, neighbours, entries, surplus, weight, values, here, begin, end)
         total = 0.0
         for row in range(begin, end):
             dot = np.float32(0)
@@ -122,6 +126,7 @@ def local_gradient(  # type: ignore[no-untyped-def]
     pointers,
     neighbours,
     entries,
+    surplus,
     weight,
     blocks,
     linear,
@@ -150,7 +155,8 @@ def local_gradient(  # type: ignore[no-untyped-def]
             for row in range(start, stop):
                 for k in range(types):
                     out[row, k] = result[k, row - start] - linear[row, k]
-        _add_prior(pointers, neighbours, entries, weight, values, out[begin:end], begin, end)
+        here = out[begin:end]
+        add_prior(pointers, neighbours, entries, surplus, weight, values, here, begin, end)
         energy = 0.0
         fitted = 0.0
         for row in range(begin, end):

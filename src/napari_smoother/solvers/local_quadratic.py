@@ -61,6 +61,7 @@ class _LocalOperator:
                 prior.pointers,
                 prior.neighbours,
                 prior.entries_single,
+                prior.surplus_single,
                 np.float32(self.weight),
                 self.blocks,
                 self.free,
@@ -129,6 +130,7 @@ class _Solve:
                 prior.pointers,
                 prior.neighbours,
                 prior.entries,
+                prior.surplus,
                 self.weight,
                 term.blocks,
                 term.linear,
@@ -199,7 +201,7 @@ class _Solve:
                 axis=0,
             )
             edges[np.diff(self.prior.pointers) == 0] = 0
-            self._bound = data + self.weight * edges
+            self._bound = data + self.weight * (edges + self.prior.diagonal)
         return self._bound
 
 

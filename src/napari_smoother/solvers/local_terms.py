@@ -10,8 +10,13 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.solvers.local_blocks import group_count, local_gradient, packed_size
-from napari_smoother.solvers.quadratic_terms import PriorTerm
+from napari_smoother.solvers.local_blocks import (
+    add_prior,
+    group_count,
+    local_gradient,
+    packed_size,
+)
+from napari_smoother.solvers.quadratic_terms import PriorTerm, without_diagonal
 from napari_smoother.solvers.row_blocks import (
     BLOCK_ROWS,
     block_count,
@@ -81,9 +86,8 @@ class LocalPrior:
             matrices: list[Any] = [sparse.csr_array(precision) for precision in precisions]
             pattern: Any = sparse.csr_array(sum(abs(matrix) for matrix in matrices))
             pattern.sort_indices()
-            self.pointers = pattern.indptr.astype(np.int32)
-            self.neighbours = pattern.indices.astype(np.int32)
-            rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+            self.pointers, self.neighbours, _ = without_diagonal(pattern)
+            rows = np.repeat(np.arange(pattern.shape[0]), np.diff(self.pointers))
             self.entries = np.zeros((rows.size, len(matrices)))
             # Indexing by nothing gives a sparse array, not an empty one.
             for k, matrix in enumerate(matrices if rows.size else []):
@@ -91,6 +95,7 @@ class LocalPrior:
             self.surplus = np.column_stack([term.surplus for term in terms])
             self.diagonal = np.column_stack([term.diagonal for term in terms])
         self.entries_single = self.entries.astype(np.float32)
+        self.surplus_single = self.surplus.astype(np.float32)
 
     @property
     def spots(self) -> int:
@@ -122,16 +127,11 @@ class LocalPrior:
 def _product_of_rows(  # type: ignore[no-untyped-def]
     pointers, neighbours, entries, surplus, values, out, first, last
 ):
-    """Write the rows of some blocks; a precision of all types has one column."""
-    rows, types = values.shape
-    each = entries.shape[1] > 1
-    for row in range(first * BLOCK_ROWS, min(last * BLOCK_ROWS, rows)):
-        for k in range(types):
-            own = k if each else 0
-            total = surplus[row, own] * values[row, k]
-            for place in range(pointers[row], pointers[row + 1]):
-                total += entries[place, own] * (values[neighbours[place], k] - values[row, k])
-            out[row, k] = total
+    """Write the rows of some blocks into `out`, which is zero."""
+    for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(values))
+        here = out[start:stop]
+        add_prior(pointers, neighbours, entries, surplus, 1.0, values, here, start, stop)
 
 
 def block_product(blocks: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,6 +146,7 @@ def block_product(blocks: NDArray[np.float32], values: NDArray[np.float64]) -> N
             np.zeros(rows + 1, np.int32),
             np.zeros(0, np.int32),
             np.zeros((0, 1)),
+            np.zeros((rows, 1)),
             0.0,
             blocks,
             np.zeros_like(values),

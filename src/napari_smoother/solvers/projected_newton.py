@@ -178,6 +178,7 @@ class Solve:
             prior.pointers,
             prior.neighbours,
             prior.entries,
+            prior.diagonal,
             self.weight,
             self.data.gram,
             self.data.linear,

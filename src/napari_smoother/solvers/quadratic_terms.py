@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,21 @@ class DataTerm:
         )
 
 
+def without_diagonal(
+    matrix: sparse.csr_array,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[Any]]:
+    """Return pointers, columns and values of the rows of a sparse matrix, its diagonal left out.
+
+    What stands on the diagonal makes no difference between neighbours, to which it is applied.
+    """
+    counts = np.diff(matrix.indptr)
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), counts)
+    kept = matrix.indices != rows
+    pointers = np.zeros(counts.size + 1, np.int32)
+    np.cumsum(np.bincount(rows[kept], minlength=counts.size), out=pointers[1:])
+    return pointers, matrix.indices[kept].astype(np.int32, copy=False), matrix.data[kept]
+
+
 @dataclass(frozen=True, eq=False)
 class PriorTerm:
     """What the tissue asks of the abundances: ``1/2 tr(B' Q B)``.
@@ -134,7 +149,7 @@ class PriorTerm:
     Attributes
     ----------
     pointers, neighbours
-        Sparse rows of Q with sorted columns, int32.
+        Sparse rows of Q without its diagonal, with sorted columns, int32.
     entries, entries_single
         Their values, float64 and float32, in the same order.
     diagonal
@@ -201,14 +216,8 @@ class PriorTerm:
                 where="precision",
                 remedy="Use fewer neighbours a spot",
             )
-        entries = np.ascontiguousarray(q.data)
-        return cls(
-            pointers=q.indptr.astype(np.int32),
-            neighbours=q.indices.astype(np.int32),
-            entries=entries,
-            entries_single=entries.astype(np.float32),
-            diagonal=diagonal,
-        )
+        pointers, neighbours, entries = without_diagonal(q)
+        return cls(pointers, neighbours, entries, entries.astype(np.float32), diagonal)
 
     @property
     def spots(self) -> int:
@@ -229,9 +238,10 @@ class PriorTerm:
     @cached_property
     def surplus(self) -> NDArray[np.float64]:
         """Sums of the rows of Q: what a constant feels; exactly 0 where only rounding is left."""
-        spots = np.repeat(np.arange(self.spots), np.diff(self.pointers))
-        sums = np.bincount(spots, self.entries, minlength=self.spots).astype(np.float64)
-        sums[np.abs(sums) <= 1e-14 * np.diff(self.pointers) * self.diagonal] = 0
+        counts = np.diff(self.pointers)
+        spots = np.repeat(np.arange(self.spots), counts)
+        sums = self.diagonal + np.bincount(spots, self.entries, minlength=self.spots)
+        sums[np.abs(sums) <= 1e-14 * (counts + 1) * self.diagonal] = 0
         return sums
 
     @cached_property
@@ -266,9 +276,13 @@ class PriorTerm:
         """Q on every level of the coarsening, for multigrid in the eigenbasis of A."""
         from napari_smoother.solvers.spectral_multigrid import graph_levels
 
-        return graph_levels(
-            self.pointers, self.neighbours, self.entries, self.surplus, self.coarsening
-        )
+        return graph_levels(self.matrix(), self.surplus, self.coarsening)
+
+    def matrix(self) -> sparse.csr_array:
+        """Return Q."""
+        shape = (self.spots, self.spots)
+        beside = sparse.csr_array((self.entries, self.neighbours, self.pointers), shape=shape)
+        return sparse.csr_array(beside + sparse.diags_array(self.diagonal))
 
     @cached_property
     def coarser(self) -> CoarserPrior | None:
@@ -282,13 +296,48 @@ class PriorTerm:
         gather = sparse.csr_array(
             (1 / root[aggregate[inside]], (aggregate[inside], inside)), shape=(nodes, self.spots)
         )
-        matrix = sparse.csr_array((self.entries, self.neighbours, self.pointers))
-        matrix.resize((self.spots, self.spots))
-        coarse = sparse.csr_array(gather @ matrix @ gather.T)
-        coarse = sparse.csr_array((coarse + coarse.T) / 2)
+        return CoarserPrior(aggregate, root, gather, self._gathered(step, aggregate, root))
+
+    def _gathered(
+        self, step: Coarsening, aggregate: NDArray[np.int32], root: NDArray[np.float64]
+    ) -> PriorTerm:
+        """Sum Q over aggregates, on the pattern that is known, and divide by the roots."""
+        nodes, counts = step.nodes, np.diff(self.pointers)
+        groups = np.repeat(aggregate, counts)
+        onward = step.target >= 0
+        summed = np.bincount(
+            step.target[onward], self.entries[onward], minlength=step.neighbours.size
+        )
+        coarse = sparse.csr_array(
+            (summed, step.neighbours.copy(), step.pointers), shape=(nodes, nodes)
+        )
+        coarse.sort_indices()
+        coarse.data /= np.repeat(root, np.diff(step.pointers)) * root[coarse.indices]
+        within = (groups >= 0) & (groups == aggregate[self.neighbours])
+        inside = aggregate >= 0
+        own = np.bincount(aggregate[inside], self.diagonal[inside], minlength=nodes)
+        own += np.bincount(groups[within], self.entries[within], minlength=nodes)
         # A piece of the graph in one row keeps nothing of an intrinsic prior but rounding.
-        coarse.setdiag(np.maximum(coarse.diagonal(), 0))
-        return CoarserPrior(aggregate, root, gather, PriorTerm.prepare(coarse))
+        diagonal = np.maximum(own / root**2, 0)
+        entries = coarse.data
+        return PriorTerm(
+            step.pointers, coarse.indices, entries, entries.astype(np.float32), diagonal
+        )
+
+    @cached_property
+    def closer(self) -> ReorderedPrior | None:
+        """The same prior with neighbours closer together in memory; None where they are close."""
+        from napari_smoother.solvers.spot_order import closer_order
+
+        order = closer_order(self.pointers, self.neighbours)
+        if order is None:
+            return None
+        turned = self.matrix()[order][:, order]
+        turned.sort_indices()
+        pointers, neighbours, entries = without_diagonal(turned)
+        diagonal = self.diagonal[order]
+        prior = PriorTerm(pointers, neighbours, entries, entries.astype(np.float32), diagonal)
+        return ReorderedPrior(order, prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,3 +360,32 @@ class CoarserPrior:
     root: NDArray[np.float64]
     gather: sparse.csr_array
     prior: PriorTerm
+
+
+class ReorderedPrior:
+    """A prior with its spots in another order.
+
+    Parameters
+    ----------
+    order
+        Spots in that order, int32.
+    prior
+        The prior, its rows in that order.
+    """
+
+    def __init__(self, order: NDArray[np.int32], prior: PriorTerm) -> None:
+        self.order, self.prior = order, prior
+        self._place = np.empty_like(order)
+        self._place[order] = np.arange(order.size, dtype=order.dtype)
+        self._latest: tuple[DataTerm, DataTerm] | None = None
+
+    def data(self, data: DataTerm) -> DataTerm:
+        """Return what the data ask of the spots in this order; the latest answer is kept."""
+        kept = self._latest
+        if kept is None or kept[0] is not data:
+            kept = self._latest = (data, replace(data, linear=data.linear[self.order]))
+        return kept[1]
+
+    def back(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return rows that are in this order in the order of before."""
+        return values[self._place]

@@ -1,7 +1,8 @@
 """The operator D -> D A + weight Q D on blocks of rows, and the gradient of the objective.
 
-The small dense product goes through BLAS on 128 rows at a time, while they are in cache, and
-the sparse product is added to the same rows before they leave it.
+In single precision a row of either product is summed in registers; where more is asked of a row,
+the small dense product goes through BLAS on 128 rows at a time, and the sparse product is added
+to them before they leave the cache.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from napari_smoother.solvers.lanes import cast, load, over_types, store
+from napari_smoother.solvers.lanes import at, cast, load, over_types, store
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, sums_over_rows
 
 if TYPE_CHECKING:
@@ -29,22 +30,23 @@ def _add_neighbours(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Add ``weight * Q @ values`` to `out` for the types from `begin` and from `other`."""
     types = values.shape[1]
+    here = 0
     for row in range(start, stop):
-        here = (row - start) * types
         own = cast(load(values, row * types + begin, wide), weight)
         own_too = cast(load(values, row * types + other, narrow), weight)
-        level = weight * surplus[row]
+        level = weight * at(surplus, row)
         total = load(out, here + begin, wide) + level * own
         total_too = load(out, here + other, narrow) + level * own_too
-        for place in range(pointers[row], pointers[row + 1]):
-            there = np.int64(neighbours[place]) * types
-            entry = weight * entries[place]
+        for place in range(at(pointers, row), at(pointers, row + 1)):
+            there = np.int64(at(neighbours, place)) * types
+            entry = weight * at(entries, place)
             total = total + entry * (cast(load(values, there + begin, wide), weight) - own)
             total_too = total_too + entry * (
                 cast(load(values, there + other, narrow), weight) - own_too
             )
         store(out, here + begin, total)
         store(out, here + other, total_too)
+        here += types
 
 
 _over_types = over_types(_add_neighbours)
@@ -57,9 +59,9 @@ def add_sparse_rows(  # type: ignore[no-untyped-def]
     """Add ``weight * Q @ values`` to `out`, for the rows from `start` to `stop`.
 
     `out` holds these rows only: its row 0 is row `start`; `values` may be of less precision than
-    it and `weight`. Q is applied to differences between neighbours and, by the sums of its rows
-    in `surplus`, to the values themselves, so that a stiff prior on nearly constant values leaves
-    little rounding.
+    it and `weight`. Q, whose diagonal need not be among its `entries`, is applied to differences
+    between neighbours and, by the sums of its rows in `surplus`, to the values themselves, so
+    that a stiff prior on nearly constant values leaves little rounding.
     """
     _over_types(
         values.shape[1],
@@ -111,6 +113,53 @@ def compare_with_product(
     return sums[:columns], sums[columns : 2 * columns], sums[2 * columns :]
 
 
+@numba.njit(nogil=True, fastmath=FAST, error_model="numpy")
+def _free_rows(  # type: ignore[no-untyped-def]
+    begin, other, wide, narrow,
+    pointers, neighbours, entries, surplus, weight, gram, free, values, out, sums, start, stop,
+):  # fmt: skip
+    """Write free products for the types from `begin` and from `other`; sum them with `values`."""
+    types = values.shape[1]
+    here = np.int64(start) * types
+    dot, dot_too = load(sums, begin, wide), load(sums, other, narrow)
+    for row in range(start, stop):
+        own, own_too = load(values, here + begin, wide), load(values, here + other, narrow)
+        level = weight * at(surplus, row)
+        total, total_too = level * own, level * own_too
+        for place in range(at(pointers, row), at(pointers, row + 1)):
+            there = np.int64(at(neighbours, place)) * types
+            entry = weight * at(entries, place)
+            total = total + entry * (load(values, there + begin, wide) - own)
+            total_too = total_too + entry * (load(values, there + other, narrow) - own_too)
+        # Two sums at a time: one alone waits for itself.
+        first = at(values, here)
+        also, also_too = first * load(gram, begin, wide), first * load(gram, other, narrow)
+        for k in range(1, types - 1, 2):
+            first, second = at(values, here + k), at(values, here + k + 1)
+            line = k * types
+            total = total + first * load(gram, line + begin, wide)
+            total_too = total_too + first * load(gram, line + other, narrow)
+            line += types
+            also = also + second * load(gram, line + begin, wide)
+            also_too = also_too + second * load(gram, line + other, narrow)
+        if types % 2 == 0:
+            first, line = at(values, here + types - 1), (types - 1) * types
+            total = total + first * load(gram, line + begin, wide)
+            total_too = total_too + first * load(gram, line + other, narrow)
+        total = (total + also) * cast(load(free, here + begin, wide), weight)
+        total_too = (total_too + also_too) * cast(load(free, here + other, narrow), weight)
+        dot = dot + total * own
+        dot_too = dot_too + total_too * own_too
+        store(out, here + begin, total)
+        store(out, here + other, total_too)
+        here += types
+    store(sums, begin, dot)
+    store(sums, other, dot_too)
+
+
+_over_free_types = over_types(_free_rows)
+
+
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def masked_product(  # type: ignore[no-untyped-def]
     pointers, neighbours, entries, surplus, weight, gram, free, values, out, partial, first, last
@@ -119,21 +168,17 @@ def masked_product(  # type: ignore[no-untyped-def]
 
     `values` must be zero where `free` is.
     """
-    rows = values.shape[0]
+    rows, types = values.shape
+    sums = np.empty(types, out.dtype)
     for block in range(first, last):
-        start = block * BLOCK_ROWS
-        stop = min(start + BLOCK_ROWS, rows)
-        here = out[start:stop]
-        np.dot(values[start:stop], gram, here)
-        add_sparse_rows(pointers, neighbours, entries, surplus, weight, values, here, start, stop)
-        # One loop over all entries: loops over the types of a row are too short to be fast.
-        product, kept = here.reshape(-1), free[start:stop].reshape(-1)
-        value = values[start:stop].reshape(-1)
-        dot = out.dtype.type(0)
-        for i in range(product.size):
-            product[i] *= kept[i]
-            dot += product[i] * value[i]
-        partial[block, 0] = dot
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
+        sums[:] = 0
+        _over_free_types(
+            types, out.dtype.type(0),
+            (pointers, neighbours, entries, surplus, weight, gram, free, values, out, sums,
+             start, stop),
+        )  # fmt: skip
+        partial[block, 0] = sums.sum()
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
+import scipy.sparse as sparse
 
 from napari_smoother.solvers.dots import keep_free, two_dots_of
 from napari_smoother.solvers.multigrid_passes import DAMPING, restrict
+from napari_smoother.solvers.quadratic_terms import without_diagonal
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, block_count, share_out, sums_over_rows
 from napari_smoother.solvers.sparse_product import FAST, add_sparse_rows
 
@@ -35,7 +37,7 @@ class GraphLevel:
     Attributes
     ----------
     pointers, neighbours, entries
-        Sparse rows of ``P'QP`` with its diagonal, float32 values.
+        Sparse rows of ``P'QP`` without its diagonal, float32 values.
     diagonal, surplus, mass
         Diagonal of ``P'QP``, sums of its rows and number of spots of each node, float32.
     damping
@@ -61,18 +63,14 @@ class GraphLevel:
 
 
 def graph_levels(
-    pointers: NDArray[np.int32],
-    neighbours: NDArray[np.int32],
-    entries: NDArray[np.float64],
-    surplus: NDArray[np.float64],
-    steps: tuple[Coarsening, ...],
+    matrix: sparse.csr_array, surplus: NDArray[np.float64], steps: tuple[Coarsening, ...]
 ) -> tuple[GraphLevel, ...]:
     """Fill in the values of every level of a coarsened graph.
 
     Parameters
     ----------
-    pointers, neighbours, entries, surplus
-        Sparse rows of Q and their sums, float64.
+    matrix, surplus
+        Q and the sums of its rows, float64.
     steps
         From `aggregates.coarsen`.
 
@@ -81,16 +79,14 @@ def graph_levels(
     tuple of GraphLevel
         From the spots to the coarsest level that is needed.
     """
-    import scipy.sparse as sparse
-
     nothing = np.zeros(0, np.int32)
-    matrix = sparse.csr_array((entries, neighbours, pointers), shape=(pointers.size - 1,) * 2)
-    mass = np.ones(pointers.size - 1)
+    mass = np.ones(matrix.shape[0])
     levels: list[GraphLevel] = []
     for depth in range(len(steps) + 1):
         exact = depth == len(steps) or mass.size <= EXACT_NODES
         diagonal = matrix.diagonal()
-        alone = np.diff(matrix.indptr) <= 1
+        pointers, neighbours, entries = without_diagonal(matrix)
+        alone = np.diff(pointers) == 0
         modes: NDArray[np.float32] | None = None
         frequencies: NDArray[np.float32] | None = None
         if exact and mass.size <= 4 * EXACT_NODES:
@@ -104,9 +100,9 @@ def graph_levels(
             alone |= aggregate < 0
         levels.append(
             GraphLevel(
-                pointers=matrix.indptr.astype(np.int32),
-                neighbours=matrix.indices.astype(np.int32),
-                entries=matrix.data.astype(np.float32),
+                pointers=pointers,
+                neighbours=neighbours,
+                entries=entries.astype(np.float32),
                 diagonal=diagonal.astype(np.float32),
                 surplus=surplus.astype(np.float32),
                 mass=mass.astype(np.float32),
