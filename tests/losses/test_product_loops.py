@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from napari_smoother import SpatialLoss, SpatialWeightMatrix
 from napari_smoother.losses.product_loops import turn_rows
@@ -24,17 +23,15 @@ def test_products_and_forms_are_those_of_the_matrix(dims, n, dtype, spots_first)
     random = np.random.default_rng(dims)
     values = random.standard_normal((dims, n)).astype(dtype)
     factors = random.uniform(0.5, 2, dims).astype(dtype)
-    given = torch.from_numpy(values)
-    if spots_first:
-        given = given.t().contiguous().t()
-    product, shares = form.product(given, torch.from_numpy(factors))
+    given = np.asfortranarray(values) if spots_first else values
+    product, shares = form.product(given, factors)
     wide = values.astype(np.float64)
     expected = (form.precision @ wide.T).T
     close = 1e-12 if dtype == np.float64 else 1e-5
     assert product is not None
     np.testing.assert_allclose(product, expected * factors[:, None], rtol=close, atol=20 * close)
     np.testing.assert_allclose(shares, (expected * wide).sum(axis=1), rtol=10 * close)
-    nothing, same = form.product(given, torch.from_numpy(factors), keep=False)
+    nothing, same = form.product(given, factors, keep=False)
     assert nothing is None or spots_first
     np.testing.assert_array_equal(same, shares)
 

@@ -309,3 +309,37 @@ def test_a_graph_can_be_passed_twice():
     (first,) = torch.autograd.grad(value, x, retain_graph=True)
     (second,) = torch.autograd.grad(value, x)
     torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("process", ["icar", "sma"])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_second_derivatives(process, groups):
+    weights = [section(seed, 12) for seed in range(groups)]
+    loss = SpatialLoss(process, weights, rho=0.8)
+    random = np.random.default_rng(3)
+    confidences = torch.tensor(random.uniform(0.5, 2, groups), requires_grad=True)
+    values = torch.tensor(random.standard_normal((3, 12)), requires_grad=True)
+
+    def of(x, s):
+        loss.confidences = s
+        return loss(x)
+
+    assert torch.autograd.gradcheck(of, (values, confidences))
+    assert torch.autograd.gradgradcheck(of, (values, confidences))
+
+
+def test_a_step_of_newton_ends_at_the_optimum():
+    # Curvature times a direction is what differentiating the gradient gives.
+    loss = SpatialLoss("icar", section(n=30), rho=0.9)
+    x = torch.zeros(2, 30, dtype=torch.float64, requires_grad=True)
+    target = torch.tensor(np.random.default_rng(0).standard_normal((2, 30)))
+
+    def of(values):
+        return (values - target).square().sum() + loss(values, normalize=False)
+
+    (gradient,) = torch.autograd.grad(of(x), x)
+    curvature = torch.autograd.functional.hessian(of, x).reshape(60, 60)
+    y = x.detach() - torch.linalg.solve(curvature, gradient.reshape(-1)).reshape(2, 30)
+    y.requires_grad_()
+    (left,) = torch.autograd.grad(of(y), y)
+    assert float(left.abs().max()) < 1e-12

@@ -18,10 +18,11 @@ def _multiply(  # type: ignore[no-untyped-def]
     begin, other, wide, narrow,
     pointers, neighbours, entries, surplus, factors, columns, out, shares, start, stop,
 ):  # fmt: skip
-    """Q times some dims of spots x dims, times their factors; add their forms to `shares`."""
+    """Q times some dims of spots x dims, times their factors; their forms go into `shares`."""
     dims = columns.shape[1]
     scale, scale_too = load(factors, begin, wide), load(factors, other, narrow)
-    form, form_too = load(shares, begin, wide), load(shares, other, narrow)
+    # The sums of a block are as precise as the values; blocks are added up in float64.
+    form, form_too = 0 * scale, 0 * scale_too
     here = 0
     for row in range(start, stop):
         own = load(columns, row * dims + begin, wide)
@@ -32,13 +33,13 @@ def _multiply(  # type: ignore[no-untyped-def]
             entry = at(entries, place)
             total = total + entry * (load(columns, there + begin, wide) - own)
             total_too = total_too + entry * (load(columns, there + other, narrow) - own_too)
-        form = form + cast(own * total, 0.0)
-        form_too = form_too + cast(own_too * total_too, 0.0)
+        form = form + own * total
+        form_too = form_too + own_too * total_too
         store(out, here + begin, total * scale)
         store(out, here + other, total_too * scale_too)
         here += dims
-    store(shares, begin, form)
-    store(shares, other, form_too)
+    store(shares, begin, cast(form, 0.0))
+    store(shares, other, cast(form_too, 0.0))
 
 
 _over_dims = over_types(_multiply)
@@ -71,10 +72,11 @@ def turn_rows(source, first, count, target, begin):  # type: ignore[no-untyped-d
     """
     rows, n = source.shape
     whole = count // SIDE * SIDE if rows >= SIDE else 0
-    for i in range(0, whole, SIDE):
-        for k in range(0, rows, SIDE):
-            # The last eight rows may be some that have been turned before.
-            top = min(k, rows - SIDE)
+    for k in range(0, rows if whole > 0 else 0, SIDE):
+        # The last eight rows may be some that have been turned before.
+        top = min(k, rows - SIDE)
+        # Eight rows to their end: more of them at a time evict each other from the cache.
+        for i in range(0, whole, SIDE):
             place, there = top * n + first + i, (begin + i) * rows + top
             turn_block(source, place, n, target, there, rows)
     for i in range(whole, count):
@@ -85,8 +87,9 @@ def turn_rows(source, first, count, target, begin):  # type: ignore[no-untyped-d
 @njit(nogil=True, cache=True, error_model="numpy")
 def turn(values, columns, first, last):  # type: ignore[no-untyped-def]
     """Write dims x spots as spots x dims, for some blocks of spots."""
-    start, stop = first * BLOCK_ROWS, min(last * BLOCK_ROWS, values.shape[1])
-    turn_rows(values, start, stop - start, columns, start)
+    for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, values.shape[1])
+        turn_rows(values, start, stop - start, columns, start)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -119,6 +122,21 @@ def turned_product(  # type: ignore[no-untyped-def]
         )  # fmt: skip
         if product.size > 0:
             _turn_back(room, stop - start, product, start)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def turn_and_multiply(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, surplus, factors, rows, product
+):
+    """Turn dims x spots, multiply as `turned_product` and return the forms, in one thread."""
+    dims, n = rows.shape
+    blocks = (n + BLOCK_ROWS - 1) // BLOCK_ROWS
+    columns, shares = np.empty((n, dims), rows.dtype), np.zeros((blocks, dims))
+    turn(rows, columns, 0, blocks)
+    turned_product(
+        pointers, neighbours, entries, surplus, factors, columns, product, shares, 0, blocks
+    )
+    return shares.sum(axis=0)
 
 
 @njit(nogil=True, cache=True)

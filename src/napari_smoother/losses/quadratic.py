@@ -1,9 +1,12 @@
-"""The quadratic form of a precision matrix on tensors, with its exact gradient."""
+"""Quadratic forms of a precision matrix on dims x spots values.
+
+What is on the processor comes and goes as numpy arrays, what is on another device as tensors.
+"""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,19 +16,27 @@ from napari_smoother.losses.product_loops import (
     spot_product,
     subtract_expectation,
     turn,
+    turn_and_multiply,
     turn_rows,
     turned_product,
 )
 from napari_smoother.solvers.quadratic_terms import without_diagonal
-from napari_smoother.solvers.row_blocks import THREADS, block_count, share_out, sums_over_rows
+from napari_smoother.solvers.row_blocks import (
+    THREADS,
+    block_count,
+    share_out,
+    stays_on_one_thread,
+    sums_over_rows,
+)
 from napari_smoother.weights.moving_average import MovingAverage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+
+Values: TypeAlias = Any
+"""A numpy array, or a tensor on a device other than the processor."""
 
 DIMS_AT_ONCE = 32
 """Dims of a relabelled product at once."""
@@ -54,14 +65,14 @@ class QuadraticForm:
         return self.__dict__ | {"_tensors": {}, "_matrices": {}}
 
     def product(
-        self, coefs: torch.Tensor, factors: torch.Tensor, *, keep: bool = True
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """Precision times each row of a tensor, and the form of each row.
+        self, values: Values, factors: Values, *, keep: bool = True
+    ) -> tuple[Values | None, Values]:
+        """Precision times each row, and the form of each row.
 
         Parameters
         ----------
-        coefs
-            Dims x spots, float32 or float64, on any device.
+        values
+            Dims x spots, float32 or float64.
         factors
             Dims: what the product of each row is multiplied with, of the same dtype and device.
         keep
@@ -70,52 +81,58 @@ class QuadraticForm:
         Returns
         -------
         product, shares
-            f_k Q x_k' as dims x spots, a tensor of its own (None where it is not wanted), and
-            x_k Q x_k' as dims, of the same dtype and device.
+            f_k Q x_k' as dims x spots, of its own (None where it is not wanted), and x_k Q x_k'
+            as dims.
         """
-        values = coefs.detach()
-        if isinstance(self.precision, MovingAverage):
-            solved = self.precision.product(values.double().cpu().numpy().T)
-            product = torch.from_numpy(solved.T).to(values)
-        elif self._dense or values.device.type != "cpu":
-            product = (self._tensor(values) @ values.t()).t()
+        product: Values
+        if isinstance(values, torch.Tensor):
+            product = self._product_elsewhere(values)
+        elif isinstance(self.precision, MovingAverage):
+            solved = self.precision.product(values.T.astype(np.float64))
+            product = np.ascontiguousarray(solved.T, values.dtype)
+        elif self._dense:
+            product = (self.precision.toarray().astype(values.dtype) @ values.T).T
         else:
             return self._compiled_product(values, factors, keep)
-        shares = (product * values).sum(dim=1)
+        shares = (product * values).sum(1)
         return product * factors[:, None], shares
 
+    def _product_elsewhere(self, values: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.precision, MovingAverage):
+            solved = self.precision.product(values.double().cpu().numpy().T)
+            return torch.from_numpy(solved.T).to(values)
+        return (self._tensor(values) @ values.t()).t()
+
     def _compiled_product(
-        self, values: torch.Tensor, factors: torch.Tensor, keep: bool
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        array, scale = values.numpy(), factors.numpy()
-        matrix = self.matrix(array.dtype)
-        dims, n = array.shape
-        if array.T.flags.c_contiguous:
-            columns = array.T
+        self, values: NDArray[Any], factors: NDArray[Any], keep: bool
+    ) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
+        matrix = self.matrix(values.dtype)
+        dims, n = values.shape
+        if values.flags.f_contiguous and not values.flags.c_contiguous:
+            columns = values.T
             across = np.empty_like(columns)
-            shares = sums_over_rows(
-                spot_product, (n, dims), dims, (*matrix, scale, columns, across)
-            )
-            product = across.T
+            arguments = (*matrix, factors, columns, across)
+            return across.T, sums_over_rows(spot_product, (n, dims), dims, arguments)
+        rows = np.ascontiguousarray(values)
+        product = np.empty_like(rows) if keep else np.empty((0, 0), rows.dtype)
+        runs = -(-dims // DIMS_AT_ONCE)
+        if runs == 1:
+            shares = _turned_product(matrix, factors, rows, product, False)
+            return (product if keep else None), shares
+        shares = np.empty(dims)
+        each_alone = runs >= 2 * THREADS
+
+        def multiply(first: int, last: int) -> None:
+            for start in range(first * DIMS_AT_ONCE, last * DIMS_AT_ONCE, DIMS_AT_ONCE):
+                run = slice(start, start + DIMS_AT_ONCE)
+                room = product[run] if keep else product
+                shares[run] = _turned_product(matrix, factors[run], rows[run], room, each_alone)
+
+        if each_alone:
+            share_out(multiply, runs, dims * n, ())
         else:
-            rows = np.ascontiguousarray(array)
-            product = np.empty_like(rows) if keep else np.empty((0, 0), rows.dtype)
-            shares = np.empty(dims)
-            runs = -(-dims // DIMS_AT_ONCE)
-            each_alone = runs >= 2 * THREADS
-
-            def multiply(first: int, last: int) -> None:
-                for start in range(first * DIMS_AT_ONCE, last * DIMS_AT_ONCE, DIMS_AT_ONCE):
-                    run = slice(start, start + DIMS_AT_ONCE)
-                    room = product[run] if keep else product
-                    shares[run] = _turned_product(matrix, scale[run], rows[run], room, each_alone)
-
-            if each_alone:
-                share_out(multiply, runs, dims * n, ())
-            else:
-                multiply(0, runs)
-        of_rows = torch.from_numpy(shares).to(values.dtype)
-        return (torch.from_numpy(product) if keep else None), of_rows
+            multiply(0, runs)
+        return (product if keep else None), shares
 
     def matrix(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
         """Rows of a sparse precision, its diagonal only in their sums, in this dtype."""
@@ -176,14 +193,13 @@ class RelabelledForm:
         self._orders = orders
 
     def product(
-        self, coefs: torch.Tensor, factors: torch.Tensor, *, keep: bool = True
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        self, values: Values, factors: Values, *, keep: bool = True
+    ) -> tuple[Values | None, Values]:
         """As `QuadraticForm.product`."""
-        values = coefs.detach()
         precision = self._form.precision
-        if isinstance(precision, MovingAverage) or values.device.type != "cpu":
+        if isinstance(precision, MovingAverage) or isinstance(values, torch.Tensor):
             return self._one_by_one(values, factors)
-        rows = np.ascontiguousarray(values.numpy())
+        rows = np.ascontiguousarray(values)
         pattern = (precision.indptr, precision.indices, precision.data.astype(rows.dtype))
         dims, n = rows.shape
         shares, product = np.zeros(dims), np.empty_like(rows)
@@ -198,22 +214,19 @@ class RelabelledForm:
                 turn_rows(found, 0, found.shape[1], product[run], 0)
 
         share_out(multiply, -(-dims // 4), dims * len(pattern[1]) * len(self._orders), ())
-        product *= factors.numpy()[:, None]
-        of_rows = torch.from_numpy(shares).to(values.dtype)
-        return (torch.from_numpy(product) if keep else None), of_rows
+        product *= factors[:, None]
+        return (product if keep else None), shares
 
-    def _one_by_one(
-        self, values: torch.Tensor, factors: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        total = torch.zeros_like(values)
-        ones = torch.ones_like(factors)
+    def _one_by_one(self, values: Values, factors: Values) -> tuple[Values, Values]:
+        total, ones = values * 0, factors * 0 + 1
         for row in self._orders:
-            order = torch.from_numpy(row.astype(np.int64)).to(values.device)
+            order: Any = row
+            if isinstance(values, torch.Tensor):
+                order = torch.from_numpy(row.astype(np.int64)).to(values.device)
             product, _ = self._form.product(values[:, order], ones)
-            assert product is not None
             total[:, order] += product
         total /= len(self._orders)
-        return total * factors[:, None], (total * values).sum(dim=1)
+        return total * factors[:, None], (total * values).sum(1)
 
 
 class ContrastedForm:
@@ -232,25 +245,19 @@ class ContrastedForm:
         self._ratio = ratio
 
     def product(
-        self, coefs: torch.Tensor, factors: torch.Tensor, *, keep: bool = True
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        self, values: Values, factors: Values, *, keep: bool = True
+    ) -> tuple[Values | None, Values]:
         """As `QuadraticForm.product`."""
-        values = coefs.detach()
         product, shares = self._form.product(values, factors, keep=keep)
         diagonal, other = (self._ratio * value for value in self._form.average())
         own = diagonal - other
-        if values.device.type == "cpu" and values.is_contiguous():
-            x = values.numpy()
-            room = np.empty((0, 0), x.dtype) if product is None else product.numpy()
-            share_out(
-                subtract_expectation,
-                len(x),
-                x.size,
-                (x, factors.numpy(), own, other, room, shares.numpy()),
-            )
+        if isinstance(values, np.ndarray) and values.flags.c_contiguous:
+            room = np.empty((0, 0), values.dtype) if product is None else product
+            arguments = (values, factors, own, other, room, shares)
+            share_out(subtract_expectation, len(values), values.size, arguments)
             return product, shares
-        total = values.sum(dim=1)
-        shares = shares - own * values.square().sum(dim=1) - other * total.square()
+        total = values.sum(1)
+        shares = shares - own * (values * values).sum(1) - other * total**2
         if product is not None:
             product -= factors[:, None] * (own * values + other * total[:, None])
         return product, shares
@@ -267,18 +274,17 @@ def _turned_product(
 
     Turned to spots x dims all dims of a neighbour lie side by side.
     """
+    work = rows.size // 2
+    forms: NDArray[np.float64]
+    if alone or stays_on_one_thread(work):
+        forms = turn_and_multiply(*matrix, factors, rows, product)
+        return forms
     dims, n = rows.shape
-    columns = np.empty((n, dims), rows.dtype)
-    blocks = block_count(n)
+    columns, blocks = np.empty((n, dims), rows.dtype), block_count(n)
     shares = np.zeros((blocks, dims))
-    arguments = (*matrix, factors, columns, product, shares)
-    if alone:
-        turn(rows, columns, 0, blocks)
-        turned_product(*arguments, 0, blocks)
-    else:
-        share_out(turn, blocks, columns.size // 2, (rows, columns))
-        share_out(turned_product, blocks, columns.size // 2, arguments)
-    forms: NDArray[np.float64] = shares.sum(axis=0)
+    share_out(turn, blocks, work, (rows, columns))
+    share_out(turned_product, blocks, work, (*matrix, factors, columns, product, shares))
+    forms = shares.sum(axis=0)
     return forms
 
 
@@ -297,72 +303,4 @@ def _compressed(matrix: csr_array, like: torch.Tensor) -> torch.Tensor:
         )
 
 
-Form = QuadraticForm | RelabelledForm | ContrastedForm
-
-
-class SymmetricForm(torch.autograd.Function):
-    """c sum_k s_k x_k Q x_k' of a dims x spots tensor; the gradient is 2 c s_k Q x_k'.
-
-    The product Q x' of the forward pass is all that the gradient needs: a step costs one sparse
-    product. `forms` holds one precision for all dims, or one for each equal run of dims; s are
-    the confidences, and c is a number.
-    """
-
-    @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any,
-        coefs: torch.Tensor,
-        confidences: torch.Tensor,
-        forms: Sequence[Form],
-        scale: float,
-    ) -> torch.Tensor:
-        factors = _factors(coefs, confidences, scale)
-        product, shares = _apply(coefs, factors, forms, ctx.needs_input_grad[0])
-        ctx.save_for_backward(coefs, factors, shares)
-        ctx.product, ctx.forms, ctx.scale = product, forms, scale
-        ctx.alike = confidences.numel() == 1
-        return torch.dot(shares, factors) / 2
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
-        coefs, factors, shares = ctx.saved_tensors
-        product, ctx.product = ctx.product, None
-        if product is None and ctx.needs_input_grad[0]:
-            # Given away by an earlier pass over the same graph.
-            product, _ = _apply(coefs, factors, ctx.forms, True)
-        if product is not None and product.device.type != "cpu":
-            product.mul_(gradient)
-        elif product is not None and gradient.item() != 1:
-            # Where it lies: a new tensor of this size takes longer than the multiplication. By
-            # numpy, in this thread: torch would wake all of its own.
-            product.numpy()[...] *= gradient.numpy()
-        by_confidences = None
-        if ctx.needs_input_grad[1]:
-            by_confidences = gradient * ctx.scale * shares
-            by_confidences = by_confidences.sum().view(1) if ctx.alike else by_confidences
-        return product, by_confidences, None, None
-
-
-def _factors(coefs: torch.Tensor, confidences: torch.Tensor, scale: float) -> torch.Tensor:
-    """Return 2 c s_k, one number for each dim."""
-    if confidences.numel() == 1:
-        factor = 2 * scale * confidences.item()
-        return torch.full((len(coefs),), factor, dtype=coefs.dtype, device=coefs.device)
-    return 2 * scale * confidences.detach()
-
-
-def _apply(
-    coefs: torch.Tensor, factors: torch.Tensor, forms: Sequence[Form], keep: bool
-) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """Gradient and form of every row: one precision for all rows, or one for equal runs."""
-    if len(forms) == 1:
-        return forms[0].product(coefs, factors, keep=keep)
-    products, shares = [], []
-    runs = zip(forms, coefs.chunk(len(forms)), factors.chunk(len(forms)), strict=True)
-    for form, run, of_run in runs:
-        product, share = form.product(run, of_run, keep=keep)
-        products.append(product)
-        shares.append(share)
-    kept = [product for product in products if product is not None]
-    return (torch.cat(kept) if kept else None), torch.cat(shares)
+Form: TypeAlias = QuadraticForm | RelabelledForm | ContrastedForm

@@ -11,7 +11,8 @@ import torch
 
 from napari_smoother.errors import InputError
 from napari_smoother.losses.correlation import correlation_decay
-from napari_smoother.losses.quadratic import Form, QuadraticForm, SymmetricForm
+from napari_smoother.losses.quadratic import Form, QuadraticForm
+from napari_smoother.losses.symmetric_form import SymmetricForm
 from napari_smoother.weights.conversion import as_array, as_features, sparse_tensor
 from napari_smoother.weights.matrix import SpatialWeightMatrix
 from napari_smoother.weights.moving_average import MovingAverage
@@ -126,7 +127,8 @@ class SpatialLoss(torch.nn.Module):
             If the shape does not fit the graph or the number of groups.
         """
         values, dtype = self._checked(coefs)
-        return self._form(values, 1 / values.numel() if normalize else 1.0).to(dtype)
+        loss = self._form(values, 1 / values.numel() if normalize else 1.0)
+        return loss if loss.dtype == dtype else loss.to(dtype)
 
     def estimate_confidence(self, ref_exp: Any, st_exp: Any, method: str = "lr") -> None:
         """Set `confidences` from how much each group varies over the section.
@@ -241,16 +243,20 @@ class SpatialLoss(torch.nn.Module):
         dtype = values.dtype
         if dtype not in (torch.float32, torch.float64):
             values = values.float()
-        if values.ndim != 2 or values.shape[1] != self.n_spots:
+        shape = values.shape
+        if len(shape) != 2 or shape[1] != self.n_spots:
             raise InputError(
-                f"The tensor has the shape {tuple(values.shape)} for {self.n_spots} spots",
+                f"The tensor has the shape {tuple(shape)} for {self.n_spots} spots",
                 where="spatial loss",
                 remedy="Give dims x spots",
             )
-        for what, count in (("graphs", len(self._forms)), ("confidences", len(self.confidences))):
-            if count not in (1, values.shape[0]):
+        for what, count in (
+            ("graphs", len(self._forms)),
+            ("confidences", self.confidences.numel()),
+        ):
+            if count not in (1, shape[0]):
                 raise InputError(
-                    f"There are {count} {what} for {values.shape[0]} dims",
+                    f"There are {count} {what} for {shape[0]} dims",
                     where="spatial loss",
                     remedy="Give one for all, or one for each",
                 )

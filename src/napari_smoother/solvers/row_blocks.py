@@ -81,6 +81,11 @@ def total_of_squares(values: NDArray[np.floating]) -> float:
     return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
 
 
+def stays_on_one_thread(values: int) -> bool:
+    """Whether so little work (see `share_out`) is not worth handing over."""
+    return THREADS == 1 or values < _fewest.get()
+
+
 def share_out(
     kernel: Callable[..., None], items: int, values: int, arguments: tuple[Any, ...]
 ) -> None:
@@ -99,7 +104,7 @@ def share_out(
     arguments
         Passed on before the range.
     """
-    if THREADS == 1 or values < _fewest.get() or items < 2:
+    if items < 2 or stays_on_one_thread(values):
         kernel(*arguments, 0, items)
         return
     pieces = min(THREADS, items)
