@@ -149,6 +149,55 @@ def _coarsen(
     return Coarsening(aggregate, cuts, members, out_pointers, out[:total].copy(), target)
 
 
+@numba.njit(nogil=True, cache=True)
+def _sum_over_aggregates(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, diagonal, aggregate, target, root, own, between
+):
+    for row in range(diagonal.size):
+        group = aggregate[row]
+        if group < 0:
+            continue
+        own[group] += diagonal[row]
+        for place in range(pointers[row], pointers[row + 1]):
+            other = aggregate[neighbours[place]]
+            if other == group:
+                own[group] += entries[place]
+            elif other >= 0:
+                between[target[place]] += entries[place] / (root[group] * root[other])
+    for group in range(own.size):
+        own[group] /= root[group] * root[group]
+
+
+def sum_over_aggregates(
+    pointers: NDArray[np.int32],
+    neighbours: NDArray[np.int32],
+    entries: NDArray[np.float64],
+    diagonal: NDArray[np.float64],
+    step: Coarsening,
+    root: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum Q over aggregates and divide rows and columns by the roots of their sizes.
+
+    Parameters
+    ----------
+    pointers, neighbours, entries, diagonal
+        Q, its rows without its diagonal.
+    step
+        Its coarsening.
+    root
+        A number for each aggregate.
+
+    Returns
+    -------
+    diagonal, entries
+        Of the sums; the entries on the pattern of the next level.
+    """
+    own, between = np.zeros(step.nodes), np.zeros(step.neighbours.size)
+    pattern = (pointers, neighbours, entries, diagonal)
+    _sum_over_aggregates(*pattern, step.aggregate, step.target, root, own, between)
+    return own, between
+
+
 def coarsen(
     pointers: NDArray[np.int32],
     neighbours: NDArray[np.int32],

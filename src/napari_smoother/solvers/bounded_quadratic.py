@@ -202,8 +202,8 @@ def warm_up() -> None:
     """
     import scipy.sparse as sparse
 
-    # Long enough a chain for several coarse levels.
-    spots = 800
+    # Long enough a chain for several coarse levels, and for a start on a coarser graph.
+    spots = 1100
     chain = sparse.csr_array(2.0 * np.eye(spots) - np.eye(spots, k=1) - np.eye(spots, k=-1))
     prior = PriorTerm.prepare(chain)
     line = np.sin(np.arange(spots) / 9.0)

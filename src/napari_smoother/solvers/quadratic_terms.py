@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
 import scipy.sparse as sparse
 
@@ -131,12 +132,24 @@ def without_diagonal(
 
     What stands on the diagonal makes no difference between neighbours, to which it is applied.
     """
-    counts = np.diff(matrix.indptr)
-    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int32), counts)
-    kept = matrix.indices != rows
-    pointers = np.zeros(counts.size + 1, np.int32)
-    np.cumsum(np.bincount(rows[kept], minlength=counts.size), out=pointers[1:])
-    return pointers, matrix.indices[kept].astype(np.int32, copy=False), matrix.data[kept]
+    pointers, neighbours, entries = matrix.indptr, matrix.indices, matrix.data
+    fewer = np.zeros(pointers.size, np.int32)
+    others, values = np.empty(neighbours.size, np.int32), np.empty_like(entries)
+    count = _leave_out_diagonal(pointers, neighbours, entries, fewer, others, values)
+    return fewer, others[:count].copy(), values[:count].copy()
+
+
+@numba.njit(nogil=True, cache=True)
+def _leave_out_diagonal(pointers, neighbours, entries, fewer, others, values):  # type: ignore[no-untyped-def]
+    count = 0
+    for row in range(pointers.size - 1):
+        for place in range(pointers[row], pointers[row + 1]):
+            if neighbours[place] != row:
+                others[count] = neighbours[place]
+                values[count] = entries[place]
+                count += 1
+        fewer[row + 1] = count
+    return count
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,6 +300,8 @@ class PriorTerm:
     @cached_property
     def coarser(self) -> CoarserPrior | None:
         """The same prior on a coarser graph; None where that would save nothing."""
+        from napari_smoother.solvers.aggregates import sum_over_aggregates
+
         if self.spots <= FEWEST_SPOTS or not self.first_coarsening:
             return None
         step = self.first_coarsening[0]
@@ -296,33 +311,18 @@ class PriorTerm:
         gather = sparse.csr_array(
             (1 / root[aggregate[inside]], (aggregate[inside], inside)), shape=(nodes, self.spots)
         )
-        return CoarserPrior(aggregate, root, gather, self._gathered(step, aggregate, root))
-
-    def _gathered(
-        self, step: Coarsening, aggregate: NDArray[np.int32], root: NDArray[np.float64]
-    ) -> PriorTerm:
-        """Sum Q over aggregates, on the pattern that is known, and divide by the roots."""
-        nodes, counts = step.nodes, np.diff(self.pointers)
-        groups = np.repeat(aggregate, counts)
-        onward = step.target >= 0
-        summed = np.bincount(
-            step.target[onward], self.entries[onward], minlength=step.neighbours.size
-        )
-        coarse = sparse.csr_array(
-            (summed, step.neighbours.copy(), step.pointers), shape=(nodes, nodes)
-        )
+        rows = (self.pointers, self.neighbours, self.entries, self.diagonal)
+        own, between = sum_over_aggregates(*rows, step, root)
+        pattern = (between, step.neighbours.copy(), step.pointers)
+        coarse = sparse.csr_array(pattern, shape=(nodes, nodes))
         coarse.sort_indices()
-        coarse.data /= np.repeat(root, np.diff(step.pointers)) * root[coarse.indices]
-        within = (groups >= 0) & (groups == aggregate[self.neighbours])
-        inside = aggregate >= 0
-        own = np.bincount(aggregate[inside], self.diagonal[inside], minlength=nodes)
-        own += np.bincount(groups[within], self.entries[within], minlength=nodes)
-        # A piece of the graph in one row keeps nothing of an intrinsic prior but rounding.
-        diagonal = np.maximum(own / root**2, 0)
         entries = coarse.data
-        return PriorTerm(
+        # A piece of the graph in one row keeps nothing of an intrinsic prior but rounding.
+        diagonal = np.maximum(own, 0)
+        prior = PriorTerm(
             step.pointers, coarse.indices, entries, entries.astype(np.float32), diagonal
         )
+        return CoarserPrior(aggregate, root, gather, prior)
 
     @cached_property
     def closer(self) -> ReorderedPrior | None:

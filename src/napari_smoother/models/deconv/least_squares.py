@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.inputs import Inputs
     from napari_smoother.models.deconv.spatial_prior import Prior
 
-SPOTS_AT_ONCE = 128
+SPOTS_AT_ONCE = 256
 """Few enough that their expression in float64 stays in cache between its two uses."""
 
 
@@ -81,9 +81,13 @@ def _reduce_pieces(
     last: int,
 ) -> None:
     """Products of some pieces of spots with `left`, and their sums of squares of every gene."""
+    # One room for all pieces: fresh memory takes longer to come by than to fill.
+    room = np.empty(len(expression) * SPOTS_AT_ONCE)
     for piece in range(first, last):
         spots = slice(piece * SPOTS_AT_ONCE, (piece + 1) * SPOTS_AT_ONCE)
-        block = expression[:, spots].astype(np.float64)
+        given = expression[:, spots]
+        block = room[: given.size].reshape(given.shape)
+        block[...] = given
         products[spots] = (left @ block).T
         np.einsum("gn,gn->g", block, block, out=squares[piece])
 
