@@ -104,7 +104,7 @@ def rows(name, positions, rho, depth, weights, tolerance, repeats):
     prior = PriorTerm.prepare(precision)
     prepared = time.perf_counter() - began
     began = time.perf_counter()
-    _ = prior.colours, prior.graph_levels
+    prior.compute_shared()
     levels = time.perf_counter() - began
     values = np.linalg.eigvalsh(gram)
     print(

@@ -2,10 +2,11 @@
 
 The arrangement of Chronopoulos and Gear (1989, J. Comput. Appl. Math. 25): the product is taken
 of the preconditioned residual and the product of the direction follows by recurrence, so that
-all vector updates and the preconditioner share one pass. Everything is float32: the caller asks
-for a tenth or a hundredth of the residual and forms the residual afresh in float64. Only where
-nearly collinear types meet a stiff prior are there directions so flat that float32 does not see
-them; there the same is done in float64, with a preconditioner that stays what it is.
+all vector updates and the preconditioner share one pass; the step is summed two directions at a
+time, which leaves it out of every second pass. Everything is float32: the caller asks for a tenth
+or a hundredth of the residual and forms the residual afresh in float64. Only where nearly
+collinear types meet a stiff prior are there directions so flat that float32 does not see them;
+there the same is done in float64, with a preconditioner that stays what it is.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ Vectors: TypeAlias = (
 of the direction, step and residual."""
 
 
+Advance: TypeAlias = "tuple[np.floating, np.floating, np.floating, int]"
+"""How far the vectors are advanced: alpha and beta of this step, alpha of the one before, and its
+number (1, 2, 3 and 4 in turn stand for odd and even)."""
+
 Scratch: TypeAlias = "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]"
 
 
@@ -52,9 +57,7 @@ class Preconditioner(Protocol):
 class UpdatingPreconditioner(Preconditioner, Protocol):
     """One that takes the update of the vectors into its own pass over the rows."""
 
-    def update_and_apply(
-        self, vectors: Vectors, alpha: np.floating, beta: np.floating
-    ) -> tuple[float, float]:
+    def update_and_apply(self, vectors: Vectors, advance: Advance) -> tuple[float, float]:
         """Advance the vectors, then do as `apply` from their residual into what is ahead."""
 
 
@@ -124,45 +127,80 @@ class Operator:
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def update_rows(  # type: ignore[no-untyped-def]
-    ahead, product, direction, turned, step, right, alpha, beta, start, stop
+    ahead, product, direction, turned, step, right, alpha, beta, late, number, start, stop
 ):
-    """Advance the vectors of conjugate gradients, in the rows from `start` to `stop`."""
+    """Advance the vectors of conjugate gradients, in the rows from `start` to `stop`.
+
+    The step is touched every second time, when the direction of before is still at hand: these
+    loops wait for memory. Nothing is read before it was written, so that nothing is cleared.
+    """
     # One loop over all entries: loops over the types of a row are too short to be fast.
     z, image = ahead[start:stop].reshape(-1), product[start:stop].reshape(-1)
     p, s = direction[start:stop].reshape(-1), turned[start:stop].reshape(-1)
     x, r = step[start:stop].reshape(-1), right[start:stop].reshape(-1)
-    for i in range(z.size):
-        p[i] = z[i] + beta * p[i]
-        s[i] = image[i] + beta * s[i]
-        x[i] += alpha * p[i]
-        r[i] -= alpha * s[i]
+    if number == 1:
+        for i in range(z.size):
+            p[i] = z[i]
+            s[i] = image[i]
+            r[i] -= alpha * image[i]
+    elif number == 2:
+        for i in range(z.size):
+            before = p[i]
+            p[i] = z[i] + beta * before
+            s[i] = image[i] + beta * s[i]
+            x[i] = late * before + alpha * p[i]
+            r[i] -= alpha * s[i]
+    elif number % 2 == 1:
+        for i in range(z.size):
+            p[i] = z[i] + beta * p[i]
+            s[i] = image[i] + beta * s[i]
+            r[i] -= alpha * s[i]
+    else:
+        for i in range(z.size):
+            before = p[i]
+            p[i] = z[i] + beta * before
+            s[i] = image[i] + beta * s[i]
+            x[i] += late * before + alpha * p[i]
+            r[i] -= alpha * s[i]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _update(  # type: ignore[no-untyped-def]
-    ahead, product, direction, turned, step, right, alpha, beta, first, last
+    ahead, product, direction, turned, step, right, alpha, beta, late, number, first, last
 ):
-    rows = ahead.shape[0]
     for block in range(first, last):
-        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
-        update_rows(ahead, product, direction, turned, step, right, alpha, beta, start, stop)
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, ahead.shape[0])
+        update_rows(
+            ahead, product, direction, turned, step, right, alpha, beta, late, number, start, stop
+        )
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _begin(gradient, free, right, step, direction, turned, partial, first, last):  # type: ignore[no-untyped-def]
+def _finish(direction, step, alpha, number, first, last):  # type: ignore[no-untyped-def]
+    """Add the last of an odd number of directions to the step, or clear it where there is none."""
+    for block in range(first, last):
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, step.shape[0])
+        p, x = direction[start:stop].reshape(-1), step[start:stop].reshape(-1)
+        for i in range(x.size):
+            if number == 0:
+                x[i] = 0
+            elif number == 1:
+                x[i] = alpha * p[i]
+            else:
+                x[i] += alpha * p[i]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _begin(gradient, free, right, partial, first, last):  # type: ignore[no-untyped-def]
     rows = gradient.shape[0]
     for block in range(first, last):
         start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
         slope, kept = gradient[start:stop].reshape(-1), free[start:stop].reshape(-1)
-        r, x = right[start:stop].reshape(-1), step[start:stop].reshape(-1)
-        p, s = direction[start:stop].reshape(-1), turned[start:stop].reshape(-1)
+        r = right[start:stop].reshape(-1)
         total = 0.0
         for i in range(r.size):
             value = -slope[i] * kept[i]
             r[i] = value
-            x[i] = 0
-            p[i] = 0
-            s[i] = 0
             total += np.float64(value) * np.float64(value)
         partial[block, 0] = total
 
@@ -223,14 +261,14 @@ class ConjugateGradients:
             _begin,
             (rows, types),
             1,
-            (gradient, operator.free, self.right, self.step, direction, turned),
+            (gradient, operator.free, self.right),
         )[0]
         enough = squares * reduction * reduction
         vectors = (
             self.ahead, product, direction, turned, self.step, self.right
         )  # fmt: skip
-        alpha, beta, before = 0.0, 0.0, 0.0
-        taken = 0
+        alpha, late, before = 0.0, 0.0, 0.0
+        taken = updates = 0
         at_once = preconditioner if isinstance(preconditioner, UpdatingPreconditioner) else None
         rho, squares = preconditioner.apply(self.right, self.ahead)
         while squares > enough and taken < maximum_steps and rho > 0:
@@ -241,13 +279,19 @@ class ConjugateGradients:
             bend = curvature - (beta * rho / alpha if taken > 1 else 0.0)
             if not bend > 0:
                 break
-            alpha, before = rho / bend, rho
-            factors = self.dtype(alpha), self.dtype(beta)
+            alpha, late, before = rho / bend, alpha, rho
+            updates += 1
+            # Only 1, 2 and whether it is even make a difference.
+            number = updates if updates < 3 else 4 - updates % 2
+            advance = self.dtype(alpha), self.dtype(beta), self.dtype(late), number
             if at_once is not None:
-                rho, squares = at_once.update_and_apply(vectors, *factors)
+                rho, squares = at_once.update_and_apply(vectors, advance)
             else:
-                share_out(_update, block_count(rows), rows * types, (*vectors, *factors))
+                share_out(_update, block_count(rows), rows * types, (*vectors, *advance))
                 rho, squares = preconditioner.apply(self.right, self.ahead)
+        if updates == 0 or updates % 2 == 1:
+            last = (direction, self.step, self.dtype(alpha), updates)
+            share_out(_finish, block_count(rows), rows * types, last)
         return self.step, taken
 
     def _own(self) -> Scratch:

@@ -27,7 +27,7 @@ from napari_smoother.solvers.sparse_product import FAST
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_smoother.solvers.conjugate_gradients import Vectors
+    from napari_smoother.solvers.conjugate_gradients import Advance, Vectors
 
 ALIKE = 1.5
 """Largest ratio of two entries of a block that count as alike: the condition it adds."""
@@ -177,12 +177,14 @@ def _solve(directions, back, cores, inverse, free, right, out, partial, first, l
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _update_and_solve(  # type: ignore[no-untyped-def]
-    directions, back, cores, inverse, free,
-    ahead, product, direction, turned, step, right, alpha, beta, partial, first, last,
+    directions, back, cores, inverse, free, ahead, product, direction, turned, step, right,
+    alpha, beta, late, number, partial, first, last,
 ):  # fmt: skip
     for block in range(first, last):
         start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, right.shape[0])
-        update_rows(ahead, product, direction, turned, step, right, alpha, beta, start, stop)
+        update_rows(
+            ahead, product, direction, turned, step, right, alpha, beta, late, number, start, stop
+        )
         # While the rows are in the cache.
         _solve(
             directions, back, cores, inverse, free, right, ahead, partial, block, block + 1
@@ -245,14 +247,11 @@ class LowRankBlocks:
         sums = sums_over_rows(_solve, right.shape, 2, (*self.arguments, right, out))
         return self._with_alone(sums, right, out)
 
-    def update_and_apply(
-        self, vectors: Vectors, alpha: np.floating, beta: np.floating
-    ) -> tuple[float, float]:
+    def update_and_apply(self, vectors: Vectors, advance: Advance) -> tuple[float, float]:
         """Advance the vectors of conjugate gradients and apply to their residual, in one pass."""
         ahead, *_, right = vectors
-        sums = sums_over_rows(
-            _update_and_solve, right.shape, 2, (*self.arguments, *vectors, alpha, beta)
-        )
+        arguments = (*self.arguments, *vectors, *advance)
+        sums = sums_over_rows(_update_and_solve, right.shape, 2, arguments)
         return self._with_alone(sums, right, ahead)
 
     def _with_alone(

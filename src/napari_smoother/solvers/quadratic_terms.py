@@ -324,6 +324,15 @@ class PriorTerm:
         )
         return CoarserPrior(aggregate, root, gather, prior)
 
+    def compute_shared(self) -> None:
+        """Compute what all weights share now, and not when a solve first asks for it."""
+        term = self if self.closer is None else self.closer.prior
+        _ = term.colours, term.graph_levels
+        coarser = term.coarser
+        while coarser is not None:
+            _ = coarser.prior.colours
+            coarser = coarser.prior.coarser
+
     @cached_property
     def closer(self) -> ReorderedPrior | None:
         """The same prior with neighbours closer together in memory; None where they are close."""
