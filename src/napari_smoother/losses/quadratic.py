@@ -91,7 +91,7 @@ class QuadraticForm:
             solved = self.precision.product(values.T.astype(np.float64))
             product = np.ascontiguousarray(solved.T, values.dtype)
         elif self._dense:
-            product = (self.precision.toarray().astype(values.dtype) @ values.T).T
+            product = (self._tensor(torch.from_numpy(values[:0])).numpy() @ values.T).T
         else:
             return self._compiled_product(values, factors, keep)
         shares = (product * values).sum(1)

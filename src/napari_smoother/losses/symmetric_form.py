@@ -42,7 +42,7 @@ class SymmetricForm(torch.autograd.Function):
             # A tensor less to keep: what is kept is looked after, and takes its time.
             ctx.save_for_backward(coefs)
             ctx.confidences = confidences
-        ctx.product, ctx.forms, ctx.scale = product, forms, scale
+        ctx.product, ctx.factors, ctx.forms, ctx.scale = product, factors, forms, scale
         if isinstance(shares, np.ndarray):
             return torch.tensor(float(shares @ factors) / 2, dtype=coefs.dtype)
         return torch.dot(shares, factors) / 2
@@ -55,10 +55,8 @@ class SymmetricForm(torch.autograd.Function):
         product, ctx.product = ctx.product, None
         if product is None and by_coefs:
             # Given away by an earlier pass over the same graph.
-            coefs, confidences = _kept(ctx)
-            values = _bare(coefs)
-            factors = _factors(values, confidences, 2 * ctx.scale)
-            product, _ = _apply(values, factors, ctx.forms, True)
+            values = _bare(ctx.saved_tensors[0])
+            product, _ = _apply(values, ctx.factors, ctx.forms, True)
         if isinstance(product, np.ndarray):
             # Where it lies: a new tensor of this size takes longer than the multiplication. By
             # numpy, in this thread: torch would wake all of its own.

@@ -40,8 +40,8 @@ of the direction, step and residual."""
 
 
 Advance: TypeAlias = "tuple[np.floating, np.floating, np.floating, int]"
-"""How far the vectors are advanced: alpha and beta of this step, alpha of the one before, and its
-number (1, 2, 3 and 4 in turn stand for odd and even)."""
+"""How far the vectors are advanced: alpha and beta of this step, alpha of the one before, and the
+number of this step, from 1."""
 
 Scratch: TypeAlias = "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]"
 
@@ -281,9 +281,7 @@ class ConjugateGradients:
                 break
             alpha, late, before = rho / bend, alpha, rho
             updates += 1
-            # Only 1, 2 and whether it is even make a difference.
-            number = updates if updates < 3 else 4 - updates % 2
-            advance = self.dtype(alpha), self.dtype(beta), self.dtype(late), number
+            advance = self.dtype(alpha), self.dtype(beta), self.dtype(late), updates
             if at_once is not None:
                 rho, squares = at_once.update_and_apply(vectors, advance)
             else:
