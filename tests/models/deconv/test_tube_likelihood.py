@@ -9,6 +9,7 @@ from scipy import sparse
 from napari_smoother.models.deconv import tube_likelihood
 from napari_smoother.models.deconv.inputs import read_inputs
 from napari_smoother.models.deconv.tube_likelihood import TubeLikelihood
+from napari_smoother.models.deconv.tube_search import Sample, best_length
 
 GENES, SPOTS, TYPES, COST, BAND, TUBE = 40, 150, 5, 2.0, 0.4, 30.0
 
@@ -55,11 +56,13 @@ def test_value_and_gradients_are_those_of_the_formula(bias, renewed):
     multipliers, band = np.zeros((GENES, SPOTS)), BAND
     if renewed:
         band = 0.25
-        constants = state[1] if bias else 0
+        # They are those where every constant has taken its step.
+        constants = likelihood.settle(state).state[1] if bias else 0
         left = signature @ state[0].T + constants - expression
         share = np.clip((np.abs(left) - state[-1].item()) / BAND, 0, 1) * np.sign(left)
         multipliers = np.where(weights[:, None] > 0, share, 0)
-        likelihood.recentre(state, band)
+        likelihood.renew(state, band)
+        likelihood.adopt()
     # Multipliers are kept in 16 bits.
     close = 1e-4 if renewed else 1e-12
     here = likelihood.expand(state)
@@ -129,7 +132,8 @@ def test_the_form_of_the_expression_makes_no_difference(form, exact):
     for given in (expression, stored):
         likelihood = _likelihood(signature, given)
         likelihood.exact = exact
-        likelihood.recentre(state, BAND)
+        likelihood.renew(state, BAND)
+        likelihood.adopt()
         found.append(likelihood.expand(state))
     close = 1e-12 if exact else 1e-6
     assert found[1].value == pytest.approx(found[0].value, rel=close)
@@ -148,7 +152,83 @@ def test_genes_without_weight_are_as_good_as_absent():
     # Given weights keep their mean diagonal; only their ratio is of account here.
     assert np.ptp(whole.inputs.weights[kept]) == 0
     factor = whole.inputs.weights[kept][0] / part.inputs.weights[0]
-    part._cost *= factor
+    part.cost *= factor
     one, other = (like.expand([state[0], state[2]], curvature=False) for like in (whole, part))
     assert one.value == pytest.approx(other.value, rel=1e-12)
     np.testing.assert_allclose(one.gradients[0], other.gradients[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("renewed", [False, True])
+def test_constants_settle_where_pushes_are_about_equal(exact, renewed):
+    signature, expression, state = _data(7)
+    likelihood = _likelihood(signature, expression)
+    likelihood.exact = exact
+    if renewed:
+        likelihood.renew(state, BAND)
+        likelihood.adopt()
+    before, here = likelihood.expand(state), likelihood.settle(state)
+    assert here.value < before.value
+    for _ in range(20):
+        here = likelihood.settle(here.state)
+    apart, at_first = (np.abs(found.gradients[1]) for found in (here, before))
+    assert (apart < 1e-3 * at_first.mean()).mean() > 0.9
+    # The state that is told is the one that was expanded around.
+    again = likelihood.expand(here.state)
+    close = 1e-12 if exact else 1e-5
+    assert again.value == pytest.approx(here.value, rel=close)
+    assert here.before == here.value
+    for one, other in zip(here.gradients, again.gradients, strict=True):
+        np.testing.assert_allclose(other, one, atol=10 * close * np.abs(one).max())
+
+
+def test_renewed_multipliers_hold_when_they_are_adopted():
+    signature, expression, state = _data(8)
+    likelihood = _likelihood(signature, expression)
+    first, settled = likelihood.expand(state), likelihood.settle(state)
+    tried = likelihood.renew(state, BAND / 2)
+    assert tried.before == pytest.approx(settled.value, rel=1e-12)
+    assert likelihood.expand(state).value == first.value
+    likelihood.adopt()
+    assert likelihood.band == BAND / 2
+    assert likelihood.expand(tried.state).value == pytest.approx(tried.value, rel=1e-12)
+    # A second renewal leaves those in force alone.
+    held = likelihood.multipliers(1).copy()
+    likelihood.renew(state, BAND / 4)
+    np.testing.assert_array_equal(likelihood.multipliers(1), held)
+    np.testing.assert_array_equal(likelihood.multipliers(7), held[:, ::7])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_sample_of_all_spots_knows_the_slope_along_a_step(bias):
+    signature, expression, state = _data(9)
+    weights = np.random.default_rng(1).uniform(0.5, 2, GENES)
+    likelihood = _likelihood(signature, expression, weights, bias=bias)
+    state = state if bias else [state[0], state[2]]
+    likelihood.renew(state, BAND)
+    likelihood.adopt()
+    random = np.random.default_rng(3)
+    change = [random.normal(scale=0.2, size=part.shape) for part in state]
+    along = Sample(likelihood).slopes(state, change)
+    for length in (0.0, 0.3, 1.0):
+        there = [part + length * step for part, step in zip(state, change, strict=True)]
+        found = likelihood.expand(there, curvature=False)
+        slope = sum(float(np.vdot(a, b)) for a, b in zip(found.gradients, change, strict=True))
+        apart = float(np.vdot(likelihood.ridge * there[0], change[0])) + TUBE * change[-1].item()
+        assert along(length) == pytest.approx(slope - apart, rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (lambda t: -1.0 + 0.9 * t, 1.0),  # still downwards at the end
+        (lambda t: -1.0 + 1.2 * t, 1.0),  # a little beyond
+        (lambda t: -1.0 + 5 * t, 0.2),
+        (lambda t: -1.0 + 50 * max(t - 0.4, 0.0), 0.42),
+        (lambda t: -1.0 + 3000 * t**3, 0.0693),
+    ],
+)
+def test_a_length_leaves_little_of_the_slope(left, expected):
+    length = best_length(-1.0, 0.5, lambda t: left(t) - 0.5 * t + 7.0)
+    assert abs(left(length)) <= 0.3 or length == 1
+    assert length == pytest.approx(expected, rel=0.3)

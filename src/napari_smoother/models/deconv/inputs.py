@@ -60,6 +60,12 @@ class Inputs:
         """Number of spots, n."""
         return int(self.expression.shape[1])
 
+    def every(self, stride: int) -> NDArray[np.floating]:
+        """Return expression in every so-manieth spot from the first, genes x spots."""
+        block: Any = self.expression[:, ::stride]
+        is_sparse: bool = sparse.issparse(block)
+        return np.asarray(block.toarray() if is_sparse else block)
+
     def spots_block(self, first: int, last: int) -> NDArray[np.float64]:
         """Return the expression of some spots, genes x spots, dense and contiguous.
 

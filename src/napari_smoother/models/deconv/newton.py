@@ -89,6 +89,10 @@ class Point:
         """Derivatives of the whole objective by every part of the state."""
         return [self.here.gradients[0] + self.smooth, *self.here.gradients[1:]]
 
+    def slope(self, change: State) -> float:
+        """Return the derivative of the whole objective along a change of the state."""
+        return sum(float(np.vdot(a, b)) for a, b in zip(self.slopes, change, strict=True))
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -144,6 +148,20 @@ class Problem:
         length
             Share of the way that was gone.
         """
+        change, inner = self.direction(point, tolerance)
+        slope = point.slope(change)
+        allowed = self.likelihood.noise * abs(point.value)
+        length = 1.0
+        while length > SHORTEST:
+            state = [part + length * step for part, step in zip(point.state, change, strict=True)]
+            there = self.at(state, self.likelihood.expand(state))
+            if there.value <= point.value + SUFFICIENT * length * min(slope, 0.0) + allowed:
+                return there, inner, length
+            length /= 2
+        return None, inner, 0.0
+
+    def direction(self, point: Point, tolerance: float) -> tuple[State, int]:
+        """Return the way to the optimum of the quadratic model, and steps of the linear solver."""
         model = point.here.model
         assert model is not None
         solved = solve_local_quadratic(
@@ -156,17 +174,7 @@ class Problem:
             bounded=self.nonneg,
             cancelled=self.cancelled,
         )
-        change = model.fill(solved.values - point.state[0])
-        slope = sum(float(np.vdot(a, b)) for a, b in zip(point.slopes, change, strict=True))
-        allowed = self.likelihood.noise * abs(point.value)
-        length = 1.0
-        while length > SHORTEST:
-            state = [part + length * step for part, step in zip(point.state, change, strict=True)]
-            there = self.at(state, self.likelihood.expand(state))
-            if there.value <= point.value + SUFFICIENT * length * min(slope, 0.0) + allowed:
-                return there, solved.steps, length
-            length /= 2
-        return None, solved.steps, 0.0
+        return model.fill(solved.values - point.state[0]), solved.steps
 
     def _residual(self, state: State, slopes: State) -> float:
         """Norm of the projected gradient."""

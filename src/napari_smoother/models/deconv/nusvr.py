@@ -32,7 +32,7 @@ LossMode = Literal["l2", "l1"]
 GAP = 10.0
 """How far above the optimum the absolute loss may end: this times the tolerance, relatively."""
 
-BAND = 0.5
+BAND = 0.35
 """Width at first of the band in which the loss is smoothed, in half widths of the tube."""
 
 ROUNDED = 1e-5
@@ -41,7 +41,7 @@ ROUNDED = 1e-5
 SHARP = 1e-7
 """The narrowest such band, and the one for a descent by gradient."""
 
-SAMPLED = 256
+SAMPLED = 64
 
 
 class NuSVR(LocalModel):
@@ -170,15 +170,13 @@ class NuSVR(LocalModel):
 
 
 def _spread(inputs: Inputs, begin: Fitted, mode: LossMode, nu: float) -> float:
-    """Return a width to start from, of what the start leaves in a few hundred spots.
+    """Return a width to start from, of what the start leaves in some spots.
 
     The root mean square; for l1 what a share nu of the values exceeds, as at the optimum.
     """
-    left = []
-    for spot in range(0, inputs.n_spots, max(inputs.n_spots // SAMPLED, 1)):
-        found = inputs.signature @ begin.abundance[spot] + begin.intercepts[spot]
-        left.append(np.abs(inputs.spots_block(spot, spot + 1)[:, 0] - found))
-    every = np.concatenate(left)
+    stride = max(inputs.n_spots // SAMPLED, 1)
+    found = inputs.signature @ begin.abundance[::stride].T + begin.intercepts[::stride]
+    every = np.abs(inputs.every(stride) - found)
     if mode == "l1":
         return float(np.quantile(every, max(1 - nu, 0.0)))
     return float(np.sqrt((every**2).mean()))

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
 from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
-from napari_smoother.models.deconv.tube_loops import bend_few, bend_many, pack, tube_values
+from napari_smoother.models.deconv.tube_loops import bend_few, bend_many, pack, settle, tube_values
 from napari_smoother.solvers.free_blocks import LANES
 from napari_smoother.solvers.row_blocks import share_out
 from napari_smoother.solvers.threads import one_blas_thread
@@ -36,7 +36,7 @@ SPOTS_AT_ONCE = 4 * LANES
 MANY = 0.15
 """Share of values in the band from which dense products cost less than one value at a time."""
 
-FLOOR = 1e-3
+FLOOR = 6e-3
 """Share of the curvature inside the band that all values have in Newton's model, so that spots
 with no value in the band have a model too."""
 
@@ -51,6 +51,10 @@ class TubeExpansion(Expansion):
 
     Attributes
     ----------
+    state
+        The state that is expanded around: the one asked for, or one with other constants.
+    before
+        The value there under the multipliers before, where they were renewed; else that now.
     excess
         The true loss less the smoothed one.
     rounding
@@ -60,11 +64,19 @@ class TubeExpansion(Expansion):
         (2 x n x K), sizes of the multipliers, and multipliers times residuals (both 2 x n).
     """
 
+    state: State = field(default_factory=list)
+    before: float = 0.0
     excess: float = 0.0
     rounding: float = 0.0
     pushes: NDArray[np.float64] = field(default_factory=_nothing)
     amounts: NDArray[np.float64] = field(default_factory=_nothing)
     reaches: NDArray[np.float64] = field(default_factory=_nothing)
+
+
+def _pieces(n_spots: int) -> list[slice]:
+    """Return the pieces that spots are worked through in."""
+    ends = [*range(SPOTS_AT_ONCE, n_spots, SPOTS_AT_ONCE), n_spots]
+    return [slice(end - (end - 1) % SPOTS_AT_ONCE - 1, end) for end in ends]
 
 
 class _Room:
@@ -96,7 +108,8 @@ class _Room:
 class TubeLikelihood(Likelihood):
     """The absolute loss outside a tube around multipliers, which are zero at first.
 
-    Multipliers take two bytes for every gene and spot.
+    Multipliers take four bytes for every gene and spot: those in force, and those of a point that
+    is tried.
 
     Attributes
     ----------
@@ -104,6 +117,8 @@ class TubeLikelihood(Likelihood):
         d: may be set between expansions while there are no multipliers.
     exact
         Whether residuals are formed in float64; float32 does for a share of 1e-5 and up.
+    cost
+        Slope of the loss of every gene outside the tube and the band.
 
     Parameters
     ----------
@@ -131,13 +146,17 @@ class TubeLikelihood(Likelihood):
     ) -> None:
         super().__init__(inputs, bias, ridge=ridge, tube=tube)
         self.band, self.exact = band, True
-        self._cost = cost * inputs.weights / 2
-        self._centre = np.zeros((0, 0), np.int16)
+        self.cost = cost * inputs.weights / 2
+        # A piece of the spots after the other, each genes x spots and without gaps: rows of a
+        # few spots, each on another page of memory, would take twice as long to read.
+        self._centre = self._none()
+        self._tried: tuple[list[NDArray[np.int16]], float] = ([], 0.0)
+        self._kept: list[NDArray[Any] | None] = [None] * len(self._centre)
         # Curvature of all values, for FLOOR: abundances, with constants, constants.
         self._base = (
-            (self._cost @ self._products).astype(np.float32),
-            (self._cost @ self._centred).astype(np.float32),
-            np.float32(self._cost.sum()),
+            (self.cost @ self._products).astype(np.float32),
+            (self.cost @ self._centred).astype(np.float32),
+            np.float32(self.cost.sum()),
         )
 
     @property
@@ -145,23 +164,44 @@ class TubeLikelihood(Likelihood):
         """Relative rounding of the value, by which it may rise in a step."""
         return 1e-14 if self.exact else 1e-7
 
-    def recentre(self, state: State, band: float) -> TubeExpansion:
-        """Renew the multipliers at a state, take another band, and expand there."""
-        if self._centre.size == 0:
-            self._centre = np.zeros((self.inputs.n_genes, self.inputs.n_spots), np.int16)
-        before, self.band = self.band, band
-        return self._expand(state, True, before)
-
     def expand(self, state: State, curvature: bool = True) -> TubeExpansion:
         """Return value, gradients and, unless not wanted, the quadratic model at a state."""
-        return self._expand(state, curvature, 0.0)
+        return self._expand(state, curvature=curvature)
 
-    def _expand(self, state: State, curvature: bool, before: float) -> TubeExpansion:
+    def settle(self, state: State) -> TubeExpansion:
+        """Expand where every constant has taken a step of Newton alone from this state."""
+        return self._expand(state, settled=True)
+
+    def renew(self, state: State, band: float) -> TubeExpansion:
+        """Do the same under multipliers renewed there and with another band.
+
+        They hold from `adopt` on, so that a point can be refused.
+        """
+        return self._expand(state, settled=True, after=band)
+
+    def multipliers(self, stride: int) -> NDArray[np.int16]:
+        """Return those of every so-manieth spot, genes x spots, in whole numbers (see `STEPS`)."""
+        begins = [spots.start for spots in _pieces(self.inputs.n_spots)]
+        parts = zip(begins, self._centre, strict=True)
+        return np.hstack([part[:, -begin % stride :: stride] for begin, part in parts])
+
+    def adopt(self) -> None:
+        """Let the multipliers and the band of the last `renew` hold."""
+        fresh, band = self._tried
+        self._tried = (self._centre, self.band)
+        self._centre, self.band = fresh, band
+
+    def _expand(
+        self, state: State, *, curvature: bool = True, settled: bool = False, after: float = 0.0
+    ) -> TubeExpansion:
         inputs, values, width = self.inputs, state[0], state[-1].item()
         n_spots, n_types = inputs.n_spots, inputs.n_types
         assert self.tube is not None
         kind = np.float64 if self.exact else np.float32
-        settings = np.array([width, self.band, before], kind)
+        settings = np.array([width, self.band, after], kind)
+        centre, band = self._centre, self.band
+        if after:
+            self._tried = centre, band = self._tried[0] or self._none(), after
         # A last column for constants, and for the sizes of the multipliers.
         signature: NDArray[Any] = np.ones((inputs.n_genes, n_types + 1), kind)
         signature[:, :-1] = inputs.signature
@@ -172,29 +212,28 @@ class TubeLikelihood(Likelihood):
         pushes = np.empty((2, n_spots, n_types))
         amounts, reaches = np.empty((2, n_spots)), np.empty((2, n_spots))
         known = Curvature(n_spots if curvature else 0, n_types)
-        pieces = -(-n_spots // SPOTS_AT_ONCE)
-        sums = np.zeros((pieces, 4))
+        shifts: NDArray[Any] = np.zeros(n_spots, kind)
+        pieces = _pieces(n_spots)
+        sums = np.zeros((len(pieces), 4))
 
         def expand_pieces(first: int, last: int) -> None:
             room = _Room(inputs.n_genes, kind)
             for piece in range(first, last):
                 self.asked()
-                begin = piece * SPOTS_AT_ONCE
-                spots = slice(begin, min(begin + SPOTS_AT_ONCE, n_spots))
-                size = spots.stop - begin
+                spots = pieces[piece]
+                size = spots.stop - spots.start
                 fitted, below, inside = room.for_spots(size)
                 np.dot(signature, rounded[spots].T, out=fitted)
-                reach = np.zeros((2, size))
+                seen, shift, reach = self._seen_in(piece), shifts[spots], np.zeros((2, size))
+                kept = centre[piece]
+                if after or (settled and self.bias):
+                    centres = (self._centre[piece], kept)
+                    sums[piece, 3] = settle(
+                        seen, fitted, self.cost, *centres, settings, self.bias, shift
+                    )
+                width_and_band = (settings[0], kind(band))
                 sums[piece, :2] = tube_values(
-                    *_seen(inputs, spots, kind),
-                    fitted,
-                    below,
-                    inside,
-                    self._cost,
-                    self._centre,
-                    begin,
-                    settings,
-                    reach,
+                    seen, fitted, shift, below, inside, self.cost, kept, *width_and_band, reach
                 )
                 for side, pushed in enumerate((fitted, below)):
                     summed = pushed.T @ signature
@@ -202,27 +241,29 @@ class TubeLikelihood(Likelihood):
                     amounts[side, spots] = summed[:, -1]
                 reaches[:, spots] = reach
                 if curvature:
-                    packed, cross, own = self._floor(size)
-                    settled = (self._cost, self.band, self._centred, self._products)
+                    packed, cross, own = self._floor(size, band)
+                    given = (self.cost, band, self._centred, self._products)
                     if np.count_nonzero(inside) > MANY * fitted.size:
                         bends = room.for_bends(size)
-                        bend_many(fitted, inside, bends, *settled, packed, cross, own)
+                        bend_many(fitted, inside, bends, *given, packed, cross, own)
                     else:
                         words = inside.view(np.int64)
-                        bend_few(fitted, inside, words, *settled, packed, cross, own)
-                    groups = known.blocks[begin // LANES :]
+                        bend_few(fitted, inside, words, *given, packed, cross, own)
+                    groups = known.blocks[spots.start // LANES :]
                     pack(packed, cross, own, self.ridge, self.bias, groups)
                     self._keep(known, spots, cross, own)
                     sums[piece, 2] = own.sum(dtype=np.float64)
 
         with one_blas_thread():
-            share_out(expand_pieces, pieces, self.n_values, ())
-        smoothed, true, known.width_own, _ = (float(column) for column in sums.sum(axis=0))
+            share_out(expand_pieces, len(pieces), self.n_values, ())
+        smoothed, true, known.width_own, before = (float(column) for column in sums.sum(axis=0))
         apart = float((self.ridge * values**2).sum()) / 2 + self.tube * width
         gradients = [pushes[0] + pushes[1] + self.ridge * values]
         if self.bias:
             gradients.append(amounts[0] - amounts[1])
         gradients.append(np.array([self.tube - float(amounts.sum())]))
+        if self.bias:
+            state = [values, state[1] + shifts, state[-1]]
         model = None
         if curvature:
             model = reduced_model(state, gradients, known, bias=self.bias, tube=True)
@@ -231,6 +272,8 @@ class TubeLikelihood(Likelihood):
             smoothed + apart,
             gradients,
             model,
+            state,
+            (before if after else smoothed) + apart,
             true - smoothed,
             rounding,
             pushes,
@@ -238,11 +281,29 @@ class TubeLikelihood(Likelihood):
             reaches,
         )
 
+    def _none(self) -> list[NDArray[np.int16]]:
+        return [
+            np.zeros((self.inputs.n_genes, spots.stop - spots.start), np.int16)
+            for spots in _pieces(self.inputs.n_spots)
+        ]
+
+    def _seen_in(self, piece: int) -> NDArray[Any]:
+        """Return expression in a piece, in the precision of the values; dense ones are kept."""
+        kind = np.float64 if self.exact else np.float32
+        found = self._kept[piece]
+        if found is None or found.dtype != kind:
+            block = self.inputs.expression[:, _pieces(self.inputs.n_spots)[piece]]
+            is_sparse: bool = sparse.issparse(block)
+            found = np.ascontiguousarray(block.toarray() if is_sparse else block, dtype=kind)
+            if not is_sparse:
+                self._kept[piece] = found
+        return found
+
     def _floor(
-        self, spots: int
+        self, spots: int, band: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Return the sums of curvature of some spots as they begin, half of it at either side."""
-        share = np.float32(FLOOR / self.band)
+        share = np.float32(FLOOR / band)
         packed = np.tile(self._base[0] * share, (spots, 1))
         cross = np.tile(self._base[1] * (share / 2), (2, spots, 1))
         return packed, cross, np.full((2, spots), self._base[2] * share / 2, np.float32)
@@ -311,15 +372,3 @@ def lower_bound(
         fall = np.where(slope > ridge * values, to_zero, fall)
     own = float(np.vdot(values, ridge * values + smooth)) / 2
     return own + float((kept * here.reaches).sum()) - float(fall.sum())
-
-
-def _seen(
-    inputs: Inputs, spots: slice, kind: type[np.floating]
-) -> tuple[NDArray[np.floating], int]:
-    """Return expression as such numbers, genes x spots, and the column where the spots begin."""
-    every = inputs.expression
-    if isinstance(every, np.ndarray) and every.dtype == kind and every.flags.c_contiguous:
-        return every, spots.start
-    block = every[:, spots]
-    is_sparse: bool = sparse.issparse(block)
-    return np.ascontiguousarray(block.toarray() if is_sparse else block, dtype=kind), 0

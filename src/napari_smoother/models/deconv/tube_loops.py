@@ -16,29 +16,99 @@ STEPS = 32767
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _renew(y, fitted, kept, width, band):  # type: ignore[no-untyped-def]
-    """Put the shares at the present residuals, signed, in place of the multipliers."""
+def _renew(y, fitted, shift, kept, width, band, fresh):  # type: ignore[no-untyped-def]
+    """Write the shares at the present residuals, signed, as multipliers; sum the smoothed loss."""
     number = fitted.dtype.type
     most, zero, half, one = number(STEPS), number(0), number(0.5), number(1)
-    scale, slope = band / most, one / band
+    scale, slope = one / most, one / band
+    smoothed = zero
     for spot in range(y.size):
-        moved = fitted[spot] - y[spot] + scale * number(kept[spot])
-        part = (abs(moved) - width) * slope
+        around = scale * number(kept[spot])
+        moved = fitted[spot] - y[spot] + shift[spot] + band * around
+        over = abs(moved) - width
+        part = over * slope
         part = zero if part < zero else part
         part = one if part > one else part
+        smoothed += part * over - band * half * (part * part + around * around)
         part = part * most + half
-        kept[spot] = np.int16(part if moved > zero else -part)
+        fresh[spot] = np.int16(part if moved > zero else -part)
+    return smoothed
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _push_around(y, fitted, kept, price, width, band, residual, push):  # type: ignore[no-untyped-def]
+def _lean(y, fitted, shift, kept, price, width, band, net, bend):  # type: ignore[no-untyped-def]
+    """Add by how much a gene pushes the constants, and how that changes with them."""
+    number = fitted.dtype.type
+    zero, one = number(0), number(1)
+    scale, slope = band / number(STEPS), one / band
+    stiff = price * slope
+    for spot in range(y.size):
+        moved = fitted[spot] - y[spot] + shift[spot] + scale * number(kept[spot])
+        part = (abs(moved) - width) * slope
+        bend[spot] += stiff if part > zero and part < one else zero
+        part = zero if part < zero else part
+        part = one if part > one else part
+        net[spot] += price * (part if moved > zero else -part)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _move(net, bend, most, shift):  # type: ignore[no-untyped-def]
+    """Take Newton's step for the constants, at most so long, and clear the sums."""
+    zero = net.dtype.type(0)
+    for spot in range(net.size):
+        if bend[spot] > zero:
+            step = net[spot] / bend[spot]
+            step = most if step > most else step
+            step = -most if step < -most else step
+            shift[spot] -= step
+        net[spot] = zero
+        bend[spot] = zero
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def settle(  # type: ignore[no-untyped-def]
+    y, fitted, cost, centre, renewed, settings, constants, shift
+):
+    """Move the constants of some spots to where what pushes them up and down is about equal.
+
+    `y` and `fitted` are genes x spots, and `shift` gets what is to be added to a spot. `settings`
+    is (e, d, the next d or 0). Where the last is above 0, the multipliers in `centre` are then
+    renewed into `renewed`, and constants are moved under those too. Returns the smoothed loss
+    between the two.
+    """
+    genes, spots = fitted.shape
+    width, band, after = settings[0], settings[1], settings[2]
+    number = fitted.dtype.type
+    net, bend = np.zeros(spots, fitted.dtype), np.zeros(spots, fitted.dtype)
+    if constants:
+        for gene in range(genes):
+            seen, here, price = y[gene], fitted[gene], number(cost[gene])
+            _lean(seen, here, shift, centre[gene], price, width, band, net, bend)
+        _move(net, bend, band, shift)
+    smoothed = 0.0
+    if after > 0:
+        for gene in range(genes):
+            price = number(cost[gene])
+            if price == 0:
+                continue
+            seen, here, fresh = y[gene], fitted[gene], renewed[gene]
+            found = _renew(seen, here, shift, centre[gene], width, band, fresh)
+            smoothed += np.float64(price) * np.float64(found)
+            if constants:
+                _lean(seen, here, shift, fresh, price, width, after, net, bend)
+        _move(net, bend, after, shift)
+    return smoothed
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _push(y, fitted, shift, kept, price, width, band, residual, push):  # type: ignore[no-untyped-def]
     """Write residuals and signed pushes, and sum both losses."""
     number = fitted.dtype.type
     zero, half, one = number(0), number(0.5), number(1)
     scale, slope = one / number(STEPS), one / band
     smoothed = sharp = zero
     for spot in range(y.size):
-        left = fitted[spot] - y[spot]
+        left = fitted[spot] - y[spot] + shift[spot]
         residual[spot] = left
         around = scale * number(kept[spot])
         moved = left + band * around
@@ -51,27 +121,6 @@ def _push_around(y, fitted, kept, price, width, band, residual, push):  # type: 
         sharp += zero if apart < zero else apart
         size = price * part
         push[spot] = size if moved > zero else -size
-    return smoothed, sharp
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _push(y, fitted, price, width, band, residual, push):  # type: ignore[no-untyped-def]
-    """Do the same without multipliers."""
-    number = fitted.dtype.type
-    zero, half, one = number(0), number(0.5), number(1)
-    slope = one / band
-    smoothed = sharp = zero
-    for spot in range(y.size):
-        left = fitted[spot] - y[spot]
-        residual[spot] = left
-        over = abs(left) - width
-        over = zero if over < zero else over
-        part = over * slope
-        part = one if part > one else part
-        smoothed += part * (over - band * half * part)
-        sharp += over
-        size = price * part
-        push[spot] = size if left > zero else -size
     return smoothed, sharp
 
 
@@ -96,21 +145,16 @@ def _add_products(sums, values, factors):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def tube_values(  # type: ignore[no-untyped-def]
-    y, first, fitted, below, inside, cost, centre, offset, settings, reaches
+    y, fitted, shift, below, inside, cost, centre, width, band, reaches
 ):
     """Turn fitted values into what each value pushes; return the smoothed and the true loss.
 
-    `y` is genes x spots from the column `first`; `fitted` (genes x a few spots) is overwritten by
-    the sizes of the multipliers of values above the tube, and `below` by those below; `inside`
-    gets a one where a value is in the band.
-
-    `settings` is (e, d, the d of before or 0): where that is above 0, the multipliers in
-    `centre`, whose column `offset` is the first spot, are renewed first. `reaches` (2 x spots,
-    above and below) gets the sums over genes of multipliers times residuals.
+    Takes what `settle` takes, `shift` to be added to every fitted value of a spot. `fitted` is
+    overwritten by the sizes of the multipliers of values above the tube, and `below` by those
+    below; `inside` gets a one where a value is in the band. `reaches` (2 x spots, above and
+    below) gets the sums over genes of multipliers times residuals.
     """
     genes, spots = fitted.shape
-    held = centre.shape[0] > 0
-    width, band, before = settings[0], settings[1], settings[2]
     push, residual = np.empty(spots, fitted.dtype), np.empty(spots, fitted.dtype)
     some = np.zeros((2, spots), fitted.dtype)
     smoothed = sharp = 0.0
@@ -120,14 +164,8 @@ def tube_values(  # type: ignore[no-untyped-def]
             fitted[gene] = 0
             below[gene] = 0
         else:
-            seen, here = y[gene, first : first + spots], fitted[gene]
-            if held:
-                kept = centre[gene, offset : offset + spots]
-                if before > 0:
-                    _renew(seen, here, kept, width, before)
-                found = _push_around(seen, here, kept, price, width, band, residual, push)
-            else:
-                found = _push(seen, here, price, width, band, residual, push)
+            here = fitted[gene]
+            found = _push(y[gene], here, shift, centre[gene], price, width, band, residual, push)
             smoothed += np.float64(price) * np.float64(found[0])
             sharp += np.float64(price) * np.float64(found[1])
             _part(push, price, here, below[gene], inside[gene])
