@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 AT_ONE_CENTRE = 2
 """Newton steps from one renewal of the multipliers to the next."""
 
-NARROWING, NARROWEST = 0.5, 0.08
-"""How the band is narrowed, and the share of the width of the tube below which it is not."""
+NARROWING = 0.4
+NARROWEST, SHARPEST = 0.05, 1e-4
+"""The band is never narrower than these shares of the tube and of the band at first."""
 
 WHOLE = 0.8
 """Length of a step that is as good as a whole one."""
@@ -52,6 +53,8 @@ class _Walk:
         What is minimised.
     sample
         Spots for the length of a step.
+    widest
+        The band at first.
     at_centre, shortest
         Steps since multipliers were renewed, and the shortest of them.
     last
@@ -63,6 +66,7 @@ class _Walk:
     problem: Problem
     likelihood: TubeLikelihood
     sample: Sample
+    widest: float
     at_centre: int = 0
     shortest: float = 1.0
     last: float = 0.0
@@ -109,7 +113,8 @@ class _Walk:
     def _renew(self, state: State, shortest: float) -> TubeExpansion:
         band = self.likelihood.band
         if shortest > WHOLE:
-            band = max(NARROWING * band, min(NARROWEST * state[-1].item(), band))
+            narrowest = max(NARROWEST * state[-1].item(), SHARPEST * self.widest)
+            band = max(NARROWING * band, min(narrowest, band))
         return self.likelihood.renew(state, band)
 
     def _adopt(self) -> None:
@@ -162,7 +167,7 @@ def minimise_tube(
     """
     began = time.perf_counter()
     problem = Problem(likelihood, prior, weight, nonneg, cancelled)
-    walk = _Walk(problem, likelihood, Sample(likelihood))
+    walk = _Walk(problem, likelihood, Sample(likelihood), likelihood.band)
     state = [np.array(part, dtype=np.float64) for part in start]
     point = walk.at(likelihood.settle(state))
     history: list[float] = []

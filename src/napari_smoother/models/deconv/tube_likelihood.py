@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 SPOTS_AT_ONCE = 4 * LANES
 
-MANY = 0.15
+MANY = 0.12
 """Share of values in the band from which dense products cost less than one value at a time."""
 
-FLOOR = 6e-3
+FLOOR = 8e-3
 """Share of the curvature inside the band that all values have in Newton's model, so that spots
 with no value in the band have a model too."""
 

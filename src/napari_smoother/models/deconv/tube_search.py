@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SAMPLED = 256
 """Spots whose data are looked at along a step."""
 
-ENOUGH = 0.3
+ENOUGH = 0.1
 """Share of the slope at the start that may be left where a step ends."""
 
 CLOSE = 0.02
