@@ -180,3 +180,17 @@ def test_a_cancel_is_heard_between_products():
         leading_eigenvectors(
             SpatialScatter(expression(100, 900)), 0.0, 4, cancelled=lambda: next(calls) > 2
         )
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.5, 300.0])
+def test_means_of_any_size_are_taken_off_single_precision(offset):
+    """Small ones in the product, large ones before it: both leave the same components."""
+    q = graph_precision(900)
+    values = (expression(900, 800) + offset).astype(np.float32)
+    found = leading_eigenvectors(SpatialScatter(values, q), 0.1, 6)
+    assert found.method == "block Lanczos"
+    centred = values - values.mean(axis=0, dtype=np.float64)
+    matrix = centred.T @ (centred - 0.1 * (q @ centred))
+    expected = np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1][:6]
+    np.testing.assert_allclose(found.values, expected, rtol=1e-9)
+    assert found.spread == pytest.approx(float(np.square(centred @ found.vectors).sum()))

@@ -34,8 +34,13 @@ FEW_GENES = 700
 FORMABLE_GENES = 6000
 """Up to here the whole matrix is a way out where Lanczos iterations do not converge."""
 
-BLOCK = 8
-BLOCKS_KEPT = 20
+BLOCK, WIDE_BLOCK, MANY = 8, 16, 16
+"""Directions multiplied at a time, and the same for so many components and more: X is read from
+memory, which takes as long for twice as many, while more directions are needed in all."""
+
+KEPT, WIDE_KEPT = 160, 288
+"""Directions kept besides the components before the search begins anew from the best."""
+
 MOST_STEPS = 250
 FORMED_STEPS = 40
 """As many cost what it takes to decompose the whole matrix, once that is formed."""
@@ -58,6 +63,8 @@ class Eigenvectors:
         k, float64, descending.
     residual
         Largest ||M u - value u|| over the largest |value|, from float64 products.
+    spread
+        tr(U'X'XU), the sum of squares of all scores.
     products
         Columns multiplied with the matrix; 0 where it was decomposed whole.
     seconds
@@ -71,6 +78,7 @@ class Eigenvectors:
     vectors: NDArray[np.float64]
     values: NDArray[np.float64]
     residual: float
+    spread: float
     products: int
     seconds: float
     converged: bool
@@ -154,6 +162,7 @@ def leading_eigenvectors(
         vectors=_signed(found.vectors),
         values=found.values,
         residual=found.residual,
+        spread=found.spread,
         products=products,
         seconds=time.perf_counter() - began,
         converged=found.good_for(tolerance),
@@ -179,15 +188,16 @@ class _Certified:
     values: NDArray[np.float64]
     residual: float
     floor: float
+    spread: float
 
     def good_for(self, tolerance: float) -> bool:
         return self.residual <= max(tolerance, self.floor)
 
 
 def _certified(scatter: SpatialScatter, weight: float, vectors: NDArray[Any]) -> _Certified:
-    """Best vectors of a subspace, their values, their relative residual and its floor."""
+    """Best vectors of a subspace, and what is known of them."""
     basis = np.linalg.qr(np.asarray(vectors, np.float64))[0]
-    image = scatter.product(basis, weight)
+    image, spread = scatter.product_and_spread(basis, weight)
     values, turn = np.linalg.eigh(_symmetric(basis.T @ image))
     values, turn = values[::-1], turn[:, ::-1]
     basis, image = basis @ turn, image @ turn
@@ -197,7 +207,7 @@ def _certified(scatter: SpatialScatter, weight: float, vectors: NDArray[Any]) ->
     # What rounding leaves of a product whose terms are larger than their sum.
     terms = scatter.size * (1 + weight * scatter.stiffness)
     floor = 1e-14 * terms / size if size > 0 else np.inf
-    return _Certified(basis, values, residual, floor)
+    return _Certified(basis, values, residual, floor, spread)
 
 
 class _BlockLanczos:
@@ -215,8 +225,10 @@ class _BlockLanczos:
         self.scatter, self.weight, self.k = scatter, weight, k
         self.tolerance, self.asked = tolerance, asked
         self.random = np.random.default_rng(seed)
-        self.block = min(BLOCK, scatter.n_genes // 4)
-        self.room = min(scatter.n_genes, max(3 * k, k + BLOCKS_KEPT * self.block))
+        wide = k >= MANY and not scatter.is_formed
+        self.block = min(WIDE_BLOCK if wide else BLOCK, scatter.n_genes // 4)
+        kept = WIDE_KEPT if wide else KEPT
+        self.room = min(scatter.n_genes, max(3 * k, k + kept))
         self.products = 0
         self.most_steps = FORMED_STEPS if scatter.is_formed else MOST_STEPS
 

@@ -9,6 +9,11 @@ import numpy as np
 import scipy.sparse as sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.solvers.wide_products import (
+    column_moments,
+    wide_back_product,
+    wide_product,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS = 2048
-"""Spots converted to float64 at a time."""
+"""Spots centred at a time."""
 
 COLUMNS = 256
 """Genes multiplied at a time while the whole matrix is formed."""
@@ -46,21 +51,19 @@ class SpatialScatter:
         self._sparse: bool = sparse.issparse(given)
         if self._sparse:
             self._wide: Any = sparse.csr_array(given)
-            if self._wide.dtype not in (np.float32, np.float64):
-                self._wide = self._wide.astype(np.float64)
-            stored = self._wide.data
         else:
             self._wide = np.asarray(given)
-            if self._wide.dtype not in (np.float32, np.float64):
-                self._wide = self._wide.astype(np.float64)
-            stored = self._wide
+        if self._wide.dtype not in (np.float32, np.float64):
+            self._wide = self._wide.astype(np.float64)
         if self._wide.ndim != 2 or min(self._wide.shape) == 0:
             raise InputError(
                 f"The expression has the shape {self._wide.shape}",
                 where="spatial components",
                 remedy="Give spots x genes, at least one of each",
             )
-        if not np.isfinite(stored.sum()) and not np.isfinite(stored).all():
+        sums, squares = _moments(self._wide)
+        stored = self._wide.data if self._sparse else self._wide
+        if not np.isfinite(squares) and not np.isfinite(stored).all():
             raise InputError(
                 "The expression has values that are missing or infinite",
                 where="spatial components",
@@ -77,7 +80,13 @@ class SpatialScatter:
         #: Mean of every gene that is taken off: n_genes float64.
         self.mean = np.zeros(self.n_genes)
         if centre:
-            self.mean = _column_sums(self._wide) / self.n_spots
+            self.mean = sums / self.n_spots
+        energy = self.n_spots * float(self.mean @ self.mean)
+        #: Sum of the squares of centred X: no eigenvalue of X'X is larger.
+        self.size = max(squares - energy, 0.0)
+        # Means that are small beside the deviations cost products in float32 no precision.
+        single = self._wide.dtype == np.float32
+        self._implicit = self._sparse or (single and energy <= self.size)
         self._matrices: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._last_weight = -1.0
         self._last: dict[np.dtype[Any], NDArray[Any]] = {}
@@ -86,13 +95,6 @@ class SpatialScatter:
     def has_single(self) -> bool:
         """Whether products in float32 are at hand; a moving average has none."""
         return self._precision is None or bool(sparse.issparse(self._precision))
-
-    @cached_property
-    def size(self) -> float:
-        """Sum of the squares of centred X: no eigenvalue of X'X is larger."""
-        wide = self._wide.data if self._sparse else self._wide
-        total = float(np.vdot(wide, wide)) if wide.dtype == np.float64 else _sum_of_squares(wide)
-        return max(total - self.n_spots * float(self.mean @ self.mean), 0.0)
 
     @cached_property
     def stiffness(self) -> float:
@@ -114,7 +116,7 @@ class SpatialScatter:
         if self._sparse or self._wide.dtype == np.float64:
             scores = self._wide @ vectors
         else:
-            scores = np.vstack([rows @ vectors for _, rows in self._pieces()])
+            scores = wide_product(self._wide, vectors)
         return np.asarray(scores - self.mean @ vectors)
 
     def product(self, vectors: NDArray[Any], weight: float) -> NDArray[Any]:
@@ -131,6 +133,16 @@ class SpatialScatter:
             shift = self._shift_single
             return back if shift is None else back - np.outer(shift, scores.sum(axis=0))
         return self._back(scores)
+
+    def product_and_spread(
+        self, vectors: NDArray[np.float64], weight: float
+    ) -> tuple[NDArray[np.float64], float]:
+        """As `product`, in float64, and the sum of the squares of centred X times the vectors."""
+        if self._matrices is not None:
+            spread = float(np.vdot(vectors, self._matrices[0] @ vectors))
+            return self.product(vectors, weight), spread
+        scores = self.project(vectors)
+        return self._back(self._penalised(scores, weight)), float(np.vdot(scores, scores))
 
     @property
     def is_formed(self) -> bool:
@@ -172,8 +184,8 @@ class SpatialScatter:
     @cached_property
     def _single(self) -> Any:
         """X in float32, dense X centred."""
-        if self._sparse or self._shift_single is not None:
-            return self._wide.astype(np.float32)
+        if self._implicit:
+            return self._wide.astype(np.float32, copy=False)
         single = np.empty(self._wide.shape, np.float32)
         for start in range(0, self.n_spots, ROWS):
             these = slice(start, start + ROWS)
@@ -182,7 +194,7 @@ class SpatialScatter:
 
     @cached_property
     def _shift_single(self) -> NDArray[np.float32] | None:
-        return self.mean.astype(np.float32) if self._sparse and self.mean.any() else None
+        return self.mean.astype(np.float32) if self._implicit and self.mean.any() else None
 
     @cached_property
     def _turned_single(self) -> Any:
@@ -215,27 +227,14 @@ class SpatialScatter:
         if self._sparse or self._wide.dtype == np.float64:
             back = self._turned @ scores
         else:
-            back = np.zeros((self.n_genes, scores.shape[1]))
-            for start, rows in self._pieces():
-                back += rows.T @ scores[start : start + len(rows)]
+            back = wide_back_product(self._wide, scores)
         return np.asarray(back - np.outer(self.mean, scores.sum(axis=0)))
 
-    def _pieces(self) -> Any:
-        for start in range(0, self.n_spots, ROWS):
-            yield start, self._wide[start : start + ROWS].astype(np.float64)
 
-
-def _column_sums(values: Any) -> NDArray[np.float64]:
+def _moments(values: Any) -> tuple[NDArray[np.float64], float]:
+    """Sum of every column and the sum of all squares, in float64."""
     if isinstance(values, np.ndarray):
-        return np.asarray(values.sum(axis=0, dtype=np.float64))
+        return column_moments(values)
     wide = values.data.astype(np.float64)
-    return np.asarray(np.bincount(values.indices, wide, values.shape[1]), np.float64)
-
-
-def _sum_of_squares(values: NDArray[Any]) -> float:
-    flat = values.reshape(-1)
-    step = 1 << 20
-    return sum(
-        float(np.square(flat[first : first + step], dtype=np.float64).sum())
-        for first in range(0, flat.size, step)
-    )
+    sums = np.bincount(values.indices, wide, values.shape[1])
+    return np.asarray(sums, np.float64), float(np.vdot(wide, wide))

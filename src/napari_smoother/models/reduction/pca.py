@@ -225,8 +225,7 @@ class SpatialPCA:
             cancelled=cancelled,
         )
         cells = self.n_latent * self._scatter.n_spots
-        scores = np.asarray(self._scatter.project(found.vectors), np.float64)
-        variance = float(np.vdot(scores, scores)) / cells
+        variance = found.spread / cells
         objective = -float(found.values.sum()) / cells
         rounding = 1e-10 * float(np.abs(found.values).max())
         self._loadings = found.vectors
