@@ -35,8 +35,8 @@ FORMABLE_GENES = 6000
 """Up to here the whole matrix is a way out where Lanczos iterations do not converge."""
 
 BLOCK, WIDE_BLOCK, MANY = 8, 16, 16
-"""Directions multiplied at a time, and the same for so many components and more: X is read from
-memory, which takes as long for twice as many, while more directions are needed in all."""
+"""Directions multiplied at a time, and the same for so many components and more of dense X: that
+is read from memory, which takes as long for twice as many, though more are needed in all."""
 
 KEPT, WIDE_KEPT = 160, 288
 """Directions kept besides the components before the search begins anew from the best."""
@@ -152,7 +152,7 @@ def leading_eigenvectors(
         found = _certified(scatter, weight, vectors)
     else:
         method = "block Lanczos"
-        search = _BlockLanczos(scatter, weight, k, tolerance, seed, asked)
+        search = _BlockLanczos(scatter, weight, k, tolerance, seed, asked, start is not None)
         found = search.run(start)
         products = search.products
         if not found.good_for(tolerance) and n_genes <= FORMABLE_GENES:
@@ -221,11 +221,12 @@ class _BlockLanczos:
         tolerance: float,
         seed: int,
         asked: Callable[[], None],
+        warm: bool,
     ) -> None:
         self.scatter, self.weight, self.k = scatter, weight, k
         self.tolerance, self.asked = tolerance, asked
         self.random = np.random.default_rng(seed)
-        wide = k >= MANY and not scatter.is_formed
+        wide = k >= MANY and scatter.is_read_whole and not warm
         self.block = min(WIDE_BLOCK if wide else BLOCK, scatter.n_genes // 4)
         kept = WIDE_KEPT if wide else KEPT
         self.room = min(scatter.n_genes, max(3 * k, k + kept))

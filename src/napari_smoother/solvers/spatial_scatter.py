@@ -149,6 +149,11 @@ class SpatialScatter:
         """Whether `matrices` has been called."""
         return self._matrices is not None
 
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether every product reads all of a dense X."""
+        return not self._sparse and self._matrices is None
+
     def matrices(
         self, asked: Callable[[], None] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
