@@ -76,17 +76,26 @@ def _compare(  # type: ignore[no-untyped-def]
 ):
     rows, columns = values.shape
     room = np.empty((BLOCK_ROWS, columns))
+    # Apart from each other, so that the loop over columns is vectorised.
+    forms, left, wanted = np.empty(columns), np.empty(columns), np.empty(columns)
     for block in range(first, last):
         start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, rows)
         here, sums = room[: stop - start], partial[block]
         here[:] = 0
         add_sparse_rows(pointers, neighbours, entries, surplus, 1.0, values, here, start, stop)
+        forms[:] = 0
+        left[:] = 0
+        wanted[:] = 0
         for row in range(start, stop):
+            products, own, given = here[row - start], values[row], right[row]
             for k in range(columns):
-                product, wanted = here[row - start, k], right[row, k]
-                sums[k] += product * values[row, k]
-                sums[columns + k] += (wanted - product) * (wanted - product)
-                sums[2 * columns + k] += wanted * wanted
+                apart = given[k] - products[k]
+                forms[k] += products[k] * own[k]
+                left[k] += apart * apart
+                wanted[k] += given[k] * given[k]
+        sums[:columns] = forms
+        sums[columns : 2 * columns] = left
+        sums[2 * columns :] = wanted
 
 
 def compare_with_product(

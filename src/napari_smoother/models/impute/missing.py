@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import njit
 from scipy import sparse
 
 from napari_smoother.errors import InputError
@@ -167,24 +168,19 @@ def solve_missing(
     reached = ~unreached
     share = float(seen.sum()) / float(reached.sum())
     weight = lambda_ * share
-    guess = None if start is None else np.nan_to_num(start[reached])
-    ask = _Problem(known, seen[reached], weight, fixed, nonneg, tolerance, guess, cancelled)
+    guess = None if start is None else np.nan_to_num(start)
+    ask = _Problem(known, seen, unreached, weight, fixed, nonneg, tolerance, guess, cancelled)
     if is_sparse:
         within = sparse.csr_array(precision, dtype=np.float64)
-        if unreached.any():
-            within = within[reached][:, reached]
         found = _by_precision(within, ask)
         smooth = float(compare_with_product(within, found.values, found.values)[0].sum())
     else:
-        found = _by_covariance(joined, ask, reached)
-        whole = np.zeros((n_spots, known.shape[1]))
-        whole[reached] = found.values
-        smooth = float(np.einsum("nd,nd->", whole, precision.product(whole)))
-    objective = _objective(found.values, smooth, ask, lambda_)
+        found = _by_covariance(joined, ask)
+        smooth = float(np.einsum("nd,nd->", found.values, precision.product(found.values)))
     values = found.values
+    objective = _objective(values, smooth, ask, lambda_)
     if unreached.any():
-        values = np.full((n_spots, known.shape[1]), np.nan)
-        values[reached] = found.values
+        values[unreached] = np.nan
     report = ImputationReport(
         objective=objective,
         residual=found.residual,
@@ -201,6 +197,7 @@ def solve_missing(
 class _Problem:
     known: NDArray[np.float64]
     seen: NDArray[np.bool_]
+    unreached: NDArray[np.bool_]
     weight: float
     fixed: bool
     nonneg: bool
@@ -211,6 +208,8 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Found:
+    """Values of all spots, zero where they are out of reach, and how they were found."""
+
     values: NDArray[np.float64]
     residual: float
     method: str
@@ -257,40 +256,88 @@ def out_of_reach(joined: Any, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Parameters
     ----------
     joined
-        n x n sparse; an entry other than 0 joins two spots.
+        n x n sparse and symmetric; an entry other than 0 joins two spots.
     seen
         n booleans.
     """
-    from scipy.sparse.csgraph import connected_components
+    pattern = sparse.csr_array(joined)
+    found = seen.copy()
+    _reach(pattern.indptr, pattern.indices, pattern.data, found)
+    return ~found
 
-    pattern = sparse.csr_array(joined, copy=True)
-    pattern.data = np.abs(pattern.data)
-    pattern.eliminate_zeros()
-    count, piece = connected_components(pattern, directed=False)
-    with_observation = np.zeros(count, dtype=bool)
-    with_observation[piece[seen]] = True
-    return np.asarray(~with_observation[piece])
+
+@njit(nogil=True, cache=True)
+def _reach(pointers, neighbours, entries, found):  # type: ignore[no-untyped-def]
+    """Mark all spots that a walk from the marked ones comes to."""
+    waiting = np.empty(found.size, np.int64)
+    count = 0
+    for spot in range(found.size):
+        if found[spot]:
+            waiting[count] = spot
+            count += 1
+    while count > 0:
+        count -= 1
+        spot = waiting[count]
+        for place in range(pointers[spot], pointers[spot + 1]):
+            other = neighbours[place]
+            if entries[place] != 0 and not found[other]:
+                found[other] = True
+                waiting[count] = other
+                count += 1
+
+
+def _with_ones(
+    precision: sparse.csr_array, marked: NDArray[np.bool_], weight: float
+) -> sparse.csr_array:
+    """Return (D + weight Q) / (1 + weight), with ones in D where a spot is marked.
+
+    One common factor keeps numbers near 1 for any weight.
+    """
+    entries = np.empty(precision.data.size)
+    pattern = (precision.indptr, precision.indices)
+    if _add_to_diagonal(*pattern, precision.data, marked, weight, entries):
+        # The pattern is the same, and only read.
+        return sparse.csr_array(
+            (entries, precision.indices, precision.indptr), shape=precision.shape, copy=False
+        )
+    ones: Any = sparse.dia_array((marked[None].astype(np.float64), [0]), shape=precision.shape)
+    return sparse.csr_array((ones + weight * precision) / (1 + weight))
+
+
+@njit(nogil=True, cache=True)
+def _add_to_diagonal(pointers, neighbours, entries, marked, weight, out):  # type: ignore[no-untyped-def]
+    """Write (D + weight Q) / (1 + weight) on the pattern of Q; return whether it has room."""
+    share, scale = 1 / (1 + weight), weight / (1 + weight)
+    for row in range(marked.size):
+        own = 0
+        for place in range(pointers[row], pointers[row + 1]):
+            out[place] = scale * entries[place]
+            if neighbours[place] == row:
+                own += 1
+                out[place] += share * marked[row]
+        if own != 1:
+            return False
+    return True
 
 
 def _by_precision(precision: sparse.csr_array, ask: _Problem) -> _Found:
     """Solve for missing values (fixed) or for all (free), and mend those below zero."""
     seen, known = ask.seen, ask.known
     values = np.zeros((len(seen), known.shape[1]))
-    values[seen] = known
     if ask.fixed:
-        rows = np.flatnonzero(~seen)
+        values[seen] = known
+        rows = np.flatnonzero(~(seen | ask.unreached))
         if rows.size == 0:
             return _Found(values, 0.0, "nothing missing")
         among_missing = precision[rows]
-        system = among_missing[:, rows]
+        system = sparse.csr_array(among_missing[:, rows])
         right = -(among_missing[:, np.flatnonzero(seen)] @ known)
     else:
+        # What is out of reach is asked to be zero.
         rows = np.arange(len(seen))
-        marks: Any = sparse.dia_array((seen[None].astype(np.float64), [0]), shape=precision.shape)
-        # One common factor keeps numbers near 1 for any weight.
-        system = (marks + ask.weight * precision) / (1 + ask.weight)
-        right = values / (1 + ask.weight)
-    system = sparse.csr_array(system)
+        system = _with_ones(precision, seen | ask.unreached, ask.weight)
+        values[seen] = known / (1 + ask.weight)
+        right = values
     solved = _solved(system, right, rows, ask)
     found, residual, method, n_bounded = solved.values, solved.residual, solved.method, 0
     if ask.nonneg:
@@ -305,8 +352,10 @@ def _by_precision(precision: sparse.csr_array, ask: _Problem) -> _Found:
             residual = max(residual, reached)
             method = "bounded quadratic"
         np.maximum(found, 0, out=found)
-    values[rows] = found
-    return _Found(values, residual, method, n_bounded)
+    if ask.fixed:
+        values[rows] = found
+        found = values
+    return _Found(found, residual, method, n_bounded)
 
 
 def _solved(
@@ -344,9 +393,9 @@ def _bounded(
     return np.asarray(solution.values, np.float64) * scale, solution.residual
 
 
-def _by_covariance(covariance: Any, ask: _Problem, reached: NDArray[np.bool_]) -> _Found:
+def _by_covariance(covariance: Any, ask: _Problem) -> _Found:
     """Solve for a sparse covariance S: V = S_o w with (S_oo + weight I) w = Y."""
-    within = sparse.csr_array(covariance)[reached][:, reached]
+    within = sparse.csr_array(covariance)
     observed = np.flatnonzero(ask.seen)
     beside = sparse.csr_array(within[:, observed])
     system: Any = beside[observed]
@@ -370,9 +419,11 @@ def _by_covariance(covariance: Any, ask: _Problem, reached: NDArray[np.bool_]) -
 
 def _objective(values: NDArray[np.float64], smooth: float, ask: _Problem, lambda_: float) -> float:
     """Return the objective of the reached spots from their values and tr(V'QV)."""
-    if values.size == 0:
+    reached = int(np.count_nonzero(~ask.unreached)) * values.shape[1]
+    if reached == 0:
         return 0.0
-    objective = lambda_ * smooth / values.size
+    objective = lambda_ * smooth / reached
     if not ask.fixed:
-        objective += float(np.square(values[ask.seen] - ask.known).mean())
+        apart = values[ask.seen] - ask.known
+        objective += float(np.vdot(apart, apart)) / apart.size
     return objective
