@@ -128,6 +128,24 @@ def test_pieces_without_observation_are_reported_and_left_missing():
         assert np.isfinite(found.report.objective)
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_what_is_out_of_reach_changes_nothing_for_the_rest(fixed):
+    """Nor does a diagonal that is not stored, or an entry stored in two parts."""
+    one, known = loss_of().precisions[0], observations()
+    alone = impute_missing(known, SEEN, one, fixed=fixed, lambda_=3.0)
+    beside = sparse.csr_array((4, 4))
+    parted = sparse.csr_array(sparse.block_diag([one, beside, one[:7, :7]]))
+    seen = np.zeros(101, dtype=bool)
+    seen[:90] = SEEN
+    halves = (np.repeat(parted.data / 2, 2), np.repeat(parted.indices, 2), 2 * parted.indptr)
+    for q in (parted, sparse.csr_array(halves, shape=parted.shape)):
+        with pytest.warns(UserWarning, match="11 spots are in pieces"):
+            found = impute_missing(known, seen, q, fixed=fixed, lambda_=3.0)
+        np.testing.assert_allclose(found.values[:90], alone.values, atol=1e-10)
+        assert np.isnan(found.values[90:]).all()
+        assert found.report.objective == pytest.approx(alone.report.objective, rel=1e-10)
+
+
 def test_a_line_between_two_values_is_straight():
     n = 51
     line = sparse.diags_array([np.ones(n - 1), np.ones(n - 1)], offsets=[-1, 1]).tocsr()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from napari_smoother.models.impute.missing import out_of_reach
+from napari_smoother.models.impute.observed import out_of_reach
 from napari_smoother.solvers.positive_systems import factored, solve_from, solve_positive
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
