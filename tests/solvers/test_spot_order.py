@@ -14,7 +14,7 @@ from quadratic_problems import (
 )
 
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
-from napari_smoother.solvers.quadratic_terms import without_diagonal
+from napari_smoother.solvers.sparse_rows import without_diagonal
 from napari_smoother.solvers.spot_order import FAR, closer_order, share_far
 
 SPOTS = 6000

@@ -20,7 +20,6 @@ from napari_smoother.losses.product_loops import (
     turn_rows,
     turned_product,
 )
-from napari_smoother.solvers.quadratic_terms import without_diagonal
 from napari_smoother.solvers.row_blocks import (
     THREADS,
     block_count,
@@ -28,6 +27,7 @@ from napari_smoother.solvers.row_blocks import (
     stays_on_one_thread,
     sums_over_rows,
 )
+from napari_smoother.solvers.sparse_rows import without_diagonal
 from napari_smoother.weights.moving_average import MovingAverage
 
 if TYPE_CHECKING:

@@ -16,13 +16,14 @@ from napari_smoother.solvers.local_blocks import (
     local_gradient,
     packed_size,
 )
-from napari_smoother.solvers.quadratic_terms import PriorTerm, without_diagonal
+from napari_smoother.solvers.quadratic_terms import PriorTerm
 from napari_smoother.solvers.row_blocks import (
     BLOCK_ROWS,
     block_count,
     share_out,
     sums_over_rows,
 )
+from napari_smoother.solvers.sparse_rows import without_diagonal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 import scipy.sparse as sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.solvers.row_blocks import total_of_squares
+from napari_smoother.solvers.sparse_rows import largest_asymmetry, without_diagonal
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -125,33 +125,6 @@ class DataTerm:
         )
 
 
-def without_diagonal(
-    matrix: sparse.csr_array,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[Any]]:
-    """Return pointers, columns and values of the rows of a sparse matrix, its diagonal left out.
-
-    What stands on the diagonal makes no difference between neighbours, to which it is applied.
-    """
-    pointers, neighbours, entries = matrix.indptr, matrix.indices, matrix.data
-    fewer = np.zeros(pointers.size, np.int32)
-    others, values = np.empty(neighbours.size, np.int32), np.empty_like(entries)
-    count = _leave_out_diagonal(pointers, neighbours, entries, fewer, others, values)
-    return fewer, others[:count].copy(), values[:count].copy()
-
-
-@numba.njit(nogil=True, cache=True)
-def _leave_out_diagonal(pointers, neighbours, entries, fewer, others, values):  # type: ignore[no-untyped-def]
-    count = 0
-    for row in range(pointers.size - 1):
-        for place in range(pointers[row], pointers[row + 1]):
-            if neighbours[place] != row:
-                others[count] = neighbours[place]
-                values[count] = entries[place]
-                count += 1
-        fewer[row + 1] = count
-    return count
-
-
 @dataclass(frozen=True, eq=False)
 class PriorTerm:
     """What the tissue asks of the abundances: ``1/2 tr(B' Q B)``.
@@ -203,14 +176,8 @@ class PriorTerm:
                 remedy="Pass a square sparse matrix with one row a spot",
             )
         _finite(q.data, "precision")
-        turned = q.T.tocsr()
-        turned.sort_indices()
         scale = float(np.abs(q.data).max()) if q.nnz else 0.0
-        same = np.array_equal(q.indices, turned.indices) and np.array_equal(
-            q.indptr, turned.indptr
-        )
-        gap = np.abs(q.data - turned.data).max(initial=0.0) if same else abs(q - turned).max()
-        if gap > 1e-6 * scale:
+        if largest_asymmetry(q) > 1e-6 * scale:
             raise InputError(
                 "The precision is not symmetric",
                 where="precision",

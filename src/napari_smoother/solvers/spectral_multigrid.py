@@ -17,9 +17,9 @@ import scipy.sparse as sparse
 
 from napari_smoother.solvers.dots import keep_free, two_dots_of
 from napari_smoother.solvers.multigrid_passes import DAMPING, restrict
-from napari_smoother.solvers.quadratic_terms import without_diagonal
 from napari_smoother.solvers.row_blocks import BLOCK_ROWS, block_count, share_out, sums_over_rows
 from napari_smoother.solvers.sparse_product import FAST, add_sparse_rows
+from napari_smoother.solvers.sparse_rows import without_diagonal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
