@@ -1,19 +1,18 @@
 """Sums and products of large dense arrays in float64, whatever they are stored in.
 
 A copy of float32 values in float64 would take longer to come by than the products take. Here a
-few rows at a time are widened into the same room and used while they are in the cache, in a fixed
-number of groups, so that no number depends on threads.
+few rows at a time are widened into the same room, and multiplied by BLAS and its own threads:
+those of `row_blocks` would find them still waiting for more work, and the processor taken.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
 
 from napari_smoother.solvers.row_blocks import share_out
-from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
 
 FAST = {"reassoc", "contract", "nsz"}
 GROUPS = 16
-ROWS = 64
+"""Into which sums are parted, however many threads there are."""
+
+ROWS = 256
 """Rows that are widened at a time."""
 
 
@@ -55,12 +56,8 @@ def wide_product(
 ) -> NDArray[np.float64]:
     """Return ``values @ vectors``, n x d, from n x m and m x d."""
     result = np.empty((len(values), vectors.shape[1]))
-
-    def multiply(first: int, last: int) -> None:
-        for rows, few in _few_rows(values, first, last):
-            np.matmul(few, vectors, out=result[rows])
-
-    _in_groups(multiply, values)
+    for rows, few in _few_rows(values):
+        np.matmul(few, vectors, out=result[rows])
     return result
 
 
@@ -68,30 +65,17 @@ def wide_back_product(
     values: NDArray[np.floating], scores: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return ``values.T @ scores``, m x d, from n x m and n x d."""
-    parts = np.zeros((GROUPS, values.shape[1], scores.shape[1]))
-
-    def multiply(first: int, last: int) -> None:
-        for group in range(first, last):
-            for rows, few in _few_rows(values, group, group + 1):
-                parts[group] += few.T @ scores[rows]
-
-    _in_groups(multiply, values)
-    return np.asarray(parts.sum(axis=0))
+    result = np.zeros((values.shape[1], scores.shape[1]))
+    for rows, few in _few_rows(values):
+        result += few.T @ scores[rows]
+    return result
 
 
-def _in_groups(multiply: Any, values: NDArray[np.floating]) -> None:
-    with one_blas_thread():
-        share_out(multiply, GROUPS, values.size, ())
-
-
-def _few_rows(
-    values: NDArray[np.floating], first: int, last: int
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Rows of some groups, a few at a time, widened into one room."""
+def _few_rows(values: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """All rows, a few at a time, widened into one room."""
     room = np.empty((ROWS, values.shape[1]))
-    stop = len(values) * last // GROUPS
-    for start in range(len(values) * first // GROUPS, stop, ROWS):
-        rows = slice(start, min(start + ROWS, stop))
+    for start in range(0, len(values), ROWS):
+        rows = slice(start, min(start + ROWS, len(values)))
         few = room[: rows.stop - start]
         few[...] = values[rows]
         yield rows, few

@@ -15,6 +15,7 @@ from napari_smoother.models.deconv.descent import descend
 from napari_smoother.models.deconv.inputs import Inputs, read_inputs
 from napari_smoother.models.deconv.preparation import lambda_to_weight
 from napari_smoother.models.deconv.spatial_prior import Prior, is_quadratic, read_prior
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class DeconvolutionModel(ABC):
         self._spots: pd.Index[str] | None = None
         self._watch: Callable[[NDArray[np.float64], float], None] | None = None
 
+    @one_blas_thread()
     def deconv(
         self,
         x: Any,

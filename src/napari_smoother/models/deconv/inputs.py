@@ -72,14 +72,11 @@ class Inputs:
         is_sparse: bool = sparse.issparse(block)
         return np.asarray(block.toarray() if is_sparse else block)
 
-    def spots_block(self, first: int, last: int) -> NDArray[np.float64]:
-        """Return the expression of some spots, genes x spots, dense and contiguous.
-
-        Only to be read: it can be the caller's own memory.
-        """
+    def read_spots(self, first: int, last: int, into: NDArray[np.float64]) -> None:
+        """Write the expression of some spots, genes x spots, into an array of float64."""
         block = self.expression[:, first:last]
         is_sparse: bool = sparse.issparse(block)
-        return np.ascontiguousarray(block.toarray() if is_sparse else block, dtype=np.float64)
+        into[...] = block.toarray() if is_sparse else block
 
     def with_signature(self, signature: NDArray[np.float64]) -> Inputs:
         """Return the same with another signature."""

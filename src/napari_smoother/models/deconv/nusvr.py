@@ -13,6 +13,7 @@ from napari_smoother.models.deconv.pointwise import tube_square
 from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
 from napari_smoother.models.deconv.tube_descent import minimise_tube
 from napari_smoother.models.deconv.tube_likelihood import TubeLikelihood
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,6 +170,7 @@ class NuSVR(LocalModel):
         return super()._report(minimum, likelihood, GAP * tolerance, note)
 
 
+@one_blas_thread()
 def _spread(inputs: Inputs, begin: Fitted, mode: LossMode, nu: float) -> float:
     """Return a width to start from, of what the start leaves in some spots.
 

@@ -32,6 +32,23 @@ SAFETY = np.float32(1e-6)
 """Share of their diagonal that is added to Gram matrices; it changes steps, not the optimum."""
 
 
+class _Room:
+    """What one thread writes into, piece after piece: fresh memory costs as much as the work."""
+
+    def __init__(self, genes: int) -> None:
+        self.genes = genes
+        self._wide = np.empty((2, genes * SPOTS_AT_ONCE))
+        self._single = np.empty((2, genes * SPOTS_AT_ONCE), np.float32)
+
+    def wide(self, size: int) -> NDArray[np.float64]:
+        """Two times genes x so many spots, for expression and slopes."""
+        return self._wide[:, : self.genes * size].reshape(2, self.genes, size)
+
+    def single(self, size: int) -> NDArray[np.float32]:
+        """Two times genes x so many spots, for curvatures and those with the slope's sign."""
+        return self._single[:, : self.genes * size].reshape(2, self.genes, size)
+
+
 class PointwiseLikelihood(Likelihood):
     """A likelihood from a loss with second derivatives.
 
@@ -70,6 +87,8 @@ class PointwiseLikelihood(Likelihood):
         self.settings = np.array(settings, dtype=np.float64)
         self._known: Curvature | None = None
         self._pairs = np.ascontiguousarray(self._products.T)
+        self._single = inputs.signature.astype(np.float32)
+        self._rooms: list[_Room] = []
 
     def expand(self, state: State, curvature: bool = True) -> Expansion:
         """Return value, gradients and, unless not wanted, the quadratic model at a state."""
@@ -86,16 +105,17 @@ class PointwiseLikelihood(Likelihood):
         sums = np.zeros((pieces, 3))
 
         def expand_pieces(first: int, last: int) -> None:
+            room = self._rooms.pop() if self._rooms else _Room(inputs.n_genes)
             for piece in range(first, last):
                 self.asked()
                 begin = piece * SPOTS_AT_ONCE
                 spots = slice(begin, min(begin + SPOTS_AT_ONCE, inputs.n_spots))
-                slope, curve, sums[piece, :2] = self._pointwise(state, spots, settings)
+                slope, curve, sums[piece, :2] = self._pointwise(state, spots, settings, room)
                 gradient[spots] = (inputs.signature.T @ slope).T
                 by_constant[spots] = slope.sum(axis=0)
-                sums[piece, 2] = curve.sum(dtype=np.float64)
                 if collected is not None:
-                    self._collect(collected, spots, curve, slope)
+                    sums[piece, 2] = self._collect(collected, spots, curve, slope, room)
+            self._rooms.append(room)
 
         with one_blas_thread():
             share_out(expand_pieces, pieces, self.n_values, ())
@@ -120,15 +140,16 @@ class PointwiseLikelihood(Likelihood):
         return Expansion(total, gradients, model)
 
     def _pointwise(
-        self, state: State, spots: slice, settings: NDArray[np.float64]
+        self, state: State, spots: slice, settings: NDArray[np.float64], room: _Room
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float64]]:
         """Return slope and curvature for every gene of some spots, and the kernel's sums."""
         inputs = self.inputs
-        seen = inputs.spots_block(spots.start, spots.stop)
-        slope = inputs.signature @ state[0][spots].T
+        seen, slope = room.wide(spots.stop - spots.start)
+        inputs.read_spots(spots.start, spots.stop, seen)
+        np.matmul(inputs.signature, state[0][spots].T, out=slope)
         if self.bias:
             slope += state[1][spots]
-        curve = np.empty(slope.shape, np.float32)
+        curve = room.single(slope.shape[1])[0]
         sums = np.zeros((2, inputs.n_genes))
         each = np.zeros(0) if self.by_spot is None else self.by_spot(spots, seen)
         self.kernel(seen, slope, inputs.weights, each, settings, curve, sums, 0, inputs.n_genes)
@@ -140,12 +161,13 @@ class PointwiseLikelihood(Likelihood):
         spots: slice,
         curve: NDArray[np.float32],
         slope: NDArray[np.float64],
-    ) -> None:
-        """Sum the pointwise curvatures of some spots over genes."""
+        room: _Room,
+    ) -> float:
+        """Sum the pointwise curvatures of some spots over genes; return the sum of all."""
         packed = self._pairs @ curve
+        own = curve.sum(axis=0)
         if self.bias:
             cross = self._centred.T @ curve
-            own = curve.sum(axis=0)
             inverse = np.divide(1, own, out=np.zeros_like(own), where=own > 0)
             packed -= cross[self._lower[0]] * (cross[self._lower[1]] * inverse)
             collected.cross[spots] = cross.T + own[:, None] * self._shift
@@ -164,6 +186,8 @@ class PointwiseLikelihood(Likelihood):
             1, 0, 2
         )
         if self.tube is not None:
-            signed = np.copysign(curve, slope)
-            collected.width_cross[spots] = -(self.inputs.signature.T @ signed).T
+            signed = room.single(size)[1]
+            np.copysign(curve, slope, out=signed, casting="same_kind")
+            collected.width_cross[spots] = -(self._single.T @ signed).T
             collected.width_constant[spots] = -signed.sum(axis=0)
+        return float(own.sum(dtype=np.float64))

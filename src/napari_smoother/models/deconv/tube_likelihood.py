@@ -82,20 +82,22 @@ def _pieces(n_spots: int) -> list[slice]:
 class _Room:
     """What one thread writes into, piece after piece: fresh memory costs as much as the work."""
 
-    def __init__(self, genes: int, kind: type[np.floating]) -> None:
+    def __init__(self, genes: int) -> None:
         self.genes = genes
-        self.fitted, self.below = (np.empty(genes * SPOTS_AT_ONCE, kind) for _ in range(2))
+        self.values: NDArray[Any] = np.empty(0)
         self.inside = np.empty(genes * SPOTS_AT_ONCE, np.int8)
         self.bends = np.empty(0, np.float32)
 
-    def for_spots(self, size: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int8]]:
+    def for_spots(
+        self, size: int, kind: type[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int8]]:
         """Return fitted values, values below the tube, and marks in whole words, all zero."""
+        if self.values.size == 0 or self.values.dtype != kind:
+            self.values = np.empty((2, self.genes * SPOTS_AT_ONCE), kind)
         shape, whole = (self.genes, size), -(-size // 8) * 8
         inside = self.inside[: self.genes * whole].reshape(self.genes, whole)
         inside[:] = 0
-        fitted, below = (
-            part[: self.genes * size].reshape(shape) for part in (self.fitted, self.below)
-        )
+        fitted, below = (part[: self.genes * size].reshape(shape) for part in self.values)
         return fitted, below, inside
 
     def for_bends(self, size: int) -> NDArray[np.float32]:
@@ -152,6 +154,7 @@ class TubeLikelihood(Likelihood):
         self._centre = self._none()
         self._tried: tuple[list[NDArray[np.int16]], float] = ([], 0.0)
         self._kept: list[NDArray[Any] | None] = [None] * len(self._centre)
+        self._rooms: list[_Room] = []
         # Curvature of all values, for FLOOR: abundances, with constants, constants.
         self._base = (
             (self.cost @ self._products).astype(np.float32),
@@ -217,12 +220,12 @@ class TubeLikelihood(Likelihood):
         sums = np.zeros((len(pieces), 4))
 
         def expand_pieces(first: int, last: int) -> None:
-            room = _Room(inputs.n_genes, kind)
+            room = self._rooms.pop() if self._rooms else _Room(inputs.n_genes)
             for piece in range(first, last):
                 self.asked()
                 spots = pieces[piece]
                 size = spots.stop - spots.start
-                fitted, below, inside = room.for_spots(size)
+                fitted, below, inside = room.for_spots(size, kind)
                 np.dot(signature, rounded[spots].T, out=fitted)
                 seen, shift, reach = self._seen_in(piece), shifts[spots], np.zeros((2, size))
                 kept = centre[piece]
@@ -253,6 +256,8 @@ class TubeLikelihood(Likelihood):
                     pack(packed, cross, own, self.ridge, self.bias, groups)
                     self._keep(known, spots, cross, own)
                     sums[piece, 2] = own.sum(dtype=np.float64)
+
+            self._rooms.append(room)
 
         with one_blas_thread():
             share_out(expand_pieces, len(pieces), self.n_values, ())

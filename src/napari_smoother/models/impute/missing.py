@@ -20,6 +20,7 @@ from napari_smoother.models.impute.observed import (
 from napari_smoother.models.impute.report import Imputation, ImputationReport
 from napari_smoother.solvers.positive_systems import Solved, solve_from, solve_positive
 from napari_smoother.solvers.sparse_product import compare_with_product
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +123,7 @@ def impute_missing(
     return found
 
 
+@one_blas_thread()
 def solve_missing(
     observations: Any,
     observed: ArrayLike,
