@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from napari_smoother.solvers.sparse_rows import largest_asymmetry, without_diagonal
+from napari_smoother.solvers.sparse_rows import (
+    largest_asymmetry,
+    reordered_rows,
+    without_diagonal,
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -32,3 +36,20 @@ def test_one_entry_more_is_seen_wherever_it_stands(place) -> None:
     dense[place] += 7
     expected = 0.0 if place[0] == place[1] else 7.0
     assert largest_asymmetry(sparse.csr_array(dense)) == expected
+
+
+@pytest.mark.parametrize(("n", "density"), [(1, 1.0), (40, 0.1), (300, 0.02), (200, 0.6)])
+def test_rows_in_another_order_are_those_of_the_turned_matrix(n, density) -> None:
+    """Rows of few entries and of many, and some without any."""
+    random = np.random.default_rng(n)
+    dense = random.standard_normal((n, n)) * (random.random((n, n)) < density)
+    dense[n // 2] = 0
+    matrix = sparse.csr_array(dense)
+    order = random.permutation(n).astype(np.int32)
+    place = np.argsort(order).astype(np.int32)
+    pointers, neighbours, entries = reordered_rows(
+        matrix.indptr, matrix.indices, matrix.data, order, place
+    )
+    found = sparse.csr_array((entries, neighbours, pointers), shape=(n, n))
+    assert found.has_canonical_format
+    np.testing.assert_array_equal(found.toarray(), dense[order][:, order])

@@ -15,7 +15,11 @@ import scipy.sparse as sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.solvers.row_blocks import total_of_squares
-from napari_smoother.solvers.sparse_rows import largest_asymmetry, without_diagonal
+from napari_smoother.solvers.sparse_rows import (
+    largest_asymmetry,
+    reordered_rows,
+    without_diagonal,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -308,12 +312,13 @@ class PriorTerm:
         order = closer_order(self.pointers, self.neighbours)
         if order is None:
             return None
-        turned = self.matrix()[order][:, order]
-        turned.sort_indices()
-        pointers, neighbours, entries = without_diagonal(turned)
+        place = np.empty_like(order)
+        place[order] = np.arange(order.size, dtype=order.dtype)
+        rows = (self.pointers, self.neighbours, self.entries)
+        pointers, neighbours, entries = reordered_rows(*rows, order, place)
         diagonal = self.diagonal[order]
         prior = PriorTerm(pointers, neighbours, entries, entries.astype(np.float32), diagonal)
-        return ReorderedPrior(order, prior)
+        return ReorderedPrior(order, place, prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,16 +348,17 @@ class ReorderedPrior:
 
     Parameters
     ----------
-    order
-        Spots in that order, int32.
+    order, place
+        Spots in that order, and where each of them is in it, int32.
     prior
         The prior, its rows in that order.
     """
 
-    def __init__(self, order: NDArray[np.int32], prior: PriorTerm) -> None:
+    def __init__(
+        self, order: NDArray[np.int32], place: NDArray[np.int32], prior: PriorTerm
+    ) -> None:
         self.order, self.prior = order, prior
-        self._place = np.empty_like(order)
-        self._place[order] = np.arange(order.size, dtype=order.dtype)
+        self._place = place
         self._latest: tuple[DataTerm, DataTerm] | None = None
 
     def data(self, data: DataTerm) -> DataTerm:

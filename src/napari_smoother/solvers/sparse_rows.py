@@ -1,4 +1,4 @@
-"""Rows of a sparse symmetric matrix: whether it is symmetric, and its diagonal apart."""
+"""Rows of a sparse symmetric matrix: its symmetry, its diagonal apart, another order of rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
+
+from napari_smoother.solvers.row_blocks import BLOCK_ROWS, block_count, share_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,22 +32,80 @@ def without_diagonal(
     """
     pointers, neighbours, entries = matrix.indptr, matrix.indices, matrix.data
     fewer = np.zeros(pointers.size, np.int32)
-    others, values = np.empty(neighbours.size, np.int32), np.empty_like(entries)
-    count = _leave_out_diagonal(pointers, neighbours, entries, fewer, others, values)
-    return fewer, others[:count].copy(), values[:count].copy()
+    count = _count_others(pointers, neighbours, fewer)
+    others, values = np.empty(count, np.int32), np.empty(count, entries.dtype)
+    _leave_out_diagonal(pointers, neighbours, entries, others, values)
+    return fewer, others, values
+
+
+def reordered_rows(
+    pointers: NDArray[np.int32],
+    neighbours: NDArray[np.int32],
+    entries: NDArray[Any],
+    order: NDArray[np.int32],
+    place: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[Any]]:
+    """Return sparse rows with rows and columns in another order, columns ascending.
+
+    Parameters
+    ----------
+    pointers, neighbours, entries
+        The rows.
+    order, place
+        Old row of every new one, and new row of every old one.
+    """
+    counts = np.zeros(pointers.size, np.int32)
+    np.cumsum(np.diff(pointers)[order], out=counts[1:])
+    others, values = np.empty_like(neighbours), np.empty_like(entries)
+    arguments = (pointers, neighbours, entries, order, place, counts, others, values)
+    share_out(_reorder, block_count(order.size), neighbours.size, arguments)
+    return counts, others, values
+
+
+LONG = 48
+"""Rows of more entries are not sorted by insertion."""
 
 
 @numba.njit(nogil=True, cache=True)
-def _leave_out_diagonal(pointers, neighbours, entries, fewer, others, values):  # type: ignore[no-untyped-def]
+def _reorder(  # type: ignore[no-untyped-def]
+    pointers, neighbours, entries, order, place, counts, others, values, first, last
+):
+    for row in range(first * BLOCK_ROWS, min(last * BLOCK_ROWS, order.size)):
+        old, begin = order[row], counts[row]
+        count = pointers[old + 1] - pointers[old]
+        for step in range(count):
+            spot = pointers[old] + step
+            other, value = place[neighbours[spot]], entries[spot]
+            to = begin + step
+            while count <= LONG and to > begin and others[to - 1] > other:
+                others[to], values[to] = others[to - 1], values[to - 1]
+                to -= 1
+            others[to], values[to] = other, value
+        if count > LONG:
+            sorted_ = np.argsort(others[begin : begin + count])
+            others[begin : begin + count] = others[begin : begin + count][sorted_]
+            values[begin : begin + count] = values[begin : begin + count][sorted_]
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_others(pointers, neighbours, fewer):  # type: ignore[no-untyped-def]
     count = 0
     for row in range(pointers.size - 1):
-        for place in range(pointers[row], pointers[row + 1]):
-            if neighbours[place] != row:
-                others[count] = neighbours[place]
-                values[count] = entries[place]
-                count += 1
+        for spot in range(pointers[row], pointers[row + 1]):
+            count += neighbours[spot] != row
         fewer[row + 1] = count
     return count
+
+
+@numba.njit(nogil=True, cache=True)
+def _leave_out_diagonal(pointers, neighbours, entries, others, values):  # type: ignore[no-untyped-def]
+    count = 0
+    for row in range(pointers.size - 1):
+        for spot in range(pointers[row], pointers[row + 1]):
+            if neighbours[spot] != row:
+                others[count] = neighbours[spot]
+                values[count] = entries[spot]
+                count += 1
 
 
 @numba.njit(nogil=True, cache=True)
