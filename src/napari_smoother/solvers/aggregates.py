@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from napari_smoother.solvers.grouping import members_of_groups
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -134,12 +136,9 @@ def _coarsen(
     nodes = pointers.size - 1
     aggregate = np.empty(nodes, np.int32)
     count = int(_aggregate(pointers, neighbours, coupling, aggregate))
-    inside = np.flatnonzero(aggregate >= 0)
-    if count == 0 or count >= inside.size:
+    cuts, members = members_of_groups(aggregate, count)
+    if count == 0 or count >= members.size:
         return None
-    members = inside[np.argsort(aggregate[inside], kind="stable")].astype(np.int32)
-    sizes = np.bincount(aggregate[inside], minlength=count)
-    cuts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     out_pointers = np.zeros(count + 1, np.int32)
     out = np.empty(neighbours.size, np.int32)
     target = np.full(neighbours.size, -1, np.int32)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from napari_smoother.solvers.grouping import members_of_groups
 from napari_smoother.solvers.lanes import cast, load, nothing, store
 from napari_smoother.solvers.row_blocks import share_out
 from napari_smoother.solvers.separable import solve_spot
@@ -56,8 +57,7 @@ def colour_spots(
     """
     colours = np.zeros(pointers.size - 1, np.int64)
     most = _colour(pointers, neighbours, colours)
-    order = np.argsort(colours, kind="stable").astype(np.int32)
-    cuts = np.concatenate([[0], np.cumsum(np.bincount(colours, minlength=most))])
+    cuts, order = members_of_groups(colours, most)
     return order, cuts.astype(np.int64)
 
 

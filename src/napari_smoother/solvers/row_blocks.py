@@ -31,6 +31,9 @@ PARALLEL_VALUES = 60_000
 BESIDE_A_WINDOW = 120_000
 """The same while a window paints: threads that start need the interpreter, and it has it."""
 
+PARTS = 16
+"""Of a sum over all of an array."""
+
 THREADS = min(os.cpu_count() or 1, 8)
 
 _fewest: ContextVar[int] = ContextVar("fewest values for two threads", default=PARALLEL_VALUES)
@@ -73,12 +76,24 @@ def block_count(rows: int) -> int:
 
 
 def total_of_squares(values: NDArray[np.floating]) -> float:
-    """Sum of squares in float64, on this thread.
+    """Sum of squares in float64, on the threads of this module.
 
     BLAS would start threads of its own, which wait for each other on a busy machine.
     """
     flat = values.ravel(order="K")
-    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+    # Little is done with a value here.
+    work = flat.size // 8
+    if stays_on_one_thread(work):
+        return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+    squares = np.zeros(PARTS)
+
+    def add(first: int, last: int) -> None:
+        for part in range(first, last):
+            few = flat[flat.size * part // PARTS : flat.size * (part + 1) // PARTS]
+            squares[part] = np.einsum("i,i->", few, few, dtype=np.float64)
+
+    share_out(add, PARTS, work, ())
+    return float(squares.sum())
 
 
 def stays_on_one_thread(values: int) -> bool:
