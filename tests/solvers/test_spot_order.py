@@ -14,6 +14,7 @@ from quadratic_problems import (
 )
 
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
+from napari_smoother.solvers.row_blocks import rows_taken
 from napari_smoother.solvers.sparse_rows import without_diagonal
 from napari_smoother.solvers.spot_order import FAR, closer_order, share_far
 
@@ -118,3 +119,10 @@ def test_rows_without_their_diagonal():
     prior = PriorTerm.prepare(matrix)
     assert (prior.matrix() != matrix).nnz == 0
     assert prior.surplus.tolist() == [1, -1, 3]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (9, 1), (5000, 40)])
+def test_rows_are_taken_as_numpy_takes_them(shape) -> None:
+    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    rows = np.random.default_rng(1).permutation(shape[0]).astype(np.int32)
+    np.testing.assert_array_equal(rows_taken(values, rows), values[rows])

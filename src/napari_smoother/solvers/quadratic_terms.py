@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.solvers.row_blocks import total_of_squares
+from napari_smoother.solvers.row_blocks import rows_taken, total_of_squares
 from napari_smoother.solvers.sparse_rows import (
     largest_asymmetry,
     reordered_rows,
@@ -365,9 +365,9 @@ class ReorderedPrior:
         """Return what the data ask of the spots in this order; the latest answer is kept."""
         kept = self._latest
         if kept is None or kept[0] is not data:
-            kept = self._latest = (data, replace(data, linear=data.linear[self.order]))
+            kept = self._latest = (data, replace(data, linear=rows_taken(data.linear, self.order)))
         return kept[1]
 
     def back(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return rows that are in this order in the order of before."""
-        return values[self._place]
+        return rows_taken(values, self._place)

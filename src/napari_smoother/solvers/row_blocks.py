@@ -135,6 +135,19 @@ def share_out(
             future.result()
 
 
+def rows_taken(values: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
+    """Return ``values[rows]``, the rows being known to exist."""
+    result = np.empty((rows.size, *values.shape[1:]), values.dtype)
+
+    def take(first: int, last: int) -> None:
+        some = slice(rows.size * first // PARTS, rows.size * last // PARTS)
+        # Nothing is clipped; rows that are checked would be gathered in another room first.
+        np.take(values, rows[some], axis=0, out=result[some], mode="clip")
+
+    share_out(take, PARTS, result.size // 2, ())
+    return result
+
+
 def sums_over_rows(
     kernel: Callable[..., None],
     shape: tuple[int, ...],
