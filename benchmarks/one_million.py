@@ -3,9 +3,9 @@
     python benchmarks/one_million.py [--spots 1000000] [--weights 0.01 0.1 1 10 100]
 
 A case is one section and one lambda. Its process reads A, C and Q, compiles, and only then looks
-at the clock and at its memory. *Prepared* is what every lambda shares: checks and copies of Q, its
-order, colours, coarse levels; *solved* is the cold start to the
-optimum. *Beyond input* is the largest resident set that was seen while either ran, less what was
+at the clock and at its memory. *Prepared* is checks and copies of A, C and Q; *solved* is the first
+solve, from a cold start to the optimum, with what later ones find ready: the order of the spots,
+their colours, coarser graphs. *Beyond input* is the largest resident set that was seen while either ran, less what was
 resident before, when A, C and Q were already there.
 """
 
@@ -84,7 +84,6 @@ def one(folder: Path, strength: float) -> dict[str, object]:
     with Peak() as peak:
         began = time.perf_counter()
         data, prior = DataTerm.prepare(gram, linear), PriorTerm.prepare(precision)
-        prior.compute_shared()
         prepared = time.perf_counter() - began
         processor = time.process_time()
         solution = solve_bounded_quadratic(data, prior, strength * GENES / TYPES)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_smoother.solvers.projected_newton import Point, Solve, projected_newton
-from napari_smoother.solvers.row_blocks import total_of_squares
+from napari_smoother.solvers.row_blocks import rows_taken, total_of_squares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,5 +87,8 @@ def _from_coarser(work: Solve, values: NDArray[Any]) -> bool:
     point, _ = projected_newton(inner, point, LOOSE, COARSE_STEPS, None)
     inside = coarser.aggregate >= 0
     scaled = (point.values / coarser.root[:, None]).astype(values.dtype)
-    values[inside] = scaled[coarser.aggregate[inside]]
+    if inside.all():
+        rows_taken(scaled, coarser.aggregate, out=values)
+    else:
+        values[inside] = scaled[coarser.aggregate[inside]]
     return True

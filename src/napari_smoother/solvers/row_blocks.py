@@ -135,9 +135,12 @@ def share_out(
             future.result()
 
 
-def rows_taken(values: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
-    """Return ``values[rows]``, the rows being known to exist."""
-    result = np.empty((rows.size, *values.shape[1:]), values.dtype)
+def rows_taken(
+    values: NDArray[Any], rows: NDArray[np.integer], out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return ``values[rows]``, the rows being known to exist, in `out` if that is given."""
+    shape = (rows.size, *values.shape[1:])
+    result = np.empty(shape, values.dtype) if out is None else out
 
     def take(first: int, last: int) -> None:
         some = slice(rows.size * first // PARTS, rows.size * last // PARTS)
