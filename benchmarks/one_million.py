@@ -3,10 +3,10 @@
     python benchmarks/one_million.py [--spots 1000000] [--weights 0.01 0.1 1 10 100]
 
 A case is one section and one lambda. Its process reads A, C and Q, compiles, and only then looks
-at the clock and at its memory. *Prepared* is checks and copies of A, C and Q; *solved* is the first
-solve, from a cold start to the optimum, with what later ones find ready: the order of the spots,
-their colours, coarser graphs. *Beyond input* is the largest resident set that was seen while either ran, less what was
-resident before, when A, C and Q were already there.
+at the clock and at its memory. *Prepared* is checks and copies of A, C and Q; *solved* is the
+first solve, from a cold start to the optimum, with what later ones find ready: the order of the
+spots, their colours, coarser graphs. *Beyond input* is the largest resident set that was seen
+while either ran, less what was resident before, when A, C and Q were already there.
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ threading layer aborts the process when two Python threads enter it at once.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_smoother.solvers.waiting_threads import borrow, give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,27 +37,6 @@ PARTS = 16
 THREADS = min(os.cpu_count() or 1, 8)
 
 _fewest: ContextVar[int] = ContextVar("fewest values for two threads", default=PARALLEL_VALUES)
-_pool: ThreadPoolExecutor | None = None
-_pool_lock = Lock()
-
-
-def _forget_pool() -> None:
-    """Drop the pool in a forked child, where its threads do not exist."""
-    global _pool, _pool_lock
-    _pool = None
-    _pool_lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(THREADS - 1, 1), thread_name_prefix="solver")
-        return _pool
 
 
 @contextmanager
@@ -122,17 +101,24 @@ def share_out(
     if items < 2 or stays_on_one_thread(values):
         kernel(*arguments, 0, items)
         return
-    pieces = min(THREADS, items)
+    helpers = borrow(min(THREADS, items) - 1, THREADS - 1)
+    if not helpers:
+        kernel(*arguments, 0, items)
+        return
+    pieces = len(helpers) + 1
     cuts = [items * piece // pieces for piece in range(pieces + 1)]
-    pool = _threads()
-    waiting = [
-        pool.submit(kernel, *arguments, cuts[piece], cuts[piece + 1]) for piece in range(1, pieces)
-    ]
+    started = []
     try:
+        for piece, helper in enumerate(helpers, 1):
+            helper.start(kernel, (*arguments, cuts[piece], cuts[piece + 1]))
+            started.append(helper)
         kernel(*arguments, cuts[0], cuts[1])
     finally:
-        for future in waiting:
-            future.result()
+        errors = [helper.finish() for helper in started]
+        give_back(helpers)
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def rows_taken(
