@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from napari_smoother.widgets.runner import GIVE_WAY, GRACE, WHOLE_WAY, LatestRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pytestqt.qtbot import QtBot
 
@@ -124,6 +127,29 @@ def test_shut_down_waits_and_then_says_nothing(qtbot: QtBot, runner: Runner) -> 
     assert ended.is_set()
     qtbot.wait(50)
     assert not said
+
+
+def test_what_cannot_be_stopped_may_outlive_the_window(tmp_path: Path) -> None:
+    """The program ends as it should, although Qt's half of the worker is gone by then."""
+    program = tmp_path / "close.py"
+    program.write_text(
+        "import sys, time\n"
+        "from qtpy.QtCore import QTimer\n"
+        "from qtpy.QtWidgets import QApplication\n"
+        "from napari_smoother.widgets.runner import Runner\n"
+        "app = QApplication(sys.argv)\n"
+        "runner = Runner()\n"
+        "runner.submit(lambda cancelled, report: time.sleep(1.5))\n"
+        "def close():\n"
+        "    runner.shut_down(patience=0.0)\n"
+        "    app.quit()\n"
+        "QTimer.singleShot(200, close)\n"
+        "app.exec_()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_short_jobs_are_let_go_the_whole_way(qtbot: QtBot) -> None:

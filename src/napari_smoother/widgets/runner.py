@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_smoother.errors import Cancelled
@@ -52,12 +52,29 @@ class _Run:
     grace: float = GRACE
     superseded: bool = False
     stopped: bool = False
+    abandoned: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
     def is_cancelled(self) -> bool:
         """Whether the job should stop; asked inside its loops."""
         late = time.perf_counter() - self.started > self.grace
         return self.stopped or (self.superseded and late)
+
+
+class _Worker(FunctionWorker):
+    """A thread worker that may outlive the window it works for."""
+
+    job: _Run
+
+    def run(self) -> None:
+        """Work, and say so to whoever is still there."""
+        try:
+            super().run()
+        except RuntimeError:
+            # The half of it that is Qt's went with the window, while it did what cannot be
+            # stopped: compiling, mostly. An exception that leaves this method ends the program.
+            if not self.job.abandoned:
+                raise
 
 
 class Runner(QObject):
@@ -148,6 +165,7 @@ class Runner(QObject):
         self.cancel()
         self.blockSignals(True)
         if current is not None:
+            current.abandoned = True
             current.done.wait(patience)
 
     def _start_next(self) -> None:
@@ -163,8 +181,10 @@ class Runner(QObject):
             run,
             _start_thread=False,
             _ignore_errors=True,
+            _worker_class=_Worker,
             _progress={"desc": run.description} if run.description else None,
         )
+        worker.job = run
         worker.returned.connect(self._on_returned)
         worker.errored.connect(self._on_errored)
         worker.start()
