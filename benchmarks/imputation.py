@@ -1,7 +1,8 @@
 """Imputation beside smoother-omics, on the same input.
 
-Prints markdown tables, ours the best of seven runs. Run from the repository: ``python benchmarks/imputation.py``, with
-``smoother-omics`` 1.1.0 on the path; without it only our own rows are printed.
+Prints markdown tables, ours the best of seven runs. Run from the repository:
+``python benchmarks/imputation.py``, with ``smoother-omics`` 1.1.0 on the path; without it only
+our own rows are printed.
 """
 
 from __future__ import annotations
