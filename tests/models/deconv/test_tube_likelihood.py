@@ -218,6 +218,11 @@ def test_a_sample_of_all_spots_knows_the_slope_along_a_step(bias):
         assert along(length) == pytest.approx(slope - apart, rel=1e-4, abs=1e-3)
 
 
+@pytest.mark.parametrize("slope", [0.0, 1e-9, 2.0])
+def test_nothing_is_searched_for_where_the_slope_is_not_down(slope):
+    assert best_length(slope, 1.0, lambda t: 3.0 * t) == 1
+
+
 @pytest.mark.parametrize(
     ("left", "expected"),
     [

@@ -67,7 +67,7 @@ class Inputs:
         return int(self.expression.shape[1])
 
     def every(self, stride: int) -> NDArray[np.floating]:
-        """Return expression in every so-manieth spot from the first, genes x spots."""
+        """Return expression in the first spot and every `stride`-th after it, genes x spots."""
         block: Any = self.expression[:, ::stride]
         is_sparse: bool = sparse.issparse(block)
         return np.asarray(block.toarray() if is_sparse else block)

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
 from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
+from napari_smoother.models.deconv.rooms import Rooms
 from napari_smoother.solvers.free_blocks import LANES
 from napari_smoother.solvers.local_blocks import group_count
 from napari_smoother.solvers.row_blocks import share_out
@@ -88,7 +89,7 @@ class PointwiseLikelihood(Likelihood):
         self._known: Curvature | None = None
         self._pairs = np.ascontiguousarray(self._products.T)
         self._single = inputs.signature.astype(np.float32)
-        self._rooms: list[_Room] = []
+        self._rooms = Rooms(lambda: _Room(inputs.n_genes))
 
     def expand(self, state: State, curvature: bool = True) -> Expansion:
         """Return value, gradients and, unless not wanted, the quadratic model at a state."""
@@ -105,17 +106,16 @@ class PointwiseLikelihood(Likelihood):
         sums = np.zeros((pieces, 3))
 
         def expand_pieces(first: int, last: int) -> None:
-            room = self._rooms.pop() if self._rooms else _Room(inputs.n_genes)
-            for piece in range(first, last):
-                self.asked()
-                begin = piece * SPOTS_AT_ONCE
-                spots = slice(begin, min(begin + SPOTS_AT_ONCE, inputs.n_spots))
-                slope, curve, sums[piece, :2] = self._pointwise(state, spots, settings, room)
-                gradient[spots] = (inputs.signature.T @ slope).T
-                by_constant[spots] = slope.sum(axis=0)
-                if collected is not None:
-                    sums[piece, 2] = self._collect(collected, spots, curve, slope, room)
-            self._rooms.append(room)
+            with self._rooms.one() as room:
+                for piece in range(first, last):
+                    self.asked()
+                    begin = piece * SPOTS_AT_ONCE
+                    spots = slice(begin, min(begin + SPOTS_AT_ONCE, inputs.n_spots))
+                    slope, curve, sums[piece, :2] = self._pointwise(state, spots, settings, room)
+                    gradient[spots] = (inputs.signature.T @ slope).T
+                    by_constant[spots] = slope.sum(axis=0)
+                    if collected is not None:
+                        sums[piece, 2] = self._collect(collected, spots, curve, slope, room)
 
         with one_blas_thread():
             share_out(expand_pieces, pieces, self.n_values, ())

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
 from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
+from napari_smoother.models.deconv.rooms import Rooms
 from napari_smoother.models.deconv.tube_loops import bend_few, bend_many, pack, settle, tube_values
 from napari_smoother.solvers.free_blocks import LANES
 from napari_smoother.solvers.row_blocks import share_out
@@ -154,7 +155,7 @@ class TubeLikelihood(Likelihood):
         self._centre = self._none()
         self._tried: tuple[list[NDArray[np.int16]], float] = ([], 0.0)
         self._kept: list[NDArray[Any] | None] = [None] * len(self._centre)
-        self._rooms: list[_Room] = []
+        self._rooms = Rooms(lambda: _Room(inputs.n_genes))
         # Curvature of all values, for FLOOR: abundances, with constants, constants.
         self._base = (
             (self.cost @ self._products).astype(np.float32),
@@ -183,7 +184,7 @@ class TubeLikelihood(Likelihood):
         return self._expand(state, settled=True, after=band)
 
     def multipliers(self, stride: int) -> NDArray[np.int16]:
-        """Return those of every so-manieth spot, genes x spots, in whole numbers (see `STEPS`)."""
+        """Return those of every `stride`-th spot, genes x spots, in parts of `STEPS`."""
         begins = [spots.start for spots in _pieces(self.inputs.n_spots)]
         parts = zip(begins, self._centre, strict=True)
         return np.hstack([part[:, -begin % stride :: stride] for begin, part in parts])
@@ -220,44 +221,42 @@ class TubeLikelihood(Likelihood):
         sums = np.zeros((len(pieces), 4))
 
         def expand_pieces(first: int, last: int) -> None:
-            room = self._rooms.pop() if self._rooms else _Room(inputs.n_genes)
-            for piece in range(first, last):
-                self.asked()
-                spots = pieces[piece]
-                size = spots.stop - spots.start
-                fitted, below, inside = room.for_spots(size, kind)
-                np.dot(signature, rounded[spots].T, out=fitted)
-                seen, shift, reach = self._seen_in(piece), shifts[spots], np.zeros((2, size))
-                kept = centre[piece]
-                if after or (settled and self.bias):
-                    centres = (self._centre[piece], kept)
-                    sums[piece, 3] = settle(
-                        seen, fitted, self.cost, *centres, settings, self.bias, shift
+            with self._rooms.one() as room:
+                for piece in range(first, last):
+                    self.asked()
+                    spots = pieces[piece]
+                    size = spots.stop - spots.start
+                    fitted, below, inside = room.for_spots(size, kind)
+                    np.dot(signature, rounded[spots].T, out=fitted)
+                    seen, shift, reach = self._seen_in(piece), shifts[spots], np.zeros((2, size))
+                    kept = centre[piece]
+                    if after or (settled and self.bias):
+                        centres = (self._centre[piece], kept)
+                        sums[piece, 3] = settle(
+                            seen, fitted, self.cost, *centres, settings, self.bias, shift
+                        )
+                    width_and_band = (settings[0], kind(band))
+                    sums[piece, :2] = tube_values(
+                        seen, fitted, shift, below, inside, self.cost, kept, *width_and_band, reach
                     )
-                width_and_band = (settings[0], kind(band))
-                sums[piece, :2] = tube_values(
-                    seen, fitted, shift, below, inside, self.cost, kept, *width_and_band, reach
-                )
-                for side, pushed in enumerate((fitted, below)):
-                    summed = pushed.T @ signature
-                    pushes[side, spots] = summed[:, :-1] * (1 - 2 * side)
-                    amounts[side, spots] = summed[:, -1]
-                reaches[:, spots] = reach
-                if curvature:
-                    packed, cross, own = self._floor(size, band)
-                    given = (self.cost, band, self._centred, self._products)
-                    if np.count_nonzero(inside) > MANY * fitted.size:
-                        bends = room.for_bends(size)
-                        bend_many(fitted, inside, bends, *given, packed, cross, own)
-                    else:
-                        words = inside.view(np.int64)
-                        bend_few(fitted, inside, words, *given, packed, cross, own)
-                    groups = known.blocks[spots.start // LANES :]
-                    pack(packed, cross, own, self.ridge, self.bias, groups)
-                    self._keep(known, spots, cross, own)
-                    sums[piece, 2] = own.sum(dtype=np.float64)
-
-            self._rooms.append(room)
+                    for side, pushed in enumerate((fitted, below)):
+                        summed = pushed.T @ signature
+                        pushes[side, spots] = summed[:, :-1] * (1 - 2 * side)
+                        amounts[side, spots] = summed[:, -1]
+                    reaches[:, spots] = reach
+                    if curvature:
+                        packed, cross, own = self._floor(size, band)
+                        given = (self.cost, band, self._centred, self._products)
+                        if np.count_nonzero(inside) > MANY * fitted.size:
+                            bends = room.for_bends(size)
+                            bend_many(fitted, inside, bends, *given, packed, cross, own)
+                        else:
+                            words = inside.view(np.int64)
+                            bend_few(fitted, inside, words, *given, packed, cross, own)
+                        groups = known.blocks[spots.start // LANES :]
+                        pack(packed, cross, own, self.ridge, self.bias, groups)
+                        self._keep(known, spots, cross, own)
+                        sums[piece, 2] = own.sum(dtype=np.float64)
 
         with one_blas_thread():
             share_out(expand_pieces, len(pieces), self.n_values, ())

@@ -88,7 +88,8 @@ def best_length(slope: float, stiffness: float, along: Callable[[float], float])
     Parameters
     ----------
     slope
-        The slope of the whole objective at the start, below zero.
+        The slope of the whole objective at the start; where it is not below zero, as at an
+        optimum but for rounding, nothing is searched for.
     stiffness
         By how much everything but the data's part of `along` adds to it over a whole step.
     along
@@ -104,7 +105,7 @@ def best_length(slope: float, stiffness: float, along: Callable[[float], float])
     def left(length: float) -> float:
         return slope + along(length) - begin + stiffness * length
 
-    if left(1.0) <= ENOUGH * abs(slope):
+    if slope >= 0 or left(1.0) <= ENOUGH * abs(slope):
         return 1.0
     return float(brentq(left, 0.0, 1.0, xtol=CLOSE))
 
