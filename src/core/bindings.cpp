@@ -1,0 +1,23 @@
+// The extension module: one binding function a family of jobs.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include "cpu.hpp"
+#include "jobs.hpp"
+#include "pool.hpp"
+
+namespace nb = nanobind;
+
+namespace core {
+// One line a family, in the order of the house.
+}  // namespace core
+
+NB_MODULE(CORE_MODULE, m) {
+    m.doc() = "Compiled core of napari-smoother.";
+    nb::exception<core::Cancelled>(m, "Cancelled");
+    nb::exception<core::Refused>(m, "Refused", PyExc_ValueError);
+    m.attr("LEVEL") = CORE_LEVEL;
+    m.def("best_level", &core::best_level);
+    m.def("thread_count", &core::thread_count);
+    m.def("set_thread_count", &core::set_thread_count, nb::arg("threads"));
+}

@@ -1,0 +1,19 @@
+"""What the compiled core offers. Arrays are contiguous; their shapes are checked by the callers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+LEVELS: tuple[str, ...]
+LEVEL: str
+
+Watch = Callable[[int, float, NDArray[Any] | None], object]
+"""Called with the step, the residual and the latest iterate; raises to stop the job."""
+
+class Cancelled(Exception): ...
+class Refused(ValueError): ...
+
+def best_level() -> str: ...
+def thread_count() -> int: ...
+def set_thread_count(threads: int) -> None: ...
