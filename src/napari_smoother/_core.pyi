@@ -1,4 +1,4 @@
-"""What the compiled core offers. Arrays are contiguous; their shapes are checked by the callers."""
+"""What the compiled core offers: contiguous arrays, whose shapes its callers check."""
 
 from collections.abc import Callable
 from typing import Any
