@@ -14,7 +14,7 @@ from napari_smoother.models.deconv.fit import FitReport, Fitted, confidence_scal
 from napari_smoother.models.deconv.least_squares import ReducedGenes, fit_reduced
 from napari_smoother.models.deconv.newton import minimise
 from napari_smoother.models.deconv.preparation import lambda_to_weight
-from napari_smoother.solvers.local_terms import LocalPrior
+from napari_smoother.solvers.quadratic_terms import PriorTerm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ class LocalModel(DeconvolutionModel):
     def _minimise(
         self,
         likelihood: Likelihood,
-        prior: LocalPrior,
+        prior: PriorTerm,
         weight: float,
         state: State,
         tolerance: float,
@@ -128,12 +128,14 @@ class LocalModel(DeconvolutionModel):
         return self._likelihood(inputs, bias, np.ones(inputs.n_types))
 
 
-def local_prior(prior: Prior, inputs: Inputs) -> tuple[LocalPrior, float]:
+def local_prior(prior: Prior, inputs: Inputs) -> tuple[PriorTerm, float]:
     """Return a prior as the solver wants it, and its weight; one of zeros where there is none."""
     if prior.precision is None:
-        return LocalPrior([sparse.csr_array((inputs.n_spots, inputs.n_spots))]), 0.0
+        return PriorTerm.prepare(sparse.csr_array((inputs.n_spots, inputs.n_spots))), 0.0
     each = prior.precision if isinstance(prior.precision, list) else [prior.precision]
-    return LocalPrior(each), lambda_to_weight(prior.lambda_, inputs.n_genes, inputs.n_types)
+    return PriorTerm.prepare(each if len(each) > 1 else each[0]), lambda_to_weight(
+        prior.lambda_, inputs.n_genes, inputs.n_types
+    )
 
 
 def refuse_negative(inputs: Inputs, what: str) -> None:

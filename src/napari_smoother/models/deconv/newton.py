@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
-    from napari_smoother.solvers.local_terms import LocalPrior
+    from napari_smoother.solvers.quadratic_terms import PriorTerm
 
 SUFFICIENT = 1e-4
 FORCING = 0.05
@@ -109,7 +109,7 @@ class Problem:
     """
 
     likelihood: Likelihood
-    prior: LocalPrior
+    prior: PriorTerm
     weight: float
     nonneg: bool
     cancelled: Callable[[], bool] | None = None
@@ -189,7 +189,7 @@ class Problem:
 @one_blas_thread()
 def minimise(
     likelihood: Likelihood,
-    prior: LocalPrior,
+    prior: PriorTerm,
     weight: float,
     start: State,
     *,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.likelihood import Likelihood
     from napari_smoother.models.deconv.newton import Minimum
     from napari_smoother.models.deconv.spatial_prior import Prior
-    from napari_smoother.solvers.local_terms import LocalPrior
+    from napari_smoother.solvers.quadratic_terms import PriorTerm
 
 LossMode = Literal["l2", "l1"]
 
@@ -137,7 +137,7 @@ class NuSVR(LocalModel):
     def _minimise(
         self,
         likelihood: Likelihood,
-        prior: LocalPrior,
+        prior: PriorTerm,
         weight: float,
         state: State,
         tolerance: float,

@@ -14,8 +14,7 @@ import numpy as np
 from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
 from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
 from napari_smoother.models.deconv.rooms import Rooms
-from napari_smoother.solvers.free_blocks import LANES
-from napari_smoother.solvers.local_blocks import group_count
+from napari_smoother.solvers.local_quadratic import LANES, group_count
 from napari_smoother.solvers.row_blocks import share_out
 from napari_smoother.solvers.threads import one_blas_thread
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.inputs import Inputs
     from napari_smoother.models.deconv.likelihood import Likelihood
     from napari_smoother.models.deconv.newton import Minimum
-    from napari_smoother.solvers.local_terms import LocalPrior
+    from napari_smoother.solvers.quadratic_terms import PriorTerm
 
 EXPECTED_SHARE = 0.02
 CAUTIOUS_STEPS, CAUTIOUS_MULTIPLE = 3, 4.0
@@ -156,7 +156,7 @@ class PoissonRegression(LocalModel):
     def _minimise(
         self,
         likelihood: Likelihood,
-        prior: LocalPrior,
+        prior: PriorTerm,
         weight: float,
         state: State,
         tolerance: float,

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_smoother.solvers.free_blocks import LANES
-from napari_smoother.solvers.local_blocks import group_count, packed_size
-from napari_smoother.solvers.local_terms import LocalTerm, block_product
+from napari_smoother.solvers.local_quadratic import (
+    LANES,
+    LocalTerm,
+    block_product,
+    group_count,
+    packed_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

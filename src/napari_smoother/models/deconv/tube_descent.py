@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.tube_likelihood import TubeLikelihood
-    from napari_smoother.solvers.local_terms import LocalPrior
+    from napari_smoother.solvers.quadratic_terms import PriorTerm
 
 AT_ONE_CENTRE = 2
 """Newton steps from one renewal of the multipliers to the next."""
@@ -130,7 +130,7 @@ class _Walk:
 @one_blas_thread()
 def minimise_tube(
     likelihood: TubeLikelihood,
-    prior: LocalPrior,
+    prior: PriorTerm,
     weight: float,
     start: State,
     *,

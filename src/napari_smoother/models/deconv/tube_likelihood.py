@@ -22,7 +22,7 @@ from napari_smoother.models.deconv.likelihood import Expansion, Likelihood
 from napari_smoother.models.deconv.quadratic_model import Curvature, reduced_model
 from napari_smoother.models.deconv.rooms import Rooms
 from napari_smoother.models.deconv.tube_loops import bend_few, bend_many, pack, settle, tube_values
-from napari_smoother.solvers.free_blocks import LANES
+from napari_smoother.solvers.local_quadratic import LANES
 from napari_smoother.solvers.row_blocks import share_out
 from napari_smoother.solvers.threads import one_blas_thread
 

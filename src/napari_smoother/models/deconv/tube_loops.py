@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from napari_smoother.models.deconv.pointwise import FAST
-from napari_smoother.solvers.free_blocks import LANES
+from napari_smoother.solvers.local_quadratic import LANES
 
 ADDED = 64
 """Genes after which sums in the precision of the values are added to those in float64."""
