@@ -78,6 +78,12 @@ auto run_job(const nb::object& watch, bool iterates, Work&& work) {
     });
     std::vector<double> iterate;
     double residual = -1.0;
+    auto look = [&] {
+        nb::object seen = nb::none();
+        const bool fresh = control.take(iterate, residual);
+        if (fresh) seen = nb::cast(to_array(std::move(iterate)));
+        watch(control.step.load(), fresh ? residual : control.residual.load(), seen);
+    };
     for (;;) {
         {
             nb::gil_scoped_release released;
@@ -87,10 +93,7 @@ auto run_job(const nb::object& watch, bool iterates, Work&& work) {
         if (wish) continue;
         try {
             if (PyErr_CheckSignals() != 0) throw nb::python_error();
-            nb::object seen = nb::none();
-            const bool fresh = control.take(iterate, residual);
-            if (fresh) seen = nb::cast(to_array(std::move(iterate)));
-            watch(control.step.load(), fresh ? residual : control.residual.load(), seen);
+            look();
         } catch (...) {
             wish = std::current_exception();
             control.cancel();
@@ -99,6 +102,7 @@ auto run_job(const nb::object& watch, bool iterates, Work&& work) {
     thread.join();
     if (wish) std::rethrow_exception(wish);
     if (failure) std::rethrow_exception(failure);
+    if (iterates) look();  // the last one
     if constexpr (!std::is_void_v<Result>) return std::move(*result);
 }
 

@@ -38,6 +38,22 @@ struct Register {
     typedef T type __attribute__((vector_size(N * sizeof(T))));
 };
 
+// Sum of the values of a register, by halves.
+template <class T, int N>
+INLINE T register_sum(typename Register<T, N>::type values) {
+    if constexpr (N == 1) {
+        return values[0];
+    } else if constexpr (N == 2) {
+        return values[0] + values[1];
+    } else {
+        using Half = typename Register<T, N / 2>::type;
+        Half low, high;
+        std::memcpy(&low, &values, sizeof(Half));
+        std::memcpy(&high, reinterpret_cast<const char*>(&values) + sizeof(Half), sizeof(Half));
+        return register_sum<T, N / 2>(low + high);
+    }
+}
+
 // Values in the first register of a row of N.
 template <class T, int N>
 constexpr int head_size() {
@@ -101,10 +117,19 @@ struct Row {
         return {head < other.head ? head : other.head, tail.smaller(other.tail)};
     }
 
+    // 0 where `value` is at its bound and `slope` holds it there, else 1.
+    static INLINE Row free(const Row& value, const Row& slope) {
+        const Head zero{}, one = zero + T(1);
+        return {(value.head <= zero) & (slope.head >= zero) ? zero : one,
+                Row<T, N - size>::free(value.tail, slope.tail)};
+    }
+
     INLINE T sum() const {
-        T total = 0;
-        for (int i = 0; i < size; ++i) total += head[i];
-        return total + tail.sum();
+        if constexpr (N == size) {
+            return register_sum<T, size>(head);
+        } else {
+            return register_sum<T, size>(head) + tail.sum();
+        }
     }
 };
 
@@ -122,6 +147,7 @@ struct Row<T, 0> {
     INLINE Row operator*(T) const { return {}; }
     INLINE Row larger(const Row&) const { return {}; }
     INLINE Row smaller(const Row&) const { return {}; }
+    static INLINE Row free(const Row&, const Row&) { return {}; }
     INLINE T sum() const { return 0; }
 };
 

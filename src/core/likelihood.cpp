@@ -367,19 +367,19 @@ Likelihood::Sums Likelihood::absolute(std::int64_t group, int size, State& state
     const auto residual = [&, seen, fitted](int lane, std::int64_t i) {
         return load(fitted + i) + load(&constants[lane]) - load(seen + i);
     };
-    TubeAbsolute tube{state.width, band};
+    TubeAbsolute tube(state.width, band);
     Sums sums;
     if (next_band > 0) {
         std::int16_t* renewed = renewed_.data() + place;
         const auto before = sum_values<1>(weights_, [=](double weight, int lane, std::int64_t i) {
             const auto at = tube.at(residual(lane, i), load(kept + i) * step);
-            const Values rounded = at.multiplier / step;
+            const Values rounded = at.multiplier * (1 / step);
             store(rounded > 0.0 ? rounded + 0.5 : rounded - 0.5, renewed + i);
             return std::array{weight * at.loss};
         });
         for (int lane = 0; lane < size; ++lane) sums.before += before[0][lane];
         kept = renewed;
-        tube.band = next_band;
+        tube = TubeAbsolute(state.width, next_band);
     }
     if (next_band > 0 && settings_.bias) {
         const auto [net, bend] = sum_values<2>(weights_, [=](double weight, int lane, std::int64_t i) {
@@ -396,7 +396,7 @@ Likelihood::Sums Likelihood::absolute(std::int64_t group, int size, State& state
         const auto at = tube.at(left, load(kept + i) * step);
         const Values slope = weight * at.multiplier;
         store(slope, fitted + i);
-        store(weight / tube.band * (at.inside + floor_share), curve + i);
+        store(weight * tube.steep * (at.inside + floor_share), curve + i);
         return std::array{weight * at.loss, weight * larger(size_of(left) - tube.width, none), size_of(slope),
                           larger(slope, none) * left, smaller(slope, none) * left};
     });
@@ -526,11 +526,11 @@ void Likelihood::complete(const State& state, const Expansion& at, State& change
 // Its value is taken at the present abundances, less the most that other abundances could take from it, for
 // which the ridge alone is counted.
 double Likelihood::lower_bound(const State& state, const Expansion& at, const double* smooth, bool bounded) const {
-    // Shares kept of the multipliers above and below zero.
+    // Shares kept of the multipliers above and below zero in a spot, and the sum of their sizes then.
     const auto kept = [&](std::int64_t row) {
         const double up = (at.amount[row] + at.by_constant[row]) / 2, down = at.amount[row] - up;
-        const double least = settings_.bias ? std::max(std::min(up, down), 0.0) : 0.0;
         if (!settings_.bias) return std::array{1.0, 1.0, at.amount[row]};
+        const double least = std::max(std::min(up, down), 0.0);
         return std::array{up > 0 ? std::min(least / up, 1.0) : 1.0, down > 0 ? std::min(least / down, 1.0) : 1.0,
                           2 * least};
     };

@@ -116,7 +116,9 @@ struct PoissonDeviance {
 // and the new size s = min(max((|t| - e) / d, 0), 1) it is s (|t| - e) - d s^2 / 2 - d q^2 / 2. Its minimum
 // tends to that of the loss as q is replaced by s sign(t), whatever d is.
 struct TubeAbsolute {
-    double width, band;
+    TubeAbsolute(double half_width, double size) : width(half_width), band(size), steep(1 / size) {}
+
+    double width, band, steep;
 
     struct Found {
         Values loss, multiplier, inside;
@@ -124,7 +126,7 @@ struct TubeAbsolute {
 
     INLINE Found at(Values residual, Values multiplier) const {
         const Values moved = residual + band * multiplier, none = all(0), one = all(1);
-        const Values over = size_of(moved) - width, size = smaller(larger(over / band, none), one);
+        const Values over = size_of(moved) - width, size = smaller(larger(over * steep, none), one);
         const Values loss = size * over - band / 2 * (size * size + multiplier * multiplier);
         const Values inside = (size > 0.0) & (size < 1.0) ? one : none;
         return {loss, moved > 0.0 ? size : -size, inside};

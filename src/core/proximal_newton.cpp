@@ -17,8 +17,9 @@ constexpr double sufficient = 1e-4, shortest = 1e-6;
 // Relative rounding of the objective, by which it may rise.
 constexpr double rounding = 1e-14;
 
-// Of the residual here, what the quadratic model is solved to.
-constexpr double forcing = 0.05, most_exact = 1e-8;
+// Of the residual here, what the quadratic model is solved to, and the least residual it is solved to: of the
+// tolerance, and for the absolute loss.
+constexpr double forcing = 0.015, least_share = 0.03, least_absolute = 3e-9;
 
 constexpr int most_steps = 100, most_steps_absolute = 300;
 
@@ -32,7 +33,7 @@ constexpr double cautious_multiple = 4.0;
 // Absolute loss: Newton steps from one renewal of the multipliers to the next; how the band is narrowed where the
 // steps were so long; and the narrowest, as shares of the width and of the band at first.
 constexpr int steps_at_multipliers = 2;
-constexpr double narrowing = 0.4, whole = 0.8, narrowest = 0.05, sharpest = 1e-4;
+constexpr double narrowing = 0.55, whole = 0.8, narrowest = 0.05, sharpest = 1e-4;
 
 double dot(const std::vector<double>& one, const std::vector<double>& other) {
     return std::inner_product(one.begin(), one.end(), other.begin(), 0.0);
@@ -110,7 +111,7 @@ class Descent {
         Request request;
         request.weight = weight_;
         request.bounded = bounded_;
-        request.tolerance = 0.3 * tolerance;
+        request.tolerance = tolerance;
         State change = place.state;
         inner_steps += solve_local(term, prior_, request, place.scale, change.values.data(), control_).steps;
         for (std::size_t i = 0; i < change.values.size(); ++i) change.values[i] -= place.state.values[i];
@@ -206,8 +207,9 @@ Minimum minimise(Likelihood& likelihood, const Prior& prior, double weight, bool
         found.converged = found.residual <= tolerance;
         if (found.converged || stuck || failures > failures_allowed) break;
         if (found.steps >= (certified ? most_steps_absolute : most_steps)) break;
-        const double loose = likelihood.constant_curvature() ? 0.0 : forcing * place.residual;
-        const State change = descent.direction(place, std::max(loose, certified ? most_exact : tolerance));
+        const double least = certified ? least_absolute : least_share * tolerance;
+        const double exact = likelihood.constant_curvature() ? 0.3 * tolerance : std::max(forcing * place.residual, least);
+        const State change = descent.direction(place, exact);
         be_cautious(found.steps + 1);
         const bool due = renewal.due();
         const double length = descent.step(place, change, [&](double tried) {

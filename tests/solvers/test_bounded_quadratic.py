@@ -210,17 +210,6 @@ def test_warm_and_cold_start_agree(weight):
     assert warm.objective == pytest.approx(cold.objective, rel=1e-7)
 
 
-def test_precision_of_the_values_follows_the_stiffness():
-    gram, linear, *_ = noisy_data(200, 4, seed=19)
-    precision = intrinsic_precision(neighbour_weights(200), 1.0)
-    gentle = solve(gram, linear, precision, 1.0, tolerance=1e-5)
-    stiff = solve(gram, linear, precision, 1e5, tolerance=1e-7)
-    assert gentle.values.dtype == np.float32
-    assert stiff.values.dtype == np.float64
-    assert gentle.converged
-    assert stiff.converged
-
-
 @pytest.mark.parametrize("weight", [3.0, 1e4])
 def test_second_neighbours_with_either_sign(weight):
     """A simultaneous autoregression couples second neighbours positively."""
@@ -254,23 +243,71 @@ def test_edges_of_very_different_strength(weight):
 
 
 @pytest.mark.parametrize(
-    ("lumped", "patience", "way"),
-    [(0.0, 60, "Multigrid"), (1e9, 60, "LowRankBlocks"), (1e9, 3, "Multigrid")],
+    ("preconditioner", "way"),
+    [
+        ("", "low rank"),
+        ("low rank", "low rank"),
+        ("blocks", "blocks of free types"),
+        ("multigrid", "multigrid on free types"),
+    ],
 )
-def test_large_stiff_problem_with_many_zeros_meets_its_conditions(
-    monkeypatch, lumped, patience, way
-):
+def test_large_stiff_problem_with_many_zeros_meets_its_conditions(preconditioner, way):
     """Several coarse levels, an intrinsic prior and a free set full of holes."""
-    from napari_smoother.solvers import projected_newton
-
-    # Blocks would do here; multigrid is to be seen with as many holes as this.
-    monkeypatch.setattr(projected_newton, "STIFF", 1.0)
-    monkeypatch.setattr(projected_newton, "LUMPED", lumped)
-    monkeypatch.setattr(projected_newton, "LOW_RANK_PATIENCE", patience)
     gram, linear, *_ = noisy_data(6000, 10, seed=47, genes=30)
     precision = intrinsic_precision(neighbour_weights(6000, seed=47), 1.0)
-    solution = solve(gram, linear, precision, 100.0)
+    solution = solve(gram, linear, precision, 100.0, preconditioner=preconditioner)
     assert solution.converged
     assert way in solution.method
     assert 0.01 < np.mean(solution.values == 0) < 0.98
     assert projected_gradient(gram, linear, precision, 100.0, solution.values) <= 1.01e-5
+
+
+@pytest.mark.parametrize("preconditioner", ["low rank", "blocks", "multigrid"])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_every_preconditioner_leads_to_the_optimum_beside_isolated_spots(preconditioner, bounded):
+    random = np.random.default_rng(3)
+    spots, types = 600, 12
+    basis, _ = np.linalg.qr(random.standard_normal((types, types)))
+    gram = basis * np.r_[np.linspace(0.01, 3.0, types - 1), 800.0] @ basis.T
+    chain = sparse.diags_array(
+        [np.full(spots - 1, -1.0), np.full(spots, 2.02), np.full(spots - 1, -1.0)],
+        offsets=[-1, 0, 1],
+    ).tolil()
+    for lonely in (50, 51, 300):
+        chain[[lonely], :] = 0
+        chain[:, [lonely]] = 0
+    precision = sparse.csr_array(chain)
+    linear = random.standard_normal((spots, types)) * 20 + 30
+    solution = solve(
+        gram, linear, precision, 100.0,
+        bounded=bounded, tolerance=1e-6, preconditioner=preconditioner,
+    )  # fmt: skip
+    assert solution.converged
+    left = projected_gradient(gram, linear, precision, 100.0, solution.values, bounded)
+    assert left <= 2e-6
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+@pytest.mark.parametrize("weight", [0.1, 30.0])
+@pytest.mark.parametrize("types", [3, 5])
+def test_a_prior_for_every_type(weight, bounded, types):
+    """Against the linear system, and an interior-point method."""
+    gram, linear, *_ = noisy_data(60, types, seed=61)
+    each = [
+        intrinsic_precision(neighbour_weights(60, seed=k, neighbours=3 + k), 0.9)
+        for k in range(types)
+    ]
+    solution = solve(gram, linear, each, weight, bounded=bounded, tolerance=1e-8)
+    assert solution.converged
+    hessian = np.kron(np.eye(60), gram)
+    for k, q in enumerate(each):
+        pick = np.zeros((types, types))
+        pick[k, k] = 1
+        hessian += weight * np.kron(q.toarray(), pick)
+    if bounded:
+        root = np.linalg.cholesky(hessian)
+        truth, _ = nnls(root.T, np.linalg.solve(root, linear.ravel()))
+    else:
+        truth = np.linalg.solve(hessian, linear.ravel())
+    scale = np.abs(truth).max()
+    np.testing.assert_allclose(solution.values.ravel(), truth, atol=1e-5 * scale)

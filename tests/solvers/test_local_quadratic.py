@@ -7,17 +7,22 @@ import pytest
 from scipy import optimize, sparse
 
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.solvers.local_quadratic import solve_local_quadratic
-from napari_smoother.solvers.local_terms import LocalPrior, LocalTerm
+from napari_smoother.solvers import PriorTerm
+from napari_smoother.solvers.local_quadratic import (
+    LANES,
+    LocalTerm,
+    group_count,
+    solve_local_quadratic,
+)
 
 SPOTS, TYPES = 70, 3  # more than one group of lanes, the last one not full
 
 
 def packed(grams):
-    blocks = np.zeros((2, 6, 64), np.float32)
+    blocks = np.zeros((group_count(SPOTS), 6, LANES), np.float32)
     rows, columns = np.tril_indices(TYPES)
     for spot, gram in enumerate(grams):
-        blocks[spot // 64, :, spot % 64] = gram[rows, columns]
+        blocks[spot // LANES, :, spot % LANES] = gram[rows, columns]
     return blocks
 
 
@@ -57,7 +62,7 @@ def expected(matrix, linear, bounded):
 def test_optimum(problem, bounded, weight, one_for_all) -> None:
     grams, linear, q = problem
     each = [q] * TYPES if one_for_all else [q, 2 * q, sparse.eye_array(SPOTS).tocsr()]
-    prior = LocalPrior(each[:1] if one_for_all else each)
+    prior = PriorTerm.prepare(q if one_for_all else each)
     found = solve_local_quadratic(
         LocalTerm(packed(grams), linear), prior, weight, bounded=bounded, tolerance=1e-8
     )
@@ -73,7 +78,7 @@ def test_optimum(problem, bounded, weight, one_for_all) -> None:
 @pytest.mark.parametrize("bounded", [False, True])
 def test_a_shared_number_that_was_eliminated(problem, bounded) -> None:
     grams, linear, q = problem
-    prior = LocalPrior([q + 0.1 * sparse.eye_array(SPOTS)])
+    prior = PriorTerm.prepare(q + 0.1 * sparse.eye_array(SPOTS))
     each = [q + 0.1 * sparse.eye_array(SPOTS)] * TYPES
     plain = dense(grams, each, 1.0)
     coupling = np.random.default_rng(1).normal(size=linear.shape)
@@ -93,6 +98,6 @@ def test_bad_input_and_cancelling(problem) -> None:
         LocalTerm(packed(grams)[:1], linear)
     term = LocalTerm(packed(grams), linear)
     with pytest.raises(InputError, match="70 spots and 3 types"):
-        solve_local_quadratic(term, LocalPrior([sparse.eye_array(4).tocsr()]), 1.0)
+        solve_local_quadratic(term, PriorTerm.prepare(sparse.eye_array(4).tocsr()), 1.0)
     with pytest.raises(Cancelled):
-        solve_local_quadratic(term, LocalPrior([q]), 1.0, cancelled=lambda: True)
+        solve_local_quadratic(term, PriorTerm.prepare(q), 1.0, cancelled=lambda: True)

@@ -15,6 +15,7 @@ from quadratic_problems import (
     solve,
 )
 
+from napari_smoother import _core
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 
@@ -24,6 +25,22 @@ def large_problem():
     gram, linear, *_ = noisy_data(9000, 20, seed=23, genes=60)
     prior = PriorTerm.prepare(intrinsic_precision(neighbour_weights(9000, seed=23), 0.99))
     return DataTerm.prepare(gram, linear), prior
+
+
+@pytest.mark.parametrize("weight", [0.0, 5.0, 2000.0, 1e5])
+def test_same_bits_for_any_number_of_threads(weight):
+    data, prior = large_problem()
+    before = _core.thread_count()
+    found = []
+    try:
+        for threads in (1, 2, 8):
+            _core.set_thread_count(threads)
+            found.append(solve_bounded_quadratic(data, prior, weight))
+    finally:
+        _core.set_thread_count(before)
+    for other in found[1:]:
+        assert other.values.tobytes() == found[0].values.tobytes()
+        assert (other.residual, other.objective) == (found[0].residual, found[0].objective)
 
 
 @pytest.mark.parametrize("weight", [5.0, 2000.0])
@@ -39,9 +56,8 @@ def test_same_bits_every_time_and_from_two_threads_at_once(weight):
 
 
 def test_cancelling_stops_inside_the_loop_and_leaves_the_start_alone():
-    gram, linear, *_ = noisy_data(300, 6, seed=29)
-    precision = intrinsic_precision(neighbour_weights(300), 1.0)
-    start = np.ones((300, 6), np.float32)
+    data, prior = large_problem()
+    start = np.ones(data.linear.shape, np.float32)
     for patience in (0, 1, 3, 6):
         asked = 0
 
@@ -51,22 +67,35 @@ def test_cancelling_stops_inside_the_loop_and_leaves_the_start_alone():
             return asked > patience
 
         with pytest.raises(Cancelled):
-            solve(gram, linear, precision, 300.0, start=start, cancelled=cancelled)
+            # So exact that it would take longer than all the times it is asked.
+            solve_bounded_quadratic(
+                data, prior, 1e5, start=start, tolerance=1e-15, cancelled=cancelled
+            )
         assert asked == patience + 1
     np.testing.assert_array_equal(start, 1)
 
 
+def test_what_is_asked_may_fail():
+    data, prior = large_problem()
+
+    def cancelled():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        solve_bounded_quadratic(data, prior, 5.0, cancelled=cancelled)
+
+
 def test_reports_lead_to_the_answer():
-    gram, linear, *_ = noisy_data(300, 6, seed=31)
-    precision = intrinsic_precision(neighbour_weights(300), 0.99)
+    data, prior = large_problem()
     seen = []
-    solution = solve(
-        gram, linear, precision, 50.0, report=lambda values, at: seen.append((values, at))
+    solution = solve_bounded_quadratic(
+        data, prior, 2000.0, report=lambda values, at: seen.append((values, at))
     )
-    assert len(seen) > 1
-    assert seen[-1][1] == solution.residual < seen[0][1]
+    assert seen
+    assert seen[-1][1] == solution.residual
     np.testing.assert_array_equal(seen[-1][0], solution.values)
-    heights = [objective(gram, linear, precision, 50.0, values) for values, _ in seen]
+    precision = prior.matrix()
+    heights = [objective(data.gram, data.linear, precision, 2000.0, values) for values, _ in seen]
     assert heights[-1] == min(heights)
 
 

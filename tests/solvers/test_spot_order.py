@@ -14,7 +14,6 @@ from quadratic_problems import (
 )
 
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
-from napari_smoother.solvers.row_blocks import rows_taken
 from napari_smoother.solvers.sparse_rows import without_diagonal
 from napari_smoother.solvers.spot_order import FAR, closer_order, share_far
 
@@ -43,7 +42,8 @@ def test_a_good_order_is_kept():
     chain = sparse.diags_array([-np.ones(2 * FAR - 1), 2 * np.ones(2 * FAR)], offsets=[-1, 0])
     matrix = sparse.lil_array(chain + chain.T)
     matrix[0, 2 * FAR - 1] = matrix[2 * FAR - 1, 0] = -1
-    assert PriorTerm.prepare(matrix.tocsr()).closer is None
+    prior = PriorTerm.prepare(matrix.tocsr())
+    assert closer_order(prior.pointers, prior.neighbours) is None
 
 
 def test_an_order_that_no_other_betters_is_kept():
@@ -53,7 +53,8 @@ def test_an_order_that_no_other_betters_is_kept():
     columns = np.concatenate([np.arange(1, spots), np.zeros(spots - 1, np.int64)])
     star = sparse.csr_array((-np.ones(rows.size), (rows, columns)), shape=(spots, spots))
     degree = -np.asarray(star.sum(axis=1)).ravel()
-    assert PriorTerm.prepare(star + sparse.diags_array(degree)).closer is None
+    prior = PriorTerm.prepare(star + sparse.diags_array(degree))
+    assert closer_order(prior.pointers, prior.neighbours) is None
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 300.0])
@@ -61,7 +62,7 @@ def test_an_order_that_no_other_betters_is_kept():
 def test_answers_come_in_the_order_of_the_caller(scattered, weight, bounded):
     gram, linear, precision = scattered
     data, prior = DataTerm.prepare(gram, linear), PriorTerm.prepare(precision)
-    assert prior.closer is not None
+    assert closer_order(prior.pointers, prior.neighbours) is not None
     found = solve_bounded_quadratic(data, prior, weight, bounded=bounded)
     assert found.converged
     left = projected_gradient(gram, linear, precision, weight, found.values, bounded)
@@ -95,21 +96,6 @@ def test_other_data_on_the_same_prior(scattered):
         assert projected_gradient(gram, data_of, precision, 3.0, found.values) <= 1.01e-5
 
 
-def test_the_coarser_prior_is_q_summed_over_aggregates(scattered):
-    # Two spots that have nobody near.
-    alone = [3, 50]
-    kept = sparse.diags_array(~np.isin(np.arange(SPOTS), alone) * 1.0)
-    precision = sparse.csr_array(kept @ scattered[2] @ kept)
-    precision.eliminate_zeros()
-    coarser = PriorTerm.prepare(precision).coarser
-    assert coarser is not None
-    assert (coarser.aggregate[alone] < 0).all()
-    wanted = (coarser.gather @ precision @ coarser.gather.T).toarray()
-    assert np.allclose(coarser.prior.matrix().toarray(), wanted, atol=1e-12)
-    again = PriorTerm.prepare(sparse.csr_array(wanted))
-    assert np.allclose(coarser.prior.surplus, again.surplus, atol=1e-12)
-
-
 def test_rows_without_their_diagonal():
     matrix = sparse.csr_array(np.array([[2.0, -1, 0], [-1, 0, 0], [0, 0, 3]]))
     pointers, neighbours, entries = without_diagonal(matrix)
@@ -118,11 +104,4 @@ def test_rows_without_their_diagonal():
     assert entries.tolist() == [-1, -1]
     prior = PriorTerm.prepare(matrix)
     assert (prior.matrix() != matrix).nnz == 0
-    assert prior.surplus.tolist() == [1, -1, 3]
-
-
-@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (9, 1), (5000, 40)])
-def test_rows_are_taken_as_numpy_takes_them(shape) -> None:
-    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    rows = np.random.default_rng(1).permutation(shape[0]).astype(np.int32)
-    np.testing.assert_array_equal(rows_taken(values, rows), values[rows])
+    np.testing.assert_array_equal(prior.product(np.ones((3, 1)))[:, 0], [1, -1, 3])

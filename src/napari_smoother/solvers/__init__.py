@@ -10,10 +10,9 @@ _HOMES = {
     "PriorTerm": "quadratic_terms",
     "Solution": "bounded_quadratic",
     "solve_bounded_quadratic": "bounded_quadratic",
-    "warm_up": "bounded_quadratic",
 }
 
-__all__ = ["DataTerm", "PriorTerm", "Solution", "solve_bounded_quadratic", "warm_up"]
+__all__ = ["DataTerm", "PriorTerm", "Solution", "solve_bounded_quadratic"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,37 +1,28 @@
 """The two halves of the problem, prepared once and used for every weight.
 
 `DataTerm` holds A and C, `PriorTerm` holds Q. What is costly and does not depend on the weight
-(eigenbasis, sorted copies of either precision, colours, multigrid levels) is kept in them.
+(eigenbasis, an order of the spots, colours, coarser graphs) is kept in them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sparse
 
+from napari_smoother import _core
 from napari_smoother.errors import InputError
-from napari_smoother.solvers.row_blocks import rows_taken, total_of_squares
-from napari_smoother.solvers.sparse_rows import (
-    largest_asymmetry,
-    reordered_rows,
-    without_diagonal,
-)
+from napari_smoother.solvers.sparse_rows import largest_asymmetry, without_diagonal
+from napari_smoother.solvers.spot_order import closer_order
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_smoother.solvers.aggregates import Coarsening
-    from napari_smoother.solvers.spectral_multigrid import GraphLevel
-
-FEWEST_NODES = 6
-"""Multigrid makes no coarser level than one of about so many nodes."""
-
-FEWEST_SPOTS = 1000
-"""Graphs with no more spots than this are not made coarser for a start."""
+ROW_UNIT = 4
+"""The core pads numbers of types to a multiple of this."""
 
 
 def _finite(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
@@ -54,8 +45,6 @@ class DataTerm:
     ----------
     gram, linear
         A, shape (types, types), and C, shape (spots, types), float64, C-contiguous.
-    gram_single
-        A in float32.
     eigenvalues, basis
         A = basis diag(eigenvalues) basis', float64, ascending, not below zero.
     linear_norm
@@ -64,7 +53,6 @@ class DataTerm:
 
     gram: NDArray[np.float64]
     linear: NDArray[np.float64]
-    gram_single: NDArray[np.float32]
     eigenvalues: NDArray[np.float64]
     basis: NDArray[np.float64]
     linear_norm: float
@@ -122,34 +110,31 @@ class DataTerm:
         return cls(
             gram=a,
             linear=c,
-            gram_single=a.astype(np.float32),
             eigenvalues=np.maximum(eigenvalues, 0.0),
             basis=np.ascontiguousarray(basis),
-            linear_norm=float(np.sqrt(total_of_squares(c))),
+            linear_norm=float(np.sqrt(np.einsum("ik,ik->", c, c))),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class PriorTerm:
-    """What the tissue asks of the abundances: ``1/2 tr(B' Q B)``.
+    """What the tissue asks of the abundances: ``1/2 tr(B' Q B)``, or with a Q for each type.
 
-    Build it with `PriorTerm.prepare`. Coarse levels and colours are computed when first needed
-    and shared by all weights.
+    Build it with `PriorTerm.prepare`.
 
     Attributes
     ----------
     pointers, neighbours
         Sparse rows of Q without its diagonal, with sorted columns, int32.
-    entries, entries_single
-        Their values, float64 and float32, in the same order.
+    entries
+        Their values, float64, in the same order; entries x types where every type has a Q.
     diagonal
-        Diagonal of Q, float64.
+        Diagonal of Q, float64, spots or spots x types.
     """
 
     pointers: NDArray[np.int32]
     neighbours: NDArray[np.int32]
     entries: NDArray[np.float64]
-    entries_single: NDArray[np.float32]
     diagonal: NDArray[np.float64]
 
     @classmethod
@@ -159,7 +144,8 @@ class PriorTerm:
         Parameters
         ----------
         precision
-            Q, a scipy sparse matrix or array, symmetric, shape (spots, spots).
+            Q, a scipy sparse matrix or array, symmetric, shape (spots, spots); or a list of them,
+            one for each type.
 
         Returns
         -------
@@ -168,206 +154,113 @@ class PriorTerm:
         Raises
         ------
         InputError
-            If Q is not square, not finite, not symmetric or has a negative diagonal.
+            If a Q is not square, not finite, not symmetric or has a negative diagonal.
         """
-        q = sparse.csr_array(precision, dtype=np.float64, copy=True)
-        q.sum_duplicates()
-        q.sort_indices()
-        if q.shape[0] != q.shape[1] or q.shape[0] == 0:
-            raise InputError(
-                f"The precision has shape {q.shape}",
-                where="precision",
-                remedy="Pass a square sparse matrix with one row a spot",
-            )
-        _finite(q.data, "precision")
-        scale = float(np.abs(q.data).max()) if q.nnz else 0.0
-        if largest_asymmetry(q) > 1e-6 * scale:
-            raise InputError(
-                "The precision is not symmetric",
-                where="precision",
-                remedy="Symmetrise the weights before building it",
-            )
-        diagonal = np.asarray(q.diagonal(), dtype=np.float64)
-        if diagonal.min() < 0:
-            raise InputError(
-                f"The precision has the negative diagonal entry {diagonal.min():.3g}",
-                where="precision",
-                remedy="Choose rho inside the range that keeps the precision positive",
-            )
-        if q.nnz > np.iinfo(np.int32).max:
-            raise InputError(
-                f"The precision has {q.nnz} entries",
-                where="precision",
-                remedy="Use fewer neighbours a spot",
-            )
-        pointers, neighbours, entries = without_diagonal(q)
-        return cls(pointers, neighbours, entries, entries.astype(np.float32), diagonal)
+        if not isinstance(precision, list):
+            q = _checked(precision)
+            pointers, neighbours, entries = without_diagonal(q)
+            return cls(pointers, neighbours, entries, np.asarray(q.diagonal(), np.float64))
+        each = [_checked(q) for q in precision]
+        # Their common pattern; what a matrix lacks of it is zero.
+        pattern = sparse.csr_array(sum(abs(q) for q in each))
+        pattern.sort_indices()
+        pointers, neighbours, _ = without_diagonal(pattern)
+        shape = pattern.shape
+        places = sparse.csr_array(
+            (np.arange(1, neighbours.size + 1), neighbours, pointers), shape=shape
+        )
+        entries = np.zeros((neighbours.size, len(each)))
+        for k, q in enumerate(each):
+            begins, columns, values = without_diagonal(q)
+            rows = np.repeat(np.arange(shape[0]), np.diff(begins))
+            found = np.asarray(places[rows, columns]).ravel() if rows.size else rows
+            entries[found - 1, k] = values
+        diagonal = np.column_stack([q.diagonal() for q in each])
+        return cls(pointers, neighbours, entries, np.ascontiguousarray(diagonal, np.float64))
 
     @property
     def spots(self) -> int:
         """Number of spots."""
-        return int(self.diagonal.size)
+        return int(self.pointers.size - 1)
+
+    @property
+    def types(self) -> int:
+        """Number of types with a precision of their own, or 1."""
+        return 1 if self.diagonal.ndim == 1 else int(self.diagonal.shape[1])
 
     @cached_property
-    def largest_diagonal(self) -> float:
-        """The largest diagonal entry of Q."""
-        return float(self.diagonal.max())
+    def core(self) -> _core.Prior:
+        """The same in the compiled core, with what all weights share, made when first needed."""
+        order = closer_order(self.pointers, self.neighbours)
+        return self._made(np.zeros(0, np.int32) if order is None else order)
 
     @cached_property
-    def common_diagonal(self) -> float:
-        """A diagonal entry of Q that nineteen of twenty spots reach."""
-        place = self.spots // 20
-        return float(np.partition(self.diagonal, place)[place])
+    def core_in_order(self) -> _core.Prior:
+        """The same, the spots kept in the order they are in."""
+        return self._made(np.zeros(0, np.int32))
 
-    @cached_property
-    def surplus(self) -> NDArray[np.float64]:
-        """Sums of the rows of Q: what a constant feels; exactly 0 where only rounding is left."""
-        counts = np.diff(self.pointers)
-        spots = np.repeat(np.arange(self.spots), counts)
-        sums = self.diagonal + np.bincount(spots, self.entries, minlength=self.spots)
-        sums[np.abs(sums) <= 1e-14 * (counts + 1) * self.diagonal] = 0
-        return sums
+    def _made(self, order: NDArray[np.int32]) -> _core.Prior:
+        if self.types == 1:
+            entries, diagonal, each = self.entries.ravel(), self.diagonal.ravel(), 1
+        else:
+            each = -(-self.types // ROW_UNIT) * ROW_UNIT
+            beside = ((0, 0), (0, each - self.types))
+            entries = np.pad(self.entries, beside).ravel()
+            diagonal = np.pad(self.diagonal, beside).ravel()
+        return _core.Prior(self.pointers, self.neighbours, entries, diagonal, order, each)
 
-    @cached_property
-    def surplus_single(self) -> NDArray[np.float32]:
-        """`surplus` in float32."""
-        return self.surplus.astype(np.float32)
+    def product(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return Q B, each type with its own Q where it has one, shape (spots, types).
 
-    @cached_property
-    def colours(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Spots by colour and where each colour begins, for coordinate descent."""
-        from napari_smoother.solvers.coordinate_descent import colour_spots
+        Q is applied to differences between neighbours, so that a stiff prior on nearly constant
+        values leaves little rounding.
+        """
+        given = np.ascontiguousarray(values, np.float64)
+        found = np.empty_like(given)
+        _core.multiply_prior(self.core_in_order, given, found)
+        return found
 
-        return colour_spots(self.pointers, self.neighbours)
-
-    @cached_property
-    def first_coarsening(self) -> tuple[Coarsening, ...]:
-        """Aggregates of spots; empty where nothing can be gathered."""
-        from napari_smoother.solvers.aggregates import coarsen
-
-        return coarsen(self.pointers, self.neighbours, self.entries, FEWEST_NODES, most=1)
-
-    @cached_property
-    def coarsening(self) -> tuple[Coarsening, ...]:
-        """Aggregates of spots, aggregates of those, and so on, for multigrid."""
-        from napari_smoother.solvers.aggregates import coarsen
-
-        begun = self.first_coarsening
-        return coarsen(self.pointers, self.neighbours, self.entries, FEWEST_NODES, begun=begun)
-
-    @cached_property
-    def graph_levels(self) -> tuple[GraphLevel, ...]:
-        """Q on every level of the coarsening, for multigrid in the eigenbasis of A."""
-        from napari_smoother.solvers.spectral_multigrid import graph_levels
-
-        return graph_levels(self.matrix(), self.surplus, self.coarsening)
+    def compute_shared(self) -> None:
+        """Compute what all weights share now, and not when a solve first asks for it."""
+        self.core.prepare()
 
     def matrix(self) -> sparse.csr_array:
-        """Return Q."""
+        """Return Q, where there is one for all types."""
         shape = (self.spots, self.spots)
         beside = sparse.csr_array((self.entries, self.neighbours, self.pointers), shape=shape)
         return sparse.csr_array(beside + sparse.diags_array(self.diagonal))
 
-    @cached_property
-    def coarser(self) -> CoarserPrior | None:
-        """The same prior on a coarser graph; None where that would save nothing."""
-        from napari_smoother.solvers.aggregates import sum_over_aggregates
 
-        if self.spots <= FEWEST_SPOTS or not self.first_coarsening:
-            return None
-        step = self.first_coarsening[0]
-        aggregate, nodes = step.aggregate.copy(), step.nodes
-        inside = np.flatnonzero(aggregate >= 0)
-        root = np.sqrt(np.bincount(aggregate[inside], minlength=nodes))
-        gather = sparse.csr_array(
-            (1 / root[aggregate[inside]], (aggregate[inside], inside)), shape=(nodes, self.spots)
+def _checked(precision: Any) -> sparse.csr_array:
+    """Q with sorted rows, float64, once it is known to be fit for use."""
+    q = sparse.csr_array(precision, dtype=np.float64, copy=True)
+    q.sum_duplicates()
+    q.sort_indices()
+    if q.shape[0] != q.shape[1] or q.shape[0] == 0:
+        raise InputError(
+            f"The precision has shape {q.shape}",
+            where="precision",
+            remedy="Pass a square sparse matrix with one row a spot",
         )
-        rows = (self.pointers, self.neighbours, self.entries, self.diagonal)
-        own, between = sum_over_aggregates(*rows, step, root)
-        pattern = (between, step.neighbours.copy(), step.pointers)
-        coarse = sparse.csr_array(pattern, shape=(nodes, nodes))
-        coarse.sort_indices()
-        entries = coarse.data
-        # A piece of the graph in one row keeps nothing of an intrinsic prior but rounding.
-        diagonal = np.maximum(own, 0)
-        prior = PriorTerm(
-            step.pointers, coarse.indices, entries, entries.astype(np.float32), diagonal
+    _finite(q.data, "precision")
+    scale = float(np.abs(q.data).max()) if q.nnz else 0.0
+    if largest_asymmetry(q) > 1e-6 * scale:
+        raise InputError(
+            "The precision is not symmetric",
+            where="precision",
+            remedy="Symmetrise the weights before building it",
         )
-        return CoarserPrior(aggregate, root, gather, prior)
-
-    def compute_shared(self) -> None:
-        """Compute what all weights share now, and not when a solve first asks for it."""
-        term = self if self.closer is None else self.closer.prior
-        _ = term.colours, term.graph_levels
-        coarser = term.coarser
-        while coarser is not None:
-            _ = coarser.prior.colours
-            coarser = coarser.prior.coarser
-
-    @cached_property
-    def closer(self) -> ReorderedPrior | None:
-        """The same prior with neighbours closer together in memory; None where they are close."""
-        from napari_smoother.solvers.spot_order import closer_order
-
-        order = closer_order(self.pointers, self.neighbours)
-        if order is None:
-            return None
-        place = np.empty_like(order)
-        place[order] = np.arange(order.size, dtype=order.dtype)
-        rows = (self.pointers, self.neighbours, self.entries)
-        pointers, neighbours, entries = reordered_rows(*rows, order, place)
-        diagonal = self.diagonal[order]
-        prior = PriorTerm(pointers, neighbours, entries, entries.astype(np.float32), diagonal)
-        return ReorderedPrior(order, place, prior)
-
-
-@dataclass(frozen=True, eq=False)
-class CoarserPrior:
-    """A prior with one row an aggregate of spots, scaled so that A stays what it is.
-
-    Attributes
-    ----------
-    aggregate
-        Row of each spot, or -1 for one without neighbours, int32.
-    root
-        Square root of the number of spots of each aggregate, float64.
-    gather
-        Aggregates x spots, sparse: sums over spots, divided by the root.
-    prior
-        ``gather Q gather'``.
-    """
-
-    aggregate: NDArray[np.int32]
-    root: NDArray[np.float64]
-    gather: sparse.csr_array
-    prior: PriorTerm
-
-
-class ReorderedPrior:
-    """A prior with its spots in another order.
-
-    Parameters
-    ----------
-    order, place
-        Spots in that order, and where each of them is in it, int32.
-    prior
-        The prior, its rows in that order.
-    """
-
-    def __init__(
-        self, order: NDArray[np.int32], place: NDArray[np.int32], prior: PriorTerm
-    ) -> None:
-        self.order, self.prior = order, prior
-        self._place = place
-        self._latest: tuple[DataTerm, DataTerm] | None = None
-
-    def data(self, data: DataTerm) -> DataTerm:
-        """Return what the data ask of the spots in this order; the latest answer is kept."""
-        kept = self._latest
-        if kept is None or kept[0] is not data:
-            kept = self._latest = (data, replace(data, linear=rows_taken(data.linear, self.order)))
-        return kept[1]
-
-    def back(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return rows that are in this order in the order of before."""
-        return rows_taken(values, self._place)
+    lowest = float(q.diagonal().min())
+    if lowest < 0:
+        raise InputError(
+            f"The precision has the negative diagonal entry {lowest:.3g}",
+            where="precision",
+            remedy="Choose rho inside the range that keeps the precision positive",
+        )
+    if q.nnz > np.iinfo(np.int32).max:
+        raise InputError(
+            f"The precision has {q.nnz} entries",
+            where="precision",
+            remedy="Use fewer neighbours a spot",
+        )
+    return q

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def watch(
     cancelled: Callable[[], bool] | None,
     report: Callable[[NDArray[Any], float], None] | None = None,
+    *,
+    shape: tuple[int, ...] = (-1,),
     what: str = "the solve",
 ) -> Watch | None:
     """Return what the core calls every few milliseconds while a job runs beside it.
@@ -27,6 +29,8 @@ def watch(
         Asked now, and at every call.
     report
         Called with the latest iterate and its residual, when there is a new one.
+    shape
+        Of iterates.
     what
         Named when it is cancelled.
 
@@ -47,7 +51,7 @@ def watch(
         if cancelled is not None and cancelled():
             raise Cancelled(f"{what} was cancelled")
         if report is not None and iterate is not None:
-            report(iterate, residual)
+            report(iterate.reshape(shape), residual)
 
     look(0, -1.0, None)
     return look

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.by_type import solve_type_by_type
 from napari_smoother.models.deconv.preparation import lambda_to_weight
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 
@@ -139,27 +138,16 @@ def fit_abundance(
     a, c = gram * np.outer(scale, scale), linear * scale
     if isinstance(precision, list):
         _check_each(precision, n_spots, n_types)
-        solution = solve_type_by_type(
-            a,
-            c,
-            precision,
-            weight,
-            start=begin,
-            tolerance=tolerance,
-            bounded=bounded,
-            cancelled=cancelled,
-        )
-    else:
-        prior = precision if precision is not None else sparse.csr_array((n_spots, n_spots))
-        solution = solve_bounded_quadratic(
-            DataTerm.prepare(a, c),
-            PriorTerm.prepare(prior),
-            weight,
-            start=begin,
-            tolerance=tolerance,
-            bounded=bounded,
-            cancelled=cancelled,
-        )
+    prior = precision if precision is not None else sparse.csr_array((n_spots, n_spots))
+    solution = solve_bounded_quadratic(
+        DataTerm.prepare(a, c),
+        PriorTerm.prepare(prior),
+        weight,
+        start=begin,
+        tolerance=tolerance,
+        bounded=bounded,
+        cancelled=cancelled,
+    )
     report = FitReport(
         objective=float((2 * solution.objective + data_norm) / (n_genes * n_spots)),
         kkt_residual=float(solution.residual),
@@ -169,7 +157,7 @@ def fit_abundance(
         tolerance=float(tolerance),
         method=solution.method,
     )
-    return solution.values.astype(np.float64) * scale, report
+    return solution.values * scale, report
 
 
 def confidence_scale(confidences: NDArray[np.float64] | None, n_types: int) -> NDArray[np.float64]:

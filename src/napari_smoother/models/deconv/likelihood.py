@@ -160,10 +160,6 @@ class Likelihood:
         began = time.perf_counter()
         shape = start[0].shape
 
-        def tell(values: NDArray[Any], residual: float) -> None:
-            assert report is not None
-            report(values.reshape(shape), residual)
-
         found = self._core.minimise(
             prior.core_in_order,
             weight,
@@ -171,7 +167,7 @@ class Likelihood:
             tolerance=tolerance,
             band=band,
             **self._parts(start),
-            watch=watch(cancelled, None if report is None else tell, "the fit"),
+            watch=watch(cancelled, report, shape=shape, what="the fit"),
             iterates=report is not None,
         )
         values, constants, width, value, residual, steps, inner_steps, history, converged = found
