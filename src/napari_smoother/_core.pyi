@@ -67,3 +67,39 @@ def solve_local(
 ) -> tuple[float, float, int, int, bool, str]: ...
 def multiply_prior(prior: Prior, values: NDArray[Any], out: NDArray[Any]) -> None: ...
 def multiply_blocks(blocks: NDArray[Any], values: NDArray[Any], out: NDArray[Any]) -> None: ...
+
+class Likelihood:
+    def __init__(
+        self,
+        loss: str,
+        signature: NDArray[Any],
+        expression: Any,
+        weights: NDArray[Any],
+        *,
+        bias: bool,
+        first: float,
+        second: float,
+        depth: NDArray[Any],
+        ridge: NDArray[Any],
+        width_cost: float,
+    ) -> None: ...
+    def evaluate(
+        self, values: NDArray[Any], constants: NDArray[Any], width: float, watch: Watch | None
+    ) -> tuple[float, NDArray[Any], NDArray[Any], float]: ...
+    def expand(
+        self, values: NDArray[Any], constants: NDArray[Any], width: float
+    ) -> tuple[float, NDArray[Any], NDArray[Any], NDArray[Any]]: ...
+    def minimise(
+        self,
+        prior: Prior,
+        weight: float,
+        *,
+        bounded: bool,
+        tolerance: float,
+        band: float,
+        values: NDArray[Any],
+        constants: NDArray[Any],
+        width: float,
+        watch: Watch | None,
+        iterates: bool,
+    ) -> tuple[NDArray[Any], NDArray[Any], float, float, float, int, int, NDArray[Any], bool]: ...

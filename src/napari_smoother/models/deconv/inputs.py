@@ -72,12 +72,6 @@ class Inputs:
         is_sparse: bool = sparse.issparse(block)
         return np.asarray(block.toarray() if is_sparse else block)
 
-    def read_spots(self, first: int, last: int, into: NDArray[np.float64]) -> None:
-        """Write the expression of some spots, genes x spots, into an array of float64."""
-        block = self.expression[:, first:last]
-        is_sparse: bool = sparse.issparse(block)
-        into[...] = block.toarray() if is_sparse else block
-
     def with_signature(self, signature: NDArray[np.float64]) -> Inputs:
         """Return the same with another signature."""
         return replace(self, signature=np.ascontiguousarray(signature))

@@ -1,8 +1,8 @@
 """The data's part of an objective that weighs every gene of every spot in its own way.
 
-Sums over genes of a pointwise loss with two derivatives, minimised under a spatial prior by Newton's
-steps on the quadratic solver, in the compiled core. Nothing of the size genes x spots is held, but
-for the multipliers of the absolute loss: four bytes for every gene and spot.
+Sums over genes of a pointwise loss with two derivatives, minimised under a spatial prior by
+Newton's steps on the quadratic solver, in the compiled core. Nothing of the size genes x spots is
+held, but for the multipliers of the absolute loss: four bytes for every gene and spot.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LossName = Literal["damped square", "tube square", "tube absolute", "log square", "poisson"]
 
 SHARP = 1e-7
-"""The narrowest band in which the absolute loss is smoothed, and the one for a descent by gradient."""
+"""The narrowest band in which the absolute loss is smoothed, and that for descent by gradient."""
 
 
 @dataclass(frozen=True)
