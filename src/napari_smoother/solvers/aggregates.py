@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
-
-from napari_smoother.solvers.grouping import members_of_groups
+from scipy import sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +135,10 @@ def _coarsen(
     nodes = pointers.size - 1
     aggregate = np.empty(nodes, np.int32)
     count = int(_aggregate(pointers, neighbours, coupling, aggregate))
-    cuts, members = members_of_groups(aggregate, count)
+    claimed = np.flatnonzero(aggregate >= 0)
+    belongs = (np.ones(claimed.size, np.bool_), (aggregate[claimed], claimed))
+    grouped = sparse.coo_array(belongs, shape=(count, nodes)).tocsr()
+    cuts, members = grouped.indptr.astype(np.int32), grouped.indices.astype(np.int32)
     if count == 0 or count >= members.size:
         return None
     out_pointers = np.zeros(count + 1, np.int32)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from napari_smoother.solvers.grouping import members_of_groups
 from napari_smoother.solvers.lanes import cast, load, nothing, store
 from napari_smoother.solvers.row_blocks import share_out
 from napari_smoother.solvers.separable import solve_spot
@@ -57,8 +56,9 @@ def colour_spots(
     """
     colours = np.zeros(pointers.size - 1, np.int64)
     most = _colour(pointers, neighbours, colours)
-    cuts, order = members_of_groups(colours, most)
-    return order, cuts.astype(np.int64)
+    order = np.argsort(colours, kind="stable")
+    cuts = np.searchsorted(colours, np.arange(most + 1), sorter=order)
+    return order.astype(np.int32), cuts
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
