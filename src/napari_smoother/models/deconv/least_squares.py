@@ -8,7 +8,6 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.models.deconv.estimator import DeconvolutionModel
-from napari_smoother.models.deconv.expression_loops import sums_of_squares
 from napari_smoother.models.deconv.fit import Fitted, fit_abundance
 from napari_smoother.models.deconv.preparation import reduce_genes
 from napari_smoother.solvers.row_blocks import share_out
@@ -82,30 +81,22 @@ def fit_reduced(
 
 def _reduce_pieces(
     expression: NDArray[np.floating],
-    left: NDArray[np.floating],
+    factors: NDArray[np.floating],
+    weights: NDArray[np.float64],
     products: NDArray[np.float64],
-    squares: NDArray[np.float64],
+    norms: NDArray[np.float64],
     first: int,
     last: int,
 ) -> None:
-    """Products of some pieces of spots with `left`, and their sums of squares of every gene.
-
-    `left` is (pieces of `SUMMED` genes, factors, `SUMMED`), zero beyond the last gene.
-    """
-    genes = len(expression)
-    whole = genes // SUMMED
+    """Products of some pieces of spots with the factors, and their weighted sums of squares."""
     for piece in range(first, last):
         spots = slice(piece * SPOTS_AT_ONCE, (piece + 1) * SPOTS_AT_ONCE)
-        given = expression[:, spots]
-        size = given.shape[1]
-        summed = np.zeros((left.shape[1], size))
-        if whole:
-            by_genes = given[: whole * SUMMED].reshape(whole, SUMMED, size)
-            summed += np.matmul(left[:whole], by_genes).sum(axis=0, dtype=np.float64)
-        if genes % SUMMED:
-            summed += left[whole, :, : genes % SUMMED] @ given[whole * SUMMED :]
-        products[spots] = summed.T
-        sums_of_squares(expression, spots.start, spots.start + size, squares[piece])
+        for start in range(0, len(expression), SUMMED):
+            genes = slice(start, start + SUMMED)
+            given = expression[genes, spots]
+            products[spots] += given.T @ factors[genes]
+            # Squares of the same few counts round alike: in float32 that would not average out.
+            norms[piece] += weights[genes] @ np.square(given, dtype=np.float64).sum(axis=1)
 
 
 class ReducedGenes:
@@ -143,21 +134,18 @@ class ReducedGenes:
         weighted = weights[:, None] * signature
         # One more column: the weighted sum over genes comes with the same product.
         factors = np.column_stack([weighted, weights])
-        groups = -(-inputs.n_genes // SUMMED)
-        padded = np.zeros((groups * SUMMED, factors.shape[1]), inputs.expression.dtype)
-        padded[: inputs.n_genes] = factors
-        left = np.ascontiguousarray(padded.reshape(groups, SUMMED, -1).transpose(0, 2, 1))
+        factors = factors.astype(inputs.expression.dtype)
         pieces = -(-inputs.n_spots // SPOTS_AT_ONCE)
-        products = np.empty((inputs.n_spots, factors.shape[1]))
-        squares = np.empty((pieces, inputs.n_genes))
+        products = np.zeros((inputs.n_spots, factors.shape[1]))
+        norms = np.zeros(pieces)
         with one_blas_thread():
             share_out(
                 _reduce_pieces,
                 pieces,
                 inputs.expression.size,
-                (inputs.expression, left, products, squares),
+                (inputs.expression, factors, weights, products, norms),
             )
-        norm = float(squares.sum(axis=0) @ weights)
+        norm = float(norms.sum())
         gram = weighted.T @ signature
         self.gram = (gram + gram.T) / 2
         self.linear = np.ascontiguousarray(products[:, :-1])
