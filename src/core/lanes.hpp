@@ -151,6 +151,18 @@ struct Row<T, 0> {
     INLINE T sum() const { return 0; }
 };
 
+// The same values in double.
+template <class T, int N>
+INLINE Row<double, N> to_double(const Row<T, N>& row) {
+    if constexpr (std::is_same_v<T, double>) {
+        return row;
+    } else {
+        T values[N];
+        row.store(values);
+        return Row<double, N>::load(values);
+    }
+}
+
 template <int N>
 using Width = std::integral_constant<int, N>;
 

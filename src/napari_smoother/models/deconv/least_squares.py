@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from napari_smoother import _core
 from napari_smoother.models.deconv.estimator import DeconvolutionModel
 from napari_smoother.models.deconv.fit import Fitted, fit_abundance
 from napari_smoother.models.deconv.preparation import reduce_genes
-from napari_smoother.solvers.row_blocks import share_out
-from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +22,8 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.inputs import Inputs
     from napari_smoother.models.deconv.spatial_prior import Prior
 
-SPOTS_AT_ONCE = 1024
-"""Every gene begins on another page of memory: runs shall not be short."""
-
-SUMMED = 64
-"""Values after which sums in the precision of the expression are added in float64.
-
-Sums over all genes in float32 would be off by some 1e-7; those of so few, by less than the
-rounding of the expression itself.
-"""
+FACTOR_UNIT = 12
+"""The core wants the number of factors padded to a multiple of this."""
 
 
 class LeastSquares(DeconvolutionModel):
@@ -79,26 +71,6 @@ def fit_reduced(
     return Fitted(abundance, reduced.intercepts(abundance), report)
 
 
-def _reduce_pieces(
-    expression: NDArray[np.floating],
-    factors: NDArray[np.floating],
-    weights: NDArray[np.float64],
-    products: NDArray[np.float64],
-    norms: NDArray[np.float64],
-    first: int,
-    last: int,
-) -> None:
-    """Products of some pieces of spots with the factors, and their weighted sums of squares."""
-    for piece in range(first, last):
-        spots = slice(piece * SPOTS_AT_ONCE, (piece + 1) * SPOTS_AT_ONCE)
-        for start in range(0, len(expression), SUMMED):
-            genes = slice(start, start + SUMMED)
-            given = expression[genes, spots]
-            products[spots] += given.T @ factors[genes]
-            # Squares of the same few counts round alike: in float32 that would not average out.
-            norms[piece] += weights[genes] @ np.square(given, dtype=np.float64).sum(axis=1)
-
-
 class ReducedGenes:
     """The mean squared error as a function of the abundances alone.
 
@@ -133,19 +105,14 @@ class ReducedGenes:
             signature = signature - self.signature_sum / self.weight_sum
         weighted = weights[:, None] * signature
         # One more column: the weighted sum over genes comes with the same product.
-        factors = np.column_stack([weighted, weights])
-        factors = factors.astype(inputs.expression.dtype)
-        pieces = -(-inputs.n_spots // SPOTS_AT_ONCE)
-        products = np.zeros((inputs.n_spots, factors.shape[1]))
-        norms = np.zeros(pieces)
-        with one_blas_thread():
-            share_out(
-                _reduce_pieces,
-                pieces,
-                inputs.expression.size,
-                (inputs.expression, factors, weights, products, norms),
-            )
-        norm = float(norms.sum())
+        factors = np.column_stack([weighted, weights]).astype(inputs.expression.dtype)
+        count = factors.shape[1]
+        padded = np.pad(factors, ((0, 0), (0, -count % FACTOR_UNIT)))
+        products = np.empty((inputs.n_spots, count))
+        expression = inputs.expression
+        by_spot = not expression.flags.c_contiguous and expression.flags.f_contiguous
+        given = expression.T if by_spot else np.ascontiguousarray(expression)
+        norm = _core.reduce_expression(given, by_spot, padded, count, weights, products, None)
         gram = weighted.T @ signature
         self.gram = (gram + gram.T) / 2
         self.linear = np.ascontiguousarray(products[:, :-1])
