@@ -12,6 +12,7 @@ namespace core {
 // One line a family, in the order of the house.
 void bind_expression(nb::module_&);
 void bind_quadratic(nb::module_&);
+void bind_factor(nb::module_& m);
 }  // namespace core
 
 NB_MODULE(CORE_MODULE, m) {
@@ -24,4 +25,5 @@ NB_MODULE(CORE_MODULE, m) {
     m.def("set_thread_count", &core::set_thread_count, nb::arg("threads"));
     core::bind_expression(m);
     core::bind_quadratic(m);
+    core::bind_factor(m);
 }

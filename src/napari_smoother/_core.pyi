@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 LEVELS: tuple[str, ...]
@@ -48,6 +49,25 @@ def solve_bounded(
     watch: Watch | None,
     iterates: bool,
 ) -> tuple[float, float, int, int, bool, str]: ...
+def solve_implicit(
+    pattern: Pattern,
+    pointers: NDArray[Any],
+    columns: NDArray[Any],
+    entries: NDArray[Any],
+    gram: NDArray[Any],
+    eigenvalues: NDArray[Any],
+    basis: NDArray[Any],
+    linear: NDArray[Any],
+    values: NDArray[Any],
+    *,
+    warm: bool,
+    weight: float,
+    bounded: bool,
+    tolerance: float,
+    maximum_steps: int,
+    watch: Watch | None,
+    iterates: bool,
+) -> tuple[float, float, int, int, bool, str]: ...
 
 LANES: int
 
@@ -76,3 +96,61 @@ def reduce_expression(
     products: NDArray[Any],
     watch: Watch | None,
 ) -> float: ...
+
+class Pattern:
+    """Order of elimination and pattern of the factor of a symmetric matrix Q."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def entries(self) -> int:
+        """Of L below its diagonal."""
+    @property
+    def operations(self) -> float:
+        """Multiplications that a factorisation takes, about."""
+    def order(self) -> NDArray[np.int32]:
+        """Rows of Q in the order of elimination."""
+
+class Factor:
+    """L and D of ``shift I + scale Q``."""
+
+    @property
+    def size(self) -> int: ...
+    def solve(
+        self,
+        right: NDArray[np.float64],
+        values: NDArray[np.float64],
+        watch: Watch | None = None,
+    ) -> float:
+        """Write the solution (rows x columns) and return its largest relative residual."""
+
+def make_pattern(
+    pointers: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    entries: NDArray[np.float64],
+    most: int,
+    watch: Watch | None = None,
+) -> Pattern:
+    """Refused where L would have more than `most` entries."""
+
+def make_factor(
+    pattern: Pattern, shift: float, scale: float, watch: Watch | None = None
+) -> Factor:
+    """Refused where a pivot is not safely positive."""
+
+def inverse_diagonals(
+    pattern: Pattern, shifts: NDArray[np.float64], scale: float, watch: Watch | None = None
+) -> NDArray[np.float64]:
+    """Of the inverses of ``shift I + scale Q``, rows x shifts, flat; Refused as above."""
+
+def improve(
+    pointers: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    entries: NDArray[np.float64],
+    right: NDArray[np.float64],
+    values: NDArray[np.float64],
+    tolerance: float,
+    steps: int,
+    watch: Watch | None = None,
+) -> float:
+    """Improve a solution by conjugate gradients; return its relative residual."""
