@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS: tuple[str, ...]
+"""Instruction sets that can be used here, the best first."""
+
 LEVEL: str
+"""The one in use."""
 
 Watch = Callable[[int, float, NDArray[Any] | None], object]
 """Called with the step, the residual and the latest iterate; raises to stop the job."""

@@ -2,8 +2,8 @@
 
     min over B >= 0 of  1/2 tr(B A B') - <C, B> + weight/2 tr(B' Q B),  Q the inverse of a sparse S
 
-A product with Q is a sparse solve. Projected Newton steps as in `bounded_quadratic`, and where they
-turn out slow an exact solve for every eigenvector of A, masked to the free entries.
+A product with Q is a sparse solve. Projected Newton steps as in `bounded_quadratic`, and where
+they turn out slow an exact solve for every eigenvector of A, masked to the free entries.
 """
 
 from __future__ import annotations
