@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Signal
 
-from napari_smoother.errors import Cancelled
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.scene import Scene
-from napari_smoother.models.deconv import section_fit
-from napari_smoother.solvers.bounded_quadratic import warm_up
 from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
@@ -89,9 +86,6 @@ class Session(QObject):
         self._loader.idle.connect(self._on_loader_idle)
         self._uses: dict[int, Callable[[Any], None]] = {}
         self._numbers = count()
-        self._compiler = Runner(self)
-        self._compiler.failed.connect(tell_error)
-        self._compiler.submit(_compile)
 
     def add_analysis(
         self,
@@ -177,7 +171,6 @@ class Session(QObject):
             self.closing.emit()
             self._loader.shut_down()
             self._uses.clear()
-            self._compiler.shut_down()
             self.preview.shut_down()
             for preview in self.analyses.values():
                 preview.shut_down()
@@ -220,14 +213,6 @@ class Session(QObject):
     def _on_loader_idle(self) -> None:
         self._uses.clear()  # of what was cancelled, or failed
         self.busy_changed.emit("")
-
-
-def _compile(cancelled: Callable[[], bool], report: Callable[[Any], None]) -> None:
-    """Compile the solvers, so that the first slider does not wait for it."""
-    for prepare in (warm_up, section_fit.warm_up):
-        if cancelled():
-            raise Cancelled
-        prepare()
 
 
 def _heard(
