@@ -13,6 +13,7 @@ namespace core {
 void bind_expression(nb::module_&);
 void bind_quadratic(nb::module_&);
 void bind_factor(nb::module_& m);
+void bind_forms(nb::module_& m);
 }  // namespace core
 
 NB_MODULE(CORE_MODULE, m) {
@@ -26,4 +27,5 @@ NB_MODULE(CORE_MODULE, m) {
     core::bind_expression(m);
     core::bind_quadratic(m);
     core::bind_factor(m);
+    core::bind_forms(m);
 }
