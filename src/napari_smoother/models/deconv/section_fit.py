@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_smoother.models.deconv.catalogue import make_model
 from napari_smoother.models.deconv.fit import Fitted
-from napari_smoother.models.deconv.section_expression import SectionExpression
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.models.deconv.catalogue import TubeLoss
+    from napari_smoother.models.deconv.section_expression import SectionExpression
 
 
 @dataclass(frozen=True, slots=True, eq=False)
