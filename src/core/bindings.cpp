@@ -10,6 +10,7 @@ namespace nb = nanobind;
 
 namespace core {
 // One line a family, in the order of the house.
+void bind_neighbours(nb::module_&);
 }  // namespace core
 
 NB_MODULE(CORE_MODULE, m) {
@@ -20,4 +21,5 @@ NB_MODULE(CORE_MODULE, m) {
     m.def("best_level", &core::best_level);
     m.def("thread_count", &core::thread_count);
     m.def("set_thread_count", &core::set_thread_count, nb::arg("threads"));
+    core::bind_neighbours(m);
 }

@@ -101,6 +101,14 @@ struct Row {
         return {head < other.head ? head : other.head, tail.smaller(other.tail)};
     }
 
+    // Whether any value is less than the other's in its place.
+    INLINE bool any_below(const Row& other) const {
+        const auto below = head < other.head;
+        auto any = below[0];
+        for (int i = 1; i < size; ++i) any |= below[i];
+        return (any != 0) | tail.any_below(other.tail);
+    }
+
     INLINE T sum() const {
         T total = 0;
         for (int i = 0; i < size; ++i) total += head[i];
@@ -122,6 +130,7 @@ struct Row<T, 0> {
     INLINE Row operator*(T) const { return {}; }
     INLINE Row larger(const Row&) const { return {}; }
     INLINE Row smaller(const Row&) const { return {}; }
+    INLINE bool any_below(const Row&) const { return false; }
     INLINE T sum() const { return 0; }
 };
 
