@@ -14,6 +14,7 @@ void bind_expression(nb::module_&);
 void bind_quadratic(nb::module_&);
 void bind_factor(nb::module_& m);
 void bind_forms(nb::module_& m);
+void bind_neighbours(nb::module_&);
 }  // namespace core
 
 NB_MODULE(CORE_MODULE, m) {
@@ -28,4 +29,5 @@ NB_MODULE(CORE_MODULE, m) {
     core::bind_quadratic(m);
     core::bind_factor(m);
     core::bind_forms(m);
+    core::bind_neighbours(m);
 }

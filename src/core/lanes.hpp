@@ -124,6 +124,14 @@ struct Row {
                 Row<T, N - size>::free(value.tail, slope.tail)};
     }
 
+    // Whether any value is less than the other's in its place.
+    INLINE bool any_below(const Row& other) const {
+        const auto below = head < other.head;
+        auto any = below[0];
+        for (int i = 1; i < size; ++i) any |= below[i];
+        return (any != 0) | tail.any_below(other.tail);
+    }
+
     INLINE T sum() const {
         if constexpr (N == size) {
             return register_sum<T, size>(head);
@@ -148,6 +156,7 @@ struct Row<T, 0> {
     INLINE Row larger(const Row&) const { return {}; }
     INLINE Row smaller(const Row&) const { return {}; }
     static INLINE Row free(const Row&, const Row&) { return {}; }
+    INLINE bool any_below(const Row&) const { return false; }
     INLINE T sum() const { return 0; }
 };
 

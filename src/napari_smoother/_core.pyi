@@ -203,3 +203,23 @@ class Form:
 
         Each row of them is a permutation P of the spots.
         """
+Rows = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]
+"""Starts, columns, distances and weights of a graph's rows."""
+
+def nearest_neighbours(
+    positions: NDArray[np.float64],
+    most: int,
+    relative: float,
+    absolute: float,
+    mutual: bool,
+    most_edges: int,
+    watch: Watch | None = None,
+) -> Rows: ...
+def neighbours_within(
+    positions: NDArray[np.float64],
+    radius: float,
+    order: float,
+    bandwidth: float,
+    most_edges: int,
+    watch: Watch | None = None,
+) -> Rows: ...
