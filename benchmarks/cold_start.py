@@ -77,7 +77,7 @@ from smoother.losses import SpatialLoss
 from smoother.models.deconv import NNLS
 from smoother.weights import SpatialWeightMatrix
 data = np.load("section.npz")
-x, y = torch.tensor(data["x"]), torch.tensor(data["y"])
+x, y = torch.tensor(data["x"]).float(), torch.tensor(data["y"]).float()
 
 def deconvolve():
     weights = SpatialWeightMatrix()
