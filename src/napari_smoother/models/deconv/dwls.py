@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.likelihood import Likelihood
 from napari_smoother.models.deconv.local_models import LocalModel
-from napari_smoother.models.deconv.pointwise import damped_square
-from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,22 +58,5 @@ class DWLS(LocalModel):
         self.nonneg = nonneg
         self.max_weights = float(max_weights)
 
-    def _likelihood(
-        self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]
-    ) -> PointwiseLikelihood:
-        most = self.max_weights
-
-        def lowest(spots: slice, seen: NDArray[np.float64]) -> NDArray[np.float64]:
-            largest = np.abs(seen).max(axis=0, initial=0.0)
-            # 1 / largest^2, but c^2 where that is more, or infinite.
-            low: NDArray[np.float64] = 1 / np.maximum(largest, 1 / most) ** 2
-            return low
-
-        return PointwiseLikelihood(
-            inputs,
-            bias,
-            damped_square,
-            (most,),
-            by_spot=lowest,
-            constant_curvature=True,
-        )
+    def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
+        return Likelihood(inputs, "damped square", bias, numbers=(self.max_weights, 0.0))

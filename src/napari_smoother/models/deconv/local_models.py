@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,6 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.estimator import DeconvolutionModel
 from napari_smoother.models.deconv.fit import FitReport, Fitted, confidence_scale
 from napari_smoother.models.deconv.least_squares import ReducedGenes, fit_reduced
-from napari_smoother.models.deconv.newton import minimise
 from napari_smoother.models.deconv.preparation import lambda_to_weight
 from napari_smoother.solvers.quadratic_terms import PriorTerm
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.deconv.descent import DataLoss, State
     from napari_smoother.models.deconv.inputs import Inputs
-    from napari_smoother.models.deconv.likelihood import Likelihood
-    from napari_smoother.models.deconv.newton import Minimum
+    from napari_smoother.models.deconv.likelihood import Likelihood, Minimum
     from napari_smoother.models.deconv.spatial_prior import Prior
 
 
@@ -51,30 +50,12 @@ class LocalModel(DeconvolutionModel):
         cancelled: Callable[[], bool] | None,
     ) -> Fitted:
         scale = confidence_scale(prior.confidences, inputs.n_types)
-        scaled = inputs.with_signature(inputs.signature * scale)
-        likelihood = self._likelihood(scaled, bias, scale)
-        self._follow(likelihood, scale, cancelled)
-        begin = self._begin(inputs, prior, bias, start, cancelled)
-        state = likelihood.state(begin)
+        likelihood = self._likelihood(inputs.with_signature(inputs.signature * scale), bias, scale)
+        state = likelihood.state(self._begin(inputs, prior, bias, start, cancelled))
         state[0] = state[0] / scale
-        local, weight = local_prior(prior, inputs)
-        minimum = self._minimise(likelihood, local, weight, state, tolerance, cancelled)
+        minimum = self._minimise(likelihood, prior, state, scale, tolerance, cancelled)
         fitted = likelihood.fitted(minimum.state, self._report(minimum, likelihood, tolerance))
-        return Fitted(fitted.abundance * scale, fitted.intercepts, fitted.report, fitted.extra)
-
-    def _follow(
-        self,
-        likelihood: Likelihood,
-        scale: NDArray[np.float64],
-        cancelled: Callable[[], bool] | None,
-    ) -> None:
-        """Let the likelihood ask and tell whoever called `deconv`."""
-        watch = self._watch
-        likelihood.cancelled = cancelled
-        if watch is not None:
-            likelihood.report = lambda values, residual: watch(
-                values[:, : scale.size] * scale, residual
-            )
+        return replace(fitted, abundance=fitted.abundance * scale)
 
     def _begin(
         self,
@@ -94,20 +75,29 @@ class LocalModel(DeconvolutionModel):
     def _minimise(
         self,
         likelihood: Likelihood,
-        prior: PriorTerm,
-        weight: float,
+        prior: Prior,
         state: State,
+        scale: NDArray[np.float64],
         tolerance: float,
         cancelled: Callable[[], bool] | None,
+        **settings: float,
     ) -> Minimum:
-        return minimise(
-            likelihood,
-            prior,
+        told = self._watch
+
+        def tell(values: NDArray[np.float64], residual: float) -> None:
+            assert told is not None
+            told(values[:, : scale.size] * scale, residual)
+
+        term, weight = local_prior(prior, likelihood.inputs.n_spots, likelihood.inputs.n_genes, scale.size)
+        return likelihood.minimise(
+            term,
             weight,
             state,
             nonneg=self.nonneg,
             tolerance=tolerance,
             cancelled=cancelled,
+            report=None if told is None else tell,
+            **settings,
         )
 
     def _report(
@@ -116,11 +106,11 @@ class LocalModel(DeconvolutionModel):
         return FitReport(
             objective=2 * minimum.value / likelihood.n_values,
             kkt_residual=minimum.residual,
-            iterations=minimum.inner,
+            iterations=minimum.inner_steps,
             seconds=minimum.seconds,
             converged=minimum.converged,
             tolerance=tolerance,
-            method=f"projected Newton, {minimum.iterations} expansions",
+            method=f"projected Newton, {minimum.steps} expansions",
             note=note or self.note,
         )
 
@@ -128,14 +118,14 @@ class LocalModel(DeconvolutionModel):
         return self._likelihood(inputs, bias, np.ones(inputs.n_types))
 
 
-def local_prior(prior: Prior, inputs: Inputs) -> tuple[PriorTerm, float]:
+def local_prior(
+    prior: Prior, n_spots: int, n_genes: int, n_types: int
+) -> tuple[PriorTerm, float]:
     """Return a prior as the solver wants it, and its weight; one of zeros where there is none."""
     if prior.precision is None:
-        return PriorTerm.prepare(sparse.csr_array((inputs.n_spots, inputs.n_spots))), 0.0
-    each = prior.precision if isinstance(prior.precision, list) else [prior.precision]
-    return PriorTerm.prepare(each if len(each) > 1 else each[0]), lambda_to_weight(
-        prior.lambda_, inputs.n_genes, inputs.n_types
-    )
+        return PriorTerm.prepare(sparse.csr_array((n_spots, n_spots))), 0.0
+    weight = lambda_to_weight(prior.lambda_, n_genes, n_types)
+    return PriorTerm.prepare(prior.precision), weight
 
 
 def refuse_negative(inputs: Inputs, what: str) -> None:

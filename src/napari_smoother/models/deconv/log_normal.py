@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.likelihood import Likelihood
 from napari_smoother.models.deconv.local_models import LocalModel, refuse_negative
-from napari_smoother.models.deconv.pointwise import log_square
-from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +65,9 @@ class LogNormReg(LocalModel):
             )
         self.epsilon = float(epsilon)
 
-    def _likelihood(
-        self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]
-    ) -> PointwiseLikelihood:
+    def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
         refuse_negative(inputs, "LogNormReg")
-        return PointwiseLikelihood(inputs, bias, log_square, (self.epsilon, LEAST_CURVATURE))
+        return Likelihood(inputs, "log square", bias, numbers=(self.epsilon, LEAST_CURVATURE))
 
     def _begin(
         self,

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.likelihood import SHARP, Likelihood
 from napari_smoother.models.deconv.local_models import LocalModel
-from napari_smoother.models.deconv.pointwise import tube_square
-from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
-from napari_smoother.models.deconv.tube_descent import minimise_tube
-from napari_smoother.models.deconv.tube_likelihood import TubeLikelihood
 from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -23,10 +20,8 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.fit import FitReport, Fitted
     from napari_smoother.models.deconv.inputs import Inputs
-    from napari_smoother.models.deconv.likelihood import Likelihood
-    from napari_smoother.models.deconv.newton import Minimum
+    from napari_smoother.models.deconv.likelihood import Minimum
     from napari_smoother.models.deconv.spatial_prior import Prior
-    from napari_smoother.solvers.quadratic_terms import PriorTerm
 
 LossMode = Literal["l2", "l1"]
 
@@ -35,12 +30,6 @@ GAP = 10.0
 
 BAND = 0.35
 """Width at first of the band in which the loss is smoothed, in half widths of the tube."""
-
-ROUNDED = 1e-5
-"""Residuals do in float32 down to this gap."""
-
-SHARP = 1e-7
-"""The narrowest such band, and the one for a descent by gradient."""
 
 SAMPLED = 64
 
@@ -115,12 +104,14 @@ class NuSVR(LocalModel):
         return self._extra
 
     def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
-        ridge = scale**2 * inputs.n_genes / (2 * inputs.n_types)
-        tube = self.C * self.nu * inputs.n_genes * inputs.n_spots / 2
-        if self.loss_mode == "l1":
-            return TubeLikelihood(inputs, bias, self.C, SHARP, ridge=ridge, tube=tube)
-        return PointwiseLikelihood(
-            inputs, bias, tube_square, (self.C, 0.0), ridge=ridge, tube=tube
+        absolute = self.loss_mode == "l1"
+        return Likelihood(
+            inputs,
+            "tube absolute" if absolute else "tube square",
+            bias,
+            cost=self.C / 2 if absolute else self.C,
+            ridge=scale**2 * inputs.n_genes / (2 * inputs.n_types),
+            width_cost=self.C * self.nu * inputs.n_genes * inputs.n_spots / 2,
         )
 
     def _begin(
@@ -137,24 +128,18 @@ class NuSVR(LocalModel):
     def _minimise(
         self,
         likelihood: Likelihood,
-        prior: PriorTerm,
-        weight: float,
+        prior: Prior,
         state: State,
+        scale: NDArray[np.float64],
         tolerance: float,
         cancelled: Callable[[], bool] | None,
+        **settings: float,
     ) -> Minimum:
-        if not isinstance(likelihood, TubeLikelihood):
-            return super()._minimise(likelihood, prior, weight, state, tolerance, cancelled)
-        likelihood.band = max(BAND * state[-1].item(), SHARP)
-        likelihood.exact = GAP * tolerance < ROUNDED
-        return minimise_tube(
-            likelihood,
-            prior,
-            weight,
-            state,
-            nonneg=self.nonneg,
-            gap=GAP * tolerance,
-            cancelled=cancelled,
+        if self.loss_mode == "l1":
+            settings = {"band": max(BAND * state[-1].item(), SHARP)}
+            tolerance = GAP * tolerance
+        return super()._minimise(
+            likelihood, prior, state, scale, tolerance, cancelled, **settings
         )
 
     def _report(

@@ -10,10 +10,8 @@ from scipy import sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.fit import Fitted, confidence_scale
-from napari_smoother.models.deconv.local_models import LocalModel, local_prior, refuse_negative
-from napari_smoother.models.deconv.newton import minimise
-from napari_smoother.models.deconv.pointwise import poisson_deviance
-from napari_smoother.models.deconv.pointwise_likelihood import PointwiseLikelihood
+from napari_smoother.models.deconv.likelihood import Likelihood
+from napari_smoother.models.deconv.local_models import LocalModel, refuse_negative
 from napari_smoother.models.deconv.spatial_prior import Prior
 
 if TYPE_CHECKING:
@@ -24,12 +22,8 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.descent import State
     from napari_smoother.models.deconv.fit import FitReport
     from napari_smoother.models.deconv.inputs import Inputs
-    from napari_smoother.models.deconv.likelihood import Likelihood
-    from napari_smoother.models.deconv.newton import Minimum
-    from napari_smoother.solvers.quadratic_terms import PriorTerm
 
 EXPECTED_SHARE = 0.02
-CAUTIOUS_STEPS, CAUTIOUS_MULTIPLE = 3, 4.0
 INSIDE = 0.05
 
 
@@ -112,25 +106,20 @@ class PoissonRegression(LocalModel):
         refuse_negative(inputs, "PoissonRegression")
         scale = confidence_scale(prior.confidences, inputs.n_types)
         likelihood = self._likelihood(inputs.with_signature(inputs.signature * scale), bias, scale)
-        self._follow(likelihood, scale, cancelled)
         begin = self._inside(inputs, bias, start, cancelled)
         values = np.column_stack([begin.abundance / scale, *([begin.intercepts] * bias)])
         if bias and prior.precision is not None:
             each = prior.precision
             each = each if isinstance(each, list) else [each] * inputs.n_types
-            constant = sparse.csr_array(each[0].shape)
-            prior = replace(prior, precision=[*each, constant])
-        local, weight = local_prior(prior, inputs)
-        minimum = self._minimise(likelihood, local, weight, [values], tolerance, cancelled)
+            prior = replace(prior, precision=[*each, sparse.csr_array(each[0].shape)])
+        minimum = self._minimise(likelihood, prior, [values], scale, tolerance, cancelled)
         self.history = tuple(2 * value / likelihood.n_values for value in minimum.history)
         report = self._report(minimum, likelihood, tolerance)
         ambient = _Ambient(likelihood, bias, begin)
         fitted = ambient.fitted(ambient.split(minimum.state[0]), report)
         return replace(fitted, abundance=fitted.abundance * scale)
 
-    def _likelihood(
-        self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]
-    ) -> PointwiseLikelihood:
+    def _likelihood(self, inputs: Inputs, bias: bool, scale: NDArray[np.float64]) -> Likelihood:
         depth = self._depth(inputs)
         signature = inputs.signature
         if bias:
@@ -138,52 +127,11 @@ class PoissonRegression(LocalModel):
         # A gene that no type expresses has the mean zero whatever is found.
         expressed = signature.any(axis=1)
         used = replace(
-            inputs,
-            signature=np.ascontiguousarray(signature),
-            weights=np.where(expressed, inputs.weights, 0.0),
+            inputs, signature=signature, weights=np.where(expressed, inputs.weights, 0.0)
         )
-        used_spots = depth > 0
         rate = float(inputs.expression.sum()) / max(depth.sum(), 1e-300) / inputs.n_genes
-        floor = INSIDE * rate if used_spots.any() and rate > 0 else 1.0
-
-        def depth_of(spots: slice, seen: NDArray[np.float64]) -> NDArray[np.float64]:
-            return depth[spots]
-
-        return PointwiseLikelihood(
-            used, False, poisson_deviance, (EXPECTED_SHARE, floor, np.inf), by_spot=depth_of
-        )
-
-    def _minimise(
-        self,
-        likelihood: Likelihood,
-        prior: PriorTerm,
-        weight: float,
-        state: State,
-        tolerance: float,
-        cancelled: Callable[[], bool] | None,
-    ) -> Minimum:
-        """Take a few steps with the curvature held down, then Newton's own."""
-        assert isinstance(likelihood, PointwiseLikelihood)
-        likelihood.settings[2] = CAUTIOUS_MULTIPLE
-        first = minimise(
-            likelihood,
-            prior,
-            weight,
-            state,
-            nonneg=True,
-            tolerance=tolerance,
-            most_steps=CAUTIOUS_STEPS,
-            cancelled=cancelled,
-        )
-        likelihood.settings[2] = np.inf
-        then = super()._minimise(likelihood, prior, weight, first.state, tolerance, cancelled)
-        return replace(
-            then,
-            iterations=first.iterations + then.iterations,
-            inner=first.inner + then.inner,
-            history=first.history + then.history[1:],
-            seconds=first.seconds + then.seconds,
-        )
+        floor = INSIDE * rate if rate > 0 else 1.0
+        return Likelihood(used, "poisson", False, numbers=(EXPECTED_SHARE, floor), depth=depth)
 
     def _depth(self, inputs: Inputs) -> NDArray[np.float64]:
         totals = np.asarray(inputs.expression.sum(axis=0), dtype=np.float64).ravel()
@@ -236,7 +184,7 @@ class PoissonRegression(LocalModel):
 class _Ambient:
     """The data's part with constants apart, which the likelihood has as one more type."""
 
-    def __init__(self, likelihood: PointwiseLikelihood, bias: bool, begin: Fitted) -> None:
+    def __init__(self, likelihood: Likelihood, bias: bool, begin: Fitted) -> None:
         self.likelihood, self.bias, self.begin = likelihood, bias, begin
 
     def split(self, values: NDArray[np.float64]) -> State:
