@@ -157,6 +157,7 @@ def improve(
     watch: Watch | None = None,
 ) -> float:
     """Improve a solution by conjugate gradients; return its relative residual."""
+
 class Form:
     """Quadratic forms x Q x' of a sparse symmetric matrix Q, given by its rows.
 
@@ -203,6 +204,7 @@ class Form:
 
         Each row of them is a permutation P of the spots.
         """
+
 Rows = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]
 """Starts, columns, distances and weights of a graph's rows."""
 

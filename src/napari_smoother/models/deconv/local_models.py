@@ -88,7 +88,9 @@ class LocalModel(DeconvolutionModel):
             assert told is not None
             told(values[:, : scale.size] * scale, residual)
 
-        term, weight = local_prior(prior, likelihood.inputs.n_spots, likelihood.inputs.n_genes, scale.size)
+        term, weight = local_prior(
+            prior, likelihood.inputs.n_spots, likelihood.inputs.n_genes, scale.size
+        )
         return likelihood.minimise(
             term,
             weight,
@@ -118,9 +120,7 @@ class LocalModel(DeconvolutionModel):
         return self._likelihood(inputs, bias, np.ones(inputs.n_types))
 
 
-def local_prior(
-    prior: Prior, n_spots: int, n_genes: int, n_types: int
-) -> tuple[PriorTerm, float]:
+def local_prior(prior: Prior, n_spots: int, n_genes: int, n_types: int) -> tuple[PriorTerm, float]:
     """Return a prior as the solver wants it, and its weight; one of zeros where there is none."""
     if prior.precision is None:
         return PriorTerm.prepare(sparse.csr_array((n_spots, n_spots))), 0.0

@@ -138,9 +138,7 @@ class NuSVR(LocalModel):
         if self.loss_mode == "l1":
             settings = {"band": max(BAND * state[-1].item(), SHARP)}
             tolerance = GAP * tolerance
-        return super()._minimise(
-            likelihood, prior, state, scale, tolerance, cancelled, **settings
-        )
+        return super()._minimise(likelihood, prior, state, scale, tolerance, cancelled, **settings)
 
     def _report(
         self, minimum: Minimum, likelihood: Likelihood, tolerance: float, note: str = ""
