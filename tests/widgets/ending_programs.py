@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +42,10 @@ def polling(cancelled: Callable[[], bool], report: Callable[[Any], None]) -> Non
     raise Cancelled
 
 
-def unstoppable(
-    cancelled: Callable[[], bool], report: Callable[[Any], None], seconds: float = 1.0
-) -> None:
+def unstoppable(cancelled: Callable[[], bool], report: Callable[[Any], None]) -> None:
     """Run on for a while in Python, whatever it is told, and then report."""
     begun.set()
-    ends = time.perf_counter() + seconds
+    ends = time.perf_counter() + 1.0
     while time.perf_counter() < ends:
         report("still here")
     report("over")
@@ -114,14 +111,18 @@ def lets_runners_go() -> None:
     application.exec_()
 
 
-def leaves_a_job_behind() -> None:
-    """A job that takes longer than closing waits is not waited for."""
+def writes_to_the_end() -> None:
+    """What takes longer than closing waits is still done when the program ends."""
     relay.CLOSING_LIMIT = 0.2
+
+    def write(cancelled: Callable[[], bool], report: Callable[[Any], None]) -> None:
+        unstoppable(cancelled, report)
+        print("written", flush=True)
+
     application = QApplication(sys.argv)
-    application.runners = run_one_of_each()
-    runner = Runner()
-    runner.submit(partial(unstoppable, seconds=10.0))
-    application.runners.append(runner)
+    application.runner = Runner()
+    application.runner.submit(write)
+    begun.wait()
 
 
 def new_window(*, show: bool = True) -> tuple[napari.Viewer, SmootherDock]:

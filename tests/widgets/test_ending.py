@@ -29,7 +29,7 @@ def binding(request: pytest.FixtureRequest) -> str:
         ("comes_to_its_end", 0, ""),
         ("quits", 0, ""),
         ("lets_runners_go", 0, ""),
-        ("leaves_a_job_behind", 0, ""),
+        ("writes_to_the_end", 0, ""),
         ("raises_beside_a_window", 1, "ValueError: of the program"),
         ("comes_to_its_end_beside_a_window", 0, ""),
         ("closes_a_window_never_shown", 0, ""),
@@ -52,3 +52,4 @@ def test_a_program_ends_as_it_should(
     assert error in ended.stderr
     assert ended.stderr.count("Traceback") == bool(error), ended.stderr
     assert "Error" not in ended.stdout, ended.stdout
+    assert ("written" in ended.stdout) == (program == "writes_to_the_end")
