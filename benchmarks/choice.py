@@ -26,7 +26,7 @@ from napari_smoother.models.deconv.preparation import (
 )
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_large, simulate_tumour
-from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic, warm_up
+from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
 
@@ -127,7 +127,6 @@ def measure(case: Case) -> Row:
 def seconds(case: Case) -> tuple[list[float], list[float], Choice]:
     """Wall and processor seconds of the whole choice, repeated."""
     graph = nearest_neighbours(case.positions).weights
-    warm_up()
     wall, processor = [], []
     for _ in range(REPEATS):
         began, used = time.perf_counter(), time.process_time()

@@ -26,7 +26,7 @@ from napari_smoother.sample_data import simulate_large
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.waiting import pause
-from napari_smoother.widgets.window import is_at_rest, new_window
+from napari_smoother.widgets.window import new_window
 
 TISSUE = Path(__file__).resolve().parents[2] / "shared" / "data"
 LAMBDAS = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -70,7 +70,7 @@ def spin(condition: Callable[[], bool], patience: float = 300.0) -> None:
 
 def idle(session: Session, drawn: list[float]) -> None:
     """Wait until nothing is computed, and no frame has been drawn for a while."""
-    spin(lambda: is_at_rest(session))
+    spin(lambda: session.is_at_rest)
     quiet_since = time.perf_counter()
     spin(lambda: time.perf_counter() - max([quiet_since, *drawn[-1:]]) > 0.1)
 
@@ -82,7 +82,7 @@ def measure(n_spots: int, n_types: int, n_genes: int) -> tuple[dict[float, list[
     sample = simulate_large(n_spots, n_types=n_types, n_genes=n_genes)
     session.study.open(sample.section)
     session.study.set_reference(Reference.from_cells(sample.reference, "cell_type", "cells"))
-    spin(lambda: session.study.composition is not None and is_at_rest(session))
+    spin(lambda: session.study.composition is not None and session.is_at_rest)
     page = dock.turn_to(DeconvolvePage)
     session.scene.show_type(session.study.composition.types[0])
     drawn: list[float] = []

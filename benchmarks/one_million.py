@@ -74,12 +74,11 @@ def make(section: str, spots: int, folder: Path) -> None:
 
 def one(folder: Path, strength: float) -> dict[str, object]:
     """Run one case in this process."""
-    from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic, warm_up
+    from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 
     with np.load(folder / "data.npz") as kept:
         gram, linear = kept["gram"], kept["linear"]
     precision = sparse.csr_array(sparse.load_npz(folder / "precision.npz"))
-    warm_up()
     gc.collect()
     with Peak() as peak:
         began = time.perf_counter()

@@ -11,12 +11,14 @@ import platform
 import re
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
+
+from napari_smoother import _core
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 TITLES = {
+    "cold_start": "The first start after an installation",
     "live_preview": "Live preview in the real window",
     "graph": "Graphs against smoother-omics, squidpy and scikit-learn",
     "losses": "Losses against smoother-omics",
@@ -30,10 +32,10 @@ TITLES = {
 HEAD = """# Measured speed
 
 Written by `make benchmarks`; nothing here is typed by hand. squidpy and flashdeconv have an
-environment of their own, since flashdeconv needs an older numba, with which our own loops take
-longer: `.venv-benchmarks`, pinned in `benchmarks/constraints.txt`. Each section names its script,
-the machine, the numba and the load while it ran. Times of the choice of settings and of deviations
-stand with their accuracy in `docs/choice.md` and `docs/uncertainty.md`.
+environment of their own, since flashdeconv needs an older numba and numpy: `.venv-benchmarks`,
+pinned in `benchmarks/constraints.txt`. Each section names its script, the machine, the instruction
+set and threads of the core, and the load while it ran. Times of the choice of settings and of
+deviations stand with their accuracy in `docs/choice.md` and `docs/uncertainty.md`.
 """
 
 
@@ -56,9 +58,10 @@ def section(name: str) -> str:
         print(run.stderr, file=sys.stderr)
         raise SystemExit(f"{name} failed with code {run.returncode}")
     day = datetime.datetime.now(tz=datetime.UTC).date()
+    core = f"core {_core.LEVEL} with {_core.thread_count()} threads"
     facts = (
         f"`benchmarks/{name}.py`, {day}, {os.cpu_count()} cores ({processor()}), "
-        f"Python {platform.python_version()}, numba {version('numba')}, "
+        f"Python {platform.python_version()}, {core}, "
         f"load {before:.1f} before and {os.getloadavg()[0]:.1f} after."
     )
     return f"## {TITLES[name]}\n\n{facts}\n\n{run.stdout.strip()}\n"

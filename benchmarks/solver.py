@@ -2,9 +2,9 @@
 
     python benchmarks/solver.py [--spots 4000 50000] [--hard 50000] [--repeats 3]
 
-A warm start is the answer for the same settings with the weight 7 % lower. Compilation is done
-before anything is timed; the best of the repeats is printed, with the processor time (all
-threads) beside it, which suffers less from whatever else the machine is doing.
+A warm start is the answer for the same settings with the weight 7 % lower. The best of the repeats
+is printed, with the processor time (all threads) beside it, which suffers less from whatever else
+the machine is doing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.spatial import cKDTree
 
-from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic, warm_up
+from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 
 TYPES, GENES = 20, 500
 PIECE = 50_000
@@ -147,9 +147,6 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tolerance", type=float, default=1e-5)
     settings = parser.parse_args()
-    began = time.perf_counter()
-    warm_up()
-    print(f"Compiling, or loading what was compiled: {time.perf_counter() - began:.1f} s.")
     for spots in settings.spots:
         rows(
             "Hexagonal lattice",

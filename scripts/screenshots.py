@@ -18,12 +18,11 @@ from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
-from napari_smoother.widgets.waiting import wait_until
 from napari_smoother.widgets.window import (
-    is_at_rest,
     new_window,
     outline_around_centre,
     save_screenshot,
+    wait_for_rest,
 )
 
 TISSUE = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -35,7 +34,7 @@ def simulated(folder: Path) -> None:
     viewer, dock = new_window()
     session = dock.session
     opening.open_sample(session, "layered cortex")
-    wait_until(lambda: session.study.composition is not None and is_at_rest(session))
+    wait_for_rest(session)
 
     data = dock.turn_to(DataPage)
     data.name.setCurrentText("MBP")
@@ -48,7 +47,7 @@ def simulated(folder: Path) -> None:
     outline = RegionShape("lesion", outline_around_centre(study.section.positions))
     study.regions = study.regions.with_class(lesion).with_shapes([outline])
     regions.connectivity.slider.setValue(0)
-    wait_until(lambda: is_at_rest(session))
+    wait_for_rest(session)
     viewer.camera.zoom *= 3.2
     save_screenshot(viewer, folder / "regions.png")
     viewer.reset_view()
@@ -57,7 +56,7 @@ def simulated(folder: Path) -> None:
     deconvolve.lambda_.slider.setValue(round(1000 * deconvolve.lambda_.place_of(1.0)))
     deconvolve.types.selectRow(1)
     session.scene.graph.show(False)
-    wait_until(lambda: is_at_rest(session))
+    wait_for_rest(session)
     save_screenshot(viewer, folder / "deconvolve.png")
     deconvolve.types.selectRow(0)
     save_screenshot(viewer, folder / "dominant.png")
@@ -66,7 +65,7 @@ def simulated(folder: Path) -> None:
     figure.tick(DOMINANT_TYPE, *study.composition.types[:3])
     figure.columns.setValue(2)
     figure.preview()
-    wait_until(lambda: is_at_rest(session))
+    wait_for_rest(session)
     save_screenshot(viewer, folder / "figure.png")
 
     impute = dock.turn_to(ImputePage)
@@ -74,7 +73,7 @@ def simulated(folder: Path) -> None:
     impute.held_out.setValue(10)
     impute.denser.setChecked(True)
     impute.map_buttons["both"].click()
-    wait_until(lambda: is_at_rest(session))
+    wait_for_rest(session)
     save_screenshot(viewer, folder / "impute.png")
     viewer.close()
 
@@ -84,13 +83,13 @@ def measured(folder: Path) -> None:
     viewer, dock = new_window()
     session = dock.session
     opening.open_path(session, CORTEX)
-    wait_until(lambda: session.study.section is not None and is_at_rest(session))
+    wait_for_rest(session)
     dock.turn_to(GraphPage)
     regions = dock.turn_to(RegionsPage)
     regions.column.setCurrentText("layer")
     regions.column.activated.emit(regions.column.currentIndex())
     regions.connectivity.slider.setValue(0)
-    wait_until(lambda: is_at_rest(session))
+    wait_for_rest(session)
     save_screenshot(viewer, folder / "cortex_layers.png")
 
     session.study.regions = Regions()
@@ -100,7 +99,7 @@ def measured(folder: Path) -> None:
     reduce = dock.turn_to(ReducePage)
     reduce.smoothing.field.setValue(10.0)
     reduce.map.setCurrentText("Three components as red, green, blue")
-    wait_until(lambda: is_at_rest(session))
+    wait_for_rest(session)
     save_screenshot(viewer, folder / "reduce.png")
     viewer.close()
 

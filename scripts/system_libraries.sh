@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sees to the libraries that Qt and OpenGL need on Debian and Ubuntu; elsewhere the wheels bring them.
+# Sees to what the wheels of others do not bring on Debian and Ubuntu: a C++ compiler, the headers of
+# Python, and the libraries of Qt and OpenGL. Elsewhere it says what is needed.
 set -euo pipefail
 
 [ "$(uname -s)" = Linux ] || exit 0
@@ -9,6 +10,9 @@ packages=(
   libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-image0 libxcb-render-util0
   libxcb-xinerama0 libxcb-randr0
 )
+command -v "${CXX:-c++}" >/dev/null || packages+=(g++)
+header=$("${PYTHON:-python3}" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')
+[ -f "$header" ] || packages+=(python3-dev)
 
 missing=()
 if command -v dpkg-query >/dev/null; then
@@ -17,7 +21,7 @@ if command -v dpkg-query >/dev/null; then
     [ "$state" = installed ] || missing+=("$package")
   done
 elif ! command -v Xvfb >/dev/null; then
-  echo "This is not Debian: if the window does not open, install your system's packages for Xvfb, Mesa (GL, EGL) and libxcb (cursor, icccm, keysyms, image, render-util)."
+  echo "This is not Debian: if the core does not compile, install a C++ compiler and the headers of Python; if the window does not open, your system's packages for Xvfb, Mesa (GL, EGL) and libxcb (cursor, icccm, keysyms, image, render-util)."
   exit 0
 fi
 

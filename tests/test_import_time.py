@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ["torch", "napari", "numba", "scanpy", "anndata", "pandas", "matplotlib", "scipy"]
+HEAVY = ["torch", "napari", "scanpy", "anndata", "pandas", "matplotlib", "scipy", "numpy"]
 
 
 def run(code):

@@ -4,18 +4,44 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "lanes.hpp"
 #include "pool.hpp"
 
 namespace core {
 
+// Large arrays lie on large pages where the system has them: pages are touched for the first time in
+// every solve, which took a tenth of it.
+struct Aligned {
+    static constexpr std::size_t line = 64, page = std::size_t{1} << 21;
+    std::align_val_t alignment{line};
+
+    static void* allocate(std::size_t bytes, Aligned& how) {
+        if (bytes >= 2 * page) how.alignment = std::align_val_t{page};
+        void* memory = ::operator new(bytes, how.alignment);
+#if defined(__linux__)
+        if (bytes >= 2 * page) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+        return memory;
+    }
+    void operator()(void* memory) const { ::operator delete(memory, alignment); }
+};
+
 // So many values, not cleared: touching memory twice costs as much as working on it.
 template <class T>
 class Buffer {
   public:
     Buffer() = default;
-    explicit Buffer(std::int64_t size) : data_(new T[static_cast<std::size_t>(size)]), size_(size) {}
+    explicit Buffer(std::int64_t size) : size_(size) {
+        Aligned how;
+        void* memory = Aligned::allocate(static_cast<std::size_t>(size) * sizeof(T), how);
+        data_ = std::unique_ptr<T[], Aligned>(static_cast<T*>(memory), how);
+    }
 
     T* data() { return data_.get(); }
     const T* data() const { return data_.get(); }
@@ -29,7 +55,7 @@ class Buffer {
     void fill(T value) { std::fill(begin(), end(), value); }
 
   private:
-    std::unique_ptr<T[]> data_;
+    std::unique_ptr<T[], Aligned> data_;
     std::int64_t size_ = 0;
 };
 

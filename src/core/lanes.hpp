@@ -124,6 +124,14 @@ struct Row {
                 Row<T, N - size>::free(value.tail, slope.tail)};
     }
 
+    // Whether any value is less than the other's in its place.
+    INLINE bool any_below(const Row& other) const {
+        const auto below = head < other.head;
+        auto any = below[0];
+        for (int i = 1; i < size; ++i) any |= below[i];
+        return (any != 0) | tail.any_below(other.tail);
+    }
+
     INLINE T sum() const {
         if constexpr (N == size) {
             return register_sum<T, size>(head);
@@ -148,8 +156,21 @@ struct Row<T, 0> {
     INLINE Row larger(const Row&) const { return {}; }
     INLINE Row smaller(const Row&) const { return {}; }
     static INLINE Row free(const Row&, const Row&) { return {}; }
+    INLINE bool any_below(const Row&) const { return false; }
     INLINE T sum() const { return 0; }
 };
+
+// The same values in double.
+template <class T, int N>
+INLINE Row<double, N> to_double(const Row<T, N>& row) {
+    if constexpr (std::is_same_v<T, double>) {
+        return row;
+    } else {
+        T values[N];
+        row.store(values);
+        return Row<double, N>::load(values);
+    }
+}
 
 template <int N>
 using Width = std::integral_constant<int, N>;

@@ -8,9 +8,6 @@
 namespace core {
 namespace {
 
-// Ratio of prior to weakest data direction from which multigrid is used from the first step.
-constexpr double stiff = 300.0;
-
 // Gradient steps that never raise the objective, where Newton's step fails.
 constexpr int gradient_steps = 4;
 
@@ -58,11 +55,6 @@ class LocalQuadratic final : public Quadratic {
         for (std::int64_t i = 0; i < shift_.size(); ++i) {
             shift_[i] = static_cast<float>(weight * prior.graph().diagonal[i]);
         }
-        // The smallest mean diagonal, not eigenvalue, stands for the data: it costs nothing.
-        mean_gram();
-        double least = gram_[0];
-        for (int k = 1; k < types; ++k) least = std::min(least, static_cast<double>(gram_[k * stride + k]));
-        stiff_ = may_stiffen() && weight * prior.largest_diagonal() > stiff * std::max(least, 1e-30);
     }
 
     void measure(Point& point, const Point& before) override {
@@ -147,6 +139,7 @@ class LocalQuadratic final : public Quadratic {
         cycle_.reset();
         blocks_.reset();
         if (stiff_) {
+            if (gram_.size() == 0) mean_gram();
             float largest = 0;
             for (float entry : gram_) largest = std::max(largest, std::abs(entry));
             cycle_ = std::make_unique<Multigrid>(prior_, static_cast<float>(weight_), gram_.data(), false,
@@ -262,20 +255,7 @@ Solution solve_local(const LocalTerm& term, const Prior& prior, const Request& r
                            request.bounded, control);
     problem.scale = scale;
     problem.measure(point, point);
-    Options options;
-    options.tolerance = request.tolerance;
-    options.maximum_steps = request.maximum_steps;
-    Work work;
-    point = newton(problem, std::move(point), options, work, control);
-    unpad_rows(point.values.data(), rows, types, nullptr, values);
-    Solution solution;
-    solution.residual = point.residual;
-    solution.objective = point.objective;
-    solution.steps = work.steps;
-    solution.products = work.products;
-    solution.converged = point.residual <= request.tolerance;
-    solution.method = work.method.empty() ? "the start" : "projected Newton, " + work.method;
-    return solution;
+    return finish_newton(problem, std::move(point), request, values, control);
 }
 
 void multiply_blocks(const float* blocks, int types, std::int64_t rows, const double* values, double* out) {

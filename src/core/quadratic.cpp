@@ -13,10 +13,6 @@ namespace {
 // Added to A in preconditioners only, as a share of its largest eigenvalue.
 constexpr double ridge_share = 1e-6;
 
-// Ratio of prior to weakest data direction from which multigrid is used from the first step; below it, when
-// steps turn out slow. Where A is close to few directions many cheap steps beat multigrid for longer.
-constexpr double stiff = 1000.0, stiff_low_rank = 3000.0, stiff_unbounded = 300.0;
-
 // Steps for one tenth of the residual that count as slow; a step by blocks of low rank takes a seventh of a
 // step of multigrid.
 constexpr int patience_blocks = 25, patience_low_rank = 60;
@@ -71,8 +67,6 @@ class SharedQuadratic final : public Quadratic {
         for (std::int64_t i = 0; i < shift_.size(); ++i) {
             shift_[i] = static_cast<float>(weight * prior.graph().diagonal[i]);
         }
-        stiff_ = prior.graph().each == 1 &&
-                 kappa > (diagonal ? stiff_unbounded : close_.found ? stiff_low_rank : stiff);
     }
 
     void measure(Point& point, const Point& before) override {
@@ -422,6 +416,30 @@ void turn(const double* basis, int types, bool back, std::int64_t rows, double* 
 }
 
 }  // namespace
+
+Solution finish_newton(Quadratic& problem, Point point, const Request& request, double* values, Control& control) {
+    Options options;
+    options.tolerance = request.tolerance;
+    options.maximum_steps = request.maximum_steps;
+    if (control.wants_iterates) {
+        options.report = [&](const Point& at) {
+            std::vector<double> iterate(static_cast<std::size_t>(problem.rows * problem.types));
+            unpad_rows(at.values.data(), problem.rows, problem.types, nullptr, iterate.data());
+            control.publish(std::move(iterate), at.residual);
+        };
+    }
+    Work work;
+    point = newton(problem, std::move(point), options, work, control);
+    unpad_rows(point.values.data(), problem.rows, problem.types, nullptr, values);
+    Solution solution;
+    solution.residual = point.residual;
+    solution.objective = point.objective;
+    solution.steps = work.steps;
+    solution.products = work.products;
+    solution.converged = point.residual <= request.tolerance;
+    solution.method = work.method.empty() ? "the start" : "projected Newton, " + work.method;
+    return solution;
+}
 
 Solution solve_bounded(const DataTerm& data, const Prior& prior, const Request& request, bool warm,
                        double* values, Control& control) {

@@ -38,6 +38,10 @@ struct Solution {
     std::string method;
 };
 
+// Newton's steps from a point that has been measured; its values are written to `values` (spots x types, in the
+// order of the point), iterates on the way where they are wanted.
+Solution finish_newton(Quadratic& problem, Point point, const Request& request, double* values, Control& control);
+
 // Solve; `values` (spots x types) holds the start where `warm`, and the answer afterwards.
 Solution solve_bounded(const DataTerm& data, const Prior& prior, const Request& request, bool warm,
                        double* values, Control& control);

@@ -1,8 +1,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
+#include "implicit_quadratic.hpp"
 #include "jobs.hpp"
 #include "local_quadratic.hpp"
 #include "quadratic.hpp"
@@ -53,6 +55,28 @@ void bind_quadratic(nb::module_& m) {
         nb::arg("tolerance"), nb::arg("maximum_seconds"), nb::arg("maximum_steps"),
         nb::arg("preconditioner"), nb::arg("watch").none(),
         nb::arg("iterates"));
+
+    m.def(
+        "solve_implicit",
+        [](std::shared_ptr<Pattern> pattern, Vector<const int> pointers, Vector<const int> columns,
+           Vector<const double> entries, Matrix<const double> gram, Vector<const double> eigenvalues,
+           Matrix<const double> basis, Matrix<const double> linear, Matrix<double> values, bool warm,
+           double weight, bool bounded, double tolerance, std::int64_t maximum_steps, const nb::object& watch,
+           bool iterates) {
+            const DataTerm data{gram.data(), eigenvalues.data(), basis.data(), linear.data(),
+                                static_cast<int>(gram.shape(0))};
+            const Covariance covariance{std::move(pattern), pointers.data(), columns.data(), entries.data()};
+            const Request request{weight, bounded, tolerance, 1e300, maximum_steps, {}};
+            const Solution found = run_job(watch, iterates, [&](Control& control) {
+                return solve_implicit(data, covariance, request, warm, values.data(), control);
+            });
+            return std::tuple(found.residual, found.objective, found.steps, found.products, found.converged,
+                              found.method);
+        },
+        nb::arg("pattern"), nb::arg("pointers"), nb::arg("columns"), nb::arg("entries"), nb::arg("gram"),
+        nb::arg("eigenvalues"), nb::arg("basis"), nb::arg("linear"), nb::arg("values"), nb::kw_only(),
+        nb::arg("warm"), nb::arg("weight"), nb::arg("bounded"), nb::arg("tolerance"), nb::arg("maximum_steps"),
+        nb::arg("watch").none(), nb::arg("iterates"));
 
     m.attr("LANES") = lanes;
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include "lanes.hpp"
 
 namespace core {
 namespace {
@@ -20,18 +23,25 @@ SpotSolver::SpotSolver(const double* gram, int types, int stride)
       stride_(stride),
       inside_(types),
       barred_(types),
-      members_(types),
+      members_(types + 1),
       factor_(static_cast<std::size_t>(types) * types),
-      trial_(types),
-      slope_(types) {}
+      trial_(stride),
+      slope_(stride) {}
+
+// List the types of the set, without branches, which nobody could predict.
+void SpotSolver::list_members() {
+    count_ = 0;
+    for (int k = 0; k < types_; ++k) {
+        members_[count_] = k;
+        count_ += inside_[k];
+    }
+}
 
 // Solve the block of the set into `trial_`; false where it is numerically singular.
 bool SpotSolver::solve_inside(double own, const double* target) {
-    int count = 0;
-    for (int k = 0; k < types_; ++k) {
-        trial_[k] = 0;
-        if (inside_[k]) members_[count++] = k;
-    }
+    list_members();
+    const int count = count_;
+    std::fill(trial_.begin(), trial_.end(), 0.0);
     for (int a = 0; a < count; ++a) {
         const int ka = members_[a];
         double* line = factor_.data() + a * types_;
@@ -84,14 +94,17 @@ void SpotSolver::shorten(double own, const double* target, double* here) {
     for (int k = 0; k < types_; ++k) here[k] = inside_[k] ? trial_[k] : 0.0;
 }
 
-// Write target - here (A + own I).
-void SpotSolver::descents(double own, const double* target, const double* here, double* out) const {
-    for (int k = 0; k < types_; ++k) out[k] = target[k] - own * here[k];
-    for (int other = 0; other < types_; ++other) {
-        const double value = here[other];
-        if (value == 0) continue;
-        for (int k = 0; k < types_; ++k) out[k] -= entry(other, k) * value;
-    }
+// Write target - here (A + own I) for a point that is zero but for `count_` members.
+void SpotSolver::descents(double own, const double* target, const double* here) {
+    over_panels(stride_, [&](auto width, int begin) {
+        using R = Row<double, decltype(width)::value>;
+        R total = R::load(target + begin) - R::load(here + begin) * own;
+        for (int m = 0; m < count_; ++m) {
+            const int k = members_[m];
+            total -= R::load(gram_ + static_cast<std::int64_t>(k) * stride_ + begin) * here[k];
+        }
+        total.store(slope_.data() + begin);
+    });
 }
 
 // Exchange all types on the wrong side at once; false where that does not end.
@@ -99,11 +112,15 @@ bool SpotSolver::exchange(double own, const double* target, double enough, doubl
     int fewest = types_ + 1, failures = allowed_failures;
     for (int round = 0; round < most_exchanges; ++round) {
         if (!solve_inside(own, target)) return false;
-        descents(own, target, trial_.data(), slope_.data());
+        descents(own, target, trial_.data());
         int wrong = 0;
-        for (int k = 0; k < types_; ++k) wrong += inside_[k] ? !(trial_[k] > 0) : slope_[k] > enough;
+        for (int k = 0; k < types_; ++k) {
+            const std::uint8_t belongs = inside_[k] ? trial_[k] > 0 : slope_[k] > enough;
+            wrong += belongs != inside_[k];
+            barred_[k] = belongs;
+        }
         if (wrong == 0) {
-            std::copy(trial_.begin(), trial_.end(), here);
+            std::copy(trial_.begin(), trial_.begin() + types_, here);
             return true;
         }
         if (wrong < fewest) {
@@ -112,7 +129,7 @@ bool SpotSolver::exchange(double own, const double* target, double enough, doubl
         } else if (failures-- == 0) {
             return false;
         }
-        for (int k = 0; k < types_; ++k) inside_[k] = inside_[k] ? trial_[k] > 0 : slope_[k] > enough;
+        std::swap(inside_, barred_);
     }
     return false;
 }
@@ -136,7 +153,8 @@ void SpotSolver::add_one_by_one(double own, const double* target, double enough,
     for (int round = 0; round < 30 * types_; ++round) {
         int entering = -1;
         double steepest = enough;
-        descents(own, target, here, slope_.data());
+        list_members();
+        descents(own, target, here);
         for (int k = 0; k < types_; ++k) {
             if (inside_[k] || barred_[k] || !(entry(k, k) + own > 0)) continue;
             if (slope_[k] > steepest) {

@@ -17,20 +17,21 @@ class SpotSolver {
     // A is types x types in rows of `stride`.
     SpotSolver(const double* gram, int types, int stride);
 
-    // Minimise in place, from `here` >= 0.
+    // Minimise in place, from `here` >= 0; both arrays have `stride` values, zero beyond the types.
     void solve(double own, const double* target, double* here);
 
   private:
     bool solve_inside(double own, const double* target);
     void shorten(double own, const double* target, double* here);
-    void descents(double own, const double* target, const double* here, double* out) const;
+    void list_members();
+    void descents(double own, const double* target, const double* here);
     bool exchange(double own, const double* target, double enough, double* here);
     void add_one_by_one(double own, const double* target, double enough, double* here);
 
     double entry(int a, int b) const { return gram_[a * stride_ + b]; }
 
     const double* gram_;
-    int types_, stride_;
+    int types_, stride_, count_ = 0;
     std::vector<std::uint8_t> inside_, barred_;
     std::vector<int> members_;
     std::vector<double> factor_, trial_, slope_;

@@ -9,49 +9,62 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
-LEVELS = ("x86_64_v4", "x86_64_v3", "x86_64_v2", "arm64")
-"""Instruction sets the core is built for, the best first."""
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_BUILDS = ("x86_64_v4", "x86_64_v3", "x86_64_v2", "arm64")
+"""Instruction sets that there are builds for, the best first."""
+
+_MOST_THREADS = 64
 
 
 def _module(level: str) -> str:
     return f"napari_smoother._core_{level}"
 
 
-def _chosen() -> Any:
-    built = [level for level in LEVELS if find_spec(_module(level)) is not None]
-    if not built:
+def _usable_levels() -> tuple[str, ...]:
+    installed = [level for level in _BUILDS if find_spec(_module(level)) is not None]
+    if not installed:
         raise ImportError(
-            "The compiled core of napari-smoother is not built. Install the package with pip "
-            "(a source checkout: pip install .), which builds it"
+            "The compiled core of napari-smoother is not built for this Python. Install the "
+            "package with pip (in a checkout: pip install .), which builds it"
         )
-    forced = os.environ.get("NAPARI_SMOOTHER_LEVEL", "")
-    if forced:
-        if forced not in built:
-            raise ImportError(
-                f"NAPARI_SMOOTHER_LEVEL is {forced!r}; this installation has {', '.join(built)}"
-            )
-        return import_module(_module(forced))
-    # The lowest build runs on everything that is supported, and can ask the processor.
-    lowest = import_module(_module(built[-1]))
-    best = lowest.best_level()
-    supported = [level for level in built if level <= best or level == "arm64"]
-    if not supported:
+    # The lowest runs wherever the package does, and can ask the processor what else it has.
+    best = import_module(_module(installed[-1])).best_level()
+    usable = tuple(level for level in installed if level <= best)
+    if not usable:
         raise ImportError(
-            f"napari-smoother needs a processor of the level {built[-1]}, and this one has {best}"
+            f"This installation of napari-smoother needs a processor of the level "
+            f"{installed[-1]}; this one has {best}"
         )
-    return import_module(_module(supported[0]))
+    return usable
 
 
-_module_in_use = _chosen()
-if os.environ.get("NAPARI_SMOOTHER_THREADS"):
-    _module_in_use.set_thread_count(int(os.environ["NAPARI_SMOOTHER_THREADS"]))
+def _chosen(usable: tuple[str, ...]) -> ModuleType:
+    level = os.environ.get("NAPARI_SMOOTHER_LEVEL") or usable[0]
+    if level not in usable:
+        raise ImportError(
+            f"NAPARI_SMOOTHER_LEVEL is {level!r}; there are {', '.join(usable)} for this processor"
+        )
+    return import_module(_module(level))
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(_module_in_use, name)
+def _set_threads(core: ModuleType) -> None:
+    setting = os.environ.get("NAPARI_SMOOTHER_THREADS")
+    if not setting:
+        return
+    if not (setting.isdecimal() and 1 <= int(setting) <= _MOST_THREADS):
+        raise ImportError(
+            f"NAPARI_SMOOTHER_THREADS is {setting!r}; set a whole number from 1 to {_MOST_THREADS}"
+        )
+    core.set_thread_count(int(setting))
 
 
-def __dir__() -> list[str]:
-    return sorted(name for name in dir(_module_in_use) if not name.startswith("_"))
+LEVELS = _usable_levels()
+"""Instruction sets that can be used here, the best first."""
+
+_in_use = _chosen(LEVELS)
+_set_threads(_in_use)
+globals().update({name: value for name, value in vars(_in_use).items() if name[0] != "_"})

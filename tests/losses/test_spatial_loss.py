@@ -291,17 +291,6 @@ def test_every_way_to_multiply_gives_the_same(n, dims):
             assert loss(values, normalize=False).item() == pytest.approx(value.item(), rel=1e-6)
 
 
-def test_two_threads_multiply_as_one(monkeypatch):
-    from contextvars import ContextVar
-
-    from napari_smoother.solvers import row_blocks
-
-    monkeypatch.setattr(row_blocks, "THREADS", 2)
-    monkeypatch.setattr(row_blocks, "_fewest", ContextVar("fewest", default=1))
-    test_every_way_to_multiply_gives_the_same(8300, 6)
-    test_every_way_to_multiply_gives_the_same(50, 13)
-
-
 def test_a_graph_can_be_passed_twice():
     loss = SpatialLoss("icar", section(), 0.9)
     x = torch.randn(3, 50, requires_grad=True)

@@ -119,19 +119,6 @@ def test_denser_grid_is_the_librarys_between_the_smoothed_spots(
     assert np.corrcoef(nearest, grid.values)[0, 1] > 0.95
 
 
-def test_large_grids_are_iterated_to_the_same_values(
-    imputation: Imputation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from napari_smoother.models.impute import interpolation
-
-    change(imputation, denser=True)
-    factored = imputation.result.grid.values
-    monkeypatch.setattr(interpolation, "FACTORED", 0)
-    change(imputation, factor=2.0)
-    change(imputation, factor=3.0)
-    np.testing.assert_allclose(imputation.result.grid.values, factored, atol=1e-5)
-
-
 def test_only_what_changed_is_run_again(imputation: Imputation) -> None:
     change(imputation, denser=True)
     stages = (imputation.counted, imputation.raw, imputation.observed, imputation.precision)

@@ -9,8 +9,13 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from napari_smoother import _core
 from napari_smoother.errors import InputError
-from napari_smoother.weights.neighbours import nearest_neighbours, neighbours_within
+from napari_smoother.weights.neighbours import (
+    MOST_EDGES,
+    nearest_neighbours,
+    neighbours_within,
+)
 
 
 def hexagonal(rows, columns, spacing=100.0):
@@ -120,7 +125,6 @@ def test_all_spots_at_one_place():
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_crowds_and_far_spots_have_the_plain_nearest_neighbours(dims):
-    """A grid of cells alone would be slow or blind here; a search tree has to take over."""
     random = np.random.default_rng(5)
     even = random.uniform(size=(600, dims)) * 100
     crowd = random.normal(size=(300, dims)) * 1e-3 + 50
@@ -136,7 +140,7 @@ def test_crowds_and_far_spots_have_the_plain_nearest_neighbours(dims):
 
 
 def test_many_spots_and_many_neighbours():
-    """Enough for several threads, and for the search tree (k above 60)."""
+    """Enough for several threads."""
     positions = np.random.default_rng(6).uniform(size=(21_000, 2))
     tree = cKDTree(positions)
     for k in (6, 70):
@@ -213,7 +217,7 @@ def test_rule_of_equal_distances(positions, k):
     np.testing.assert_array_equal(edges(nearest_neighbours(positions, k)), listed & listed.T)
 
 
-@pytest.mark.parametrize("norm", [1, 2, np.inf])
+@pytest.mark.parametrize("norm", [1, 1.5, 2, 4, np.inf])
 def test_band_by_brute_force(norm):
     positions = np.random.default_rng(3).uniform(size=(150, 3))
     far = np.linalg.norm(positions[:, None] - positions[None], ord=norm, axis=2)
@@ -228,7 +232,6 @@ def test_band_by_brute_force(norm):
 
 
 def test_a_band_of_crowds_far_apart_and_of_long_rows():
-    """The cells of a grid would hold whole crowds: a search tree takes over."""
     random = np.random.default_rng(7)
     crowds = (
         random.uniform(size=(500, 2))
@@ -267,6 +270,7 @@ def test_band_does_not_depend_on_order_or_unit(positions, random):
         (np.zeros((4, 4)), "shape"),
         (np.zeros((0, 2)), "shape"),
         ([[0, 0], [np.nan, 1]], "finite"),
+        (np.broadcast_to(0.0, (MOST_EDGES + 1, 2)), "memory"),
     ],
 )
 def test_bad_positions_are_named(positions, problem):
@@ -280,6 +284,14 @@ def test_bad_settings_are_named():
     positions = np.random.default_rng(0).uniform(size=(10, 2))
     with pytest.raises(InputError, match="k is 0"):
         nearest_neighbours(positions, 0)
+    with pytest.raises(InputError, match="more than fit in memory"):
+        nearest_neighbours(np.random.default_rng(0).uniform(size=(20_000, 2)), 15_000)
+    for tolerance in (-0.1, 1, np.nan):
+        with pytest.raises(InputError, match="tie_tolerance"):
+            nearest_neighbours(positions, tie_tolerance=tolerance)
+    for norm in (0.5, np.nan):
+        with pytest.raises(InputError, match="norm"):
+            neighbours_within(positions, 1, norm=norm)
     with pytest.raises(InputError, match="radius"):
         neighbours_within(positions, -1)
     with pytest.raises(InputError, match="bandwidth"):
@@ -290,3 +302,49 @@ def test_a_radius_that_takes_in_everything_is_refused_before_memory_runs_out():
     positions = np.random.default_rng(0).uniform(size=(20_000, 2))
     with pytest.raises(InputError, match="memory"):
         neighbours_within(positions, 10)
+
+
+def test_crowds_at_few_places_are_refused_before_memory_runs_out():
+    places = np.random.default_rng(0).uniform(size=(20_000, 2))
+    positions = np.vstack([places, np.repeat(places[:3], 30_000, axis=0)])
+    for mutual in (True, False):
+        with pytest.raises(InputError, match="memory"):
+            nearest_neighbours(positions, mutual=mutual)
+    with pytest.raises(InputError, match="memory"):
+        neighbours_within(positions, 1e-6)
+
+
+def test_any_number_of_threads_finds_the_same():
+    positions = np.random.default_rng(4).integers(0, 150, (30_000, 2)).astype(float)
+    before = _core.thread_count()
+    found = []
+    try:
+        for threads in (1, 2, 7):
+            _core.set_thread_count(threads)
+            found.append(
+                [nearest_neighbours(positions, 6, mutual=mutual) for mutual in (True, False)]
+                + [neighbours_within(positions, 1.5, bandwidth=1.0)]
+            )
+    finally:
+        _core.set_thread_count(before)
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            for name in ("indptr", "indices", "data"):
+                for matrix in ("weights", "distances"):
+                    np.testing.assert_array_equal(
+                        getattr(getattr(one, matrix), name), getattr(getattr(other, matrix), name)
+                    )
+
+
+def test_a_job_stops_when_it_is_told_to():
+    class Stopped(Exception):
+        pass
+
+    def watch(step, residual, iterate):
+        raise Stopped
+
+    positions = np.random.default_rng(4).uniform(size=(400_000, 2))
+    with pytest.raises(Stopped):
+        _core.nearest_neighbours(positions, 6, 1e-8, 0.0, True, MOST_EDGES, watch)
+    with pytest.raises(Stopped):
+        _core.neighbours_within(positions, 0.003, 2.0, 0.0, MOST_EDGES, watch)

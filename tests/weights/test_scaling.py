@@ -72,11 +72,8 @@ def test_constant_features_are_all_alike_in_distance(line):
     assert (similarity_factors(line, np.ones((4, 2)), metric="euclidean") == 1).all()
 
 
-@pytest.mark.parametrize("largest_gram", [4000, 10])
-@pytest.mark.parametrize("shape", [(60, 20), (20, 60), (500, 330), (330, 500)])
-def test_components_are_those_of_a_singular_value_decomposition(shape, largest_gram, monkeypatch):
-    """Each of the ways: dense eigenvectors, Lanczos on products, Lanczos on the table."""
-    monkeypatch.setattr(components, "LARGEST_GRAM", largest_gram)
+@pytest.mark.parametrize("shape", [(60, 6), (60, 20), (20, 60), (500, 330), (330, 500)])
+def test_components_are_those_of_a_singular_value_decomposition(shape):
     table = np.random.default_rng(1).poisson(2.0, shape).astype(float)
     table[:, 3] = 4.0
     kept = np.delete(table, 3, axis=1)

@@ -54,7 +54,7 @@ def test_quick_models_wait_as_long_as_they_usually_take(
     monkeypatch.setattr(preview, "_Computation", make)
     runner = solved.preview._runner
     for granted in (0.2, 1.2):
-        runner._grace = granted
+        runner._granted = granted
         now = solved.study.deconvolution
         solved.study.deconvolution = replace(
             now, lambda_spatial_loss=1.1 * now.lambda_spatial_loss

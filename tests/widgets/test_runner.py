@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import gc
+import os
 import threading
 import time
+import warnings
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from napari.utils import progress
+from qtpy.QtCore import QObject
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.widgets.runner import GIVE_WAY, GRACE, WHOLE_WAY, LatestRunner, Runner
+from napari_smoother.widgets import relay
+from napari_smoother.widgets.jobs import Job
+from napari_smoother.widgets.relay import THREADS
+from napari_smoother.widgets.runner import GRACE, LatestRunner, Runner, wait_for_shut_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pytestqt.qtbot import QtBot
 
@@ -114,55 +119,160 @@ def test_shut_down_waits_and_then_says_nothing(qtbot: QtBot, runner: Runner) -> 
     said: list[object] = []
     runner.returned.connect(said.append)
     runner.cancelled.connect(lambda: said.append("cancelled"))
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def job(cancelled: Callable[[], bool], report: Callable[[object], None]) -> None:
+        begun.set()
         try:
             until_told(cancelled, report)
         finally:
             ended.set()
 
     runner.submit(job)
+    begun.wait()
     runner.shut_down()
+    wait_for_shut_down()
     assert ended.is_set()
     qtbot.wait(50)
     assert not said
 
 
-def test_what_cannot_be_stopped_may_outlive_the_window(tmp_path: Path) -> None:
-    """The program ends as it should, although Qt's half of the worker is gone by then."""
-    program = tmp_path / "close.py"
-    program.write_text(
-        "import sys, time\n"
-        "from qtpy.QtCore import QTimer\n"
-        "from qtpy.QtWidgets import QApplication\n"
-        "from napari_smoother.widgets.runner import Runner\n"
-        "app = QApplication(sys.argv)\n"
-        "runner = Runner()\n"
-        "runner.submit(lambda cancelled, report: time.sleep(1.5))\n"
-        "def close():\n"
-        "    runner.shut_down(patience=0.0)\n"
-        "    app.quit()\n"
-        "QTimer.singleShot(200, close)\n"
-        "app.exec_()\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
+@pytest.fixture
+def full(qtbot: QtBot) -> Iterator[threading.Event]:
+    """Let no thread be free until the event is set."""
+    release = threading.Event()
+    begun = threading.Barrier(THREADS + 1)
+    others = [Runner() for _ in range(THREADS)]
+    for other in others:
+        other.submit(lambda cancelled, report: begun.wait() and release.wait())
+    begun.wait()
+    yield release
+    release.set()
+    qtbot.waitUntil(lambda: not any(other.is_busy for other in others), timeout=30_000)
 
 
-def test_short_jobs_are_let_go_the_whole_way(qtbot: QtBot) -> None:
-    """Beside painting they would take much longer than alone; long ones would not end in time."""
-    waited: list[float] = []
-    runner = LatestRunner()
-    under_way: Any = SimpleNamespace(done=SimpleNamespace(wait=waited.append))
-    runner._current = under_way
-    for patient, took in ((True, 0.0), (True, 0.01), (True, 0.3), (False, 0.01)):
-        runner.patient, runner.took = patient, took
-        runner.give_way()
-    assert waited == [GIVE_WAY, WHOLE_WAY, GIVE_WAY, GIVE_WAY]
-    waiting: Any = object()
-    runner._waiting.append(waiting)
-    runner.give_way()
-    assert len(waited) == 4
+def test_a_job_that_has_not_begun_is_cancelled_at_once(
+    qtbot: QtBot, runner: Runner, full: threading.Event
+) -> None:
+    said: list[str] = []
+    runner.returned.connect(lambda result: said.append("returned"))
+    runner.cancelled.connect(lambda: said.append("cancelled"))
+    runner.idle.connect(lambda: said.append("idle"))
+    runner.submit(quick(1))
+    runner.cancel()
+    qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
+    assert said == ["cancelled", "idle"]
+    runner.submit(quick(2))
+    full.set()
+    qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
+    assert said == ["cancelled", "idle", "returned", "idle"]
+
+
+def test_closing_waits_for_no_job_that_has_not_begun(
+    runner: Runner, full: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "CLOSING_LIMIT", 3600.0)
+    runner.submit(quick(1))
+    runner.shut_down()
+    wait_for_shut_down()
+    assert not full.is_set()
+
+
+def test_one_limit_holds_for_all_jobs_that_are_waited_for(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def wait(job: Job, seconds: float) -> bool:
+        clock[0] += seconds
+        return False
+
+    monkeypatch.setattr(relay, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Job, "wait", wait)
+    release = threading.Event()
+    runners = [Runner() for _ in range(3)]
+    for each in runners:
+        each.submit(lambda cancelled, report: release.wait())
+        each.shut_down()
+    wait_for_shut_down()
+    release.set()
+    assert clock[0] == relay.CLOSING_LIMIT
+
+
+def test_long_jobs_keep_no_other_waiting(qtbot: QtBot, runner: Runner) -> None:
+    release = threading.Event()
+    others = [Runner() for _ in range(2 * (os.cpu_count() or 1))]
+    for other in others:
+        other.submit(lambda cancelled, report: release.wait())
+    with qtbot.waitSignal(runner.returned, timeout=30_000):
+        runner.submit(quick(1))
+    release.set()
+    qtbot.waitUntil(lambda: not any(other.is_busy for other in others), timeout=30_000)
+
+
+def test_whatever_a_job_raises_is_told(qtbot: QtBot, runner: Runner) -> None:
+    def leave(cancelled: object, report: object) -> None:
+        raise SystemExit(2)
+
+    with qtbot.waitSignal(runner.failed, timeout=30_000) as failed:
+        runner.submit(leave)
+    assert isinstance(failed.args[0], SystemExit)
+
+
+def test_a_warning_becomes_a_notification(qtbot: QtBot, runner: Runner, told: list[str]) -> None:
+    with qtbot.waitSignal(runner.returned, timeout=30_000):
+        runner.submit(lambda cancelled, report: warnings.warn(f"of {runner!r}", stacklevel=1))
+    assert told == [f"of {runner!r}"]
+
+
+def test_a_job_is_shown_in_the_activity_dock_until_it_ends(qtbot: QtBot, runner: Runner) -> None:
+    def shown() -> list[str]:
+        return [one.desc.rstrip(": ") for one in progress._all_instances]
+
+    begun = threading.Event()
+
+    def job(cancelled: Callable[[], bool], report: Callable[[object], None]) -> None:
+        begun.set()
+        until_told(cancelled, report)
+
+    runner.submit(job, "at work")
+    begun.wait()
+    assert shown() == ["at work"]
+    runner.cancel()
+    qtbot.waitUntil(lambda: not runner.is_busy, timeout=30_000)
+    assert shown() == []
+    runner.submit(job, "again at work")
+    assert shown() == ["again at work"]
+    runner.shut_down()
+    assert shown() == []
+
+
+def test_the_job_of_a_runner_that_is_gone_stops(qtbot: QtBot, qapp: object) -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    def watched(cancelled: Callable[[], bool], report: Callable[[object], None]) -> None:
+        begun.set()
+        try:
+            until_told(cancelled, report)
+        finally:
+            stopped.set()
+
+    runner = Runner()
+    runner.submit(watched)
+    begun.wait()
+    del runner
+    gc.collect()
+    assert stopped.wait(30)
+
+
+def test_a_job_may_tell_what_a_deleted_runner_cannot_hear(qtbot: QtBot, qapp: object) -> None:
+    release = threading.Event()
+    parent = QObject()
+    runner = Runner(parent)
+    runner.submit(lambda cancelled, report: release.wait())
+    with qtbot.waitSignal(parent.destroyed, timeout=30_000):
+        parent.deleteLater()
+    release.set()
+    listener = Runner()
+    with qtbot.waitSignal(listener.returned, timeout=30_000):
+        listener.submit(quick(1))

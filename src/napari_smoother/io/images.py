@@ -166,7 +166,16 @@ def _read_tiff(path: Path, largest: int) -> Picture:
             pixels = _channels_last(fitting.asarray(), fitting.axes, path)
             width = full.shape[full.axes.index("X")]
             return Picture(pixels, reduction=pixels.shape[1] / width)
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError, zlib.error) as fault:
+    # Which of them a fault of TIFF itself is changed with tifffile's versions.
+    except (
+        tifffile.TiffFileError,
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        RuntimeError,
+        zlib.error,
+    ) as fault:
         if isinstance(fault, InputError):
             raise
         raise InputError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_smoother.errors import InputError
-from napari_smoother.losses.quadratic import ContrastedForm, RelabelledForm
 from napari_smoother.losses.spatial import SpatialLoss
 from napari_smoother.weights.moving_average import MovingAverage
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_smoother.losses.quadratic import Product
     from napari_smoother.weights.matrix import SpatialWeightMatrix
     from napari_smoother.weights.precision import Process
 
@@ -93,14 +94,11 @@ class ContrastiveSpatialLoss(SpatialLoss):
         """
         values, dtype = self._checked(coefs)
         size = values.numel()
-        if self.num_perm is None:
-            contrasted = [ContrastedForm(form, self.neg2pos_ratio) for form in self._forms]
-            loss = self._form(values, 1 / size, contrasted)
-        else:
-            relabelled = self._relabelled(self.num_perm)
-            loss = self._form(values, 1 / size) - self.neg2pos_ratio * self._form(
-                values, 1 / size, relabelled
-            )
+        ratio, orders = self.neg2pos_ratio, self._relabelings()
+        products: list[Product] = [
+            partial(form.contrasted_product, ratio=ratio, orders=orders) for form in self._forms
+        ]
+        loss = self._form(values, 1 / size, products)
         bounded = torch.clamp(loss, min=self.lower_bound)
         return (bounded if normalize else bounded * size).to(dtype)
 
@@ -122,11 +120,14 @@ class ContrastiveSpatialLoss(SpatialLoss):
             )
         return lowest >= -1e-7
 
-    def _relabelled(self, count: int) -> list[RelabelledForm]:
-        orders = np.empty((count, self.n_spots), np.int32)
+    def _relabelings(self) -> NDArray[np.int32] | None:
+        """Draw relabelings x spots, or None where their expectation is taken."""
+        if self.num_perm is None:
+            return None
+        orders = np.empty((self.num_perm, self.n_spots), np.int32)
         for row in orders:
             row[:] = self._random.permutation(self.n_spots)
-        return [RelabelledForm(form, orders) for form in self._forms]
+        return orders
 
     def _lowest_eigenvalue(self, group: int) -> float:
         from scipy.sparse.linalg import LinearOperator, eigsh

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from napari_smoother.errors import InputError
+from napari_smoother.solvers.positive_systems import factored
 from napari_smoother.weights.conversion import sampled
 from napari_smoother.weights.moving_average import MovingAverage
 from napari_smoother.weights.standardise import marginal_variances
@@ -102,13 +102,13 @@ def _covariances(
         covariance = precision.covariance()
         rows = np.broadcast_to(spots[:, None], ranked.shape)
         return sampled(covariance, rows, ranked), covariance.diagonal()
-    factor: Any = splu(precision.tocsc(), permc_spec="MMD_AT_PLUS_A")
+    factor = factored(precision)
     covariances = np.empty(ranked.shape)
     for first in range(0, len(spots), 64):
         block = slice(first, min(first + 64, len(spots)))
         columns = spots[block]
         unit = np.zeros((precision.shape[0], len(columns)))
         unit[columns, np.arange(len(columns))] = 1
-        solved = factor.solve(unit)
+        solved, _ = factor.solve(unit)
         covariances[block] = solved[ranked[block], np.arange(len(columns))[:, None]]
     return covariances, marginal_variances(precision)

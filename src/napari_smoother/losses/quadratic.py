@@ -6,28 +6,13 @@ What is on the processor comes and goes as numpy arrays, what is on another devi
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
-from napari_smoother.losses.product_loops import (
-    relabelled_product,
-    spot_product,
-    subtract_expectation,
-    turn,
-    turn_and_multiply,
-    turn_rows,
-    turned_product,
-)
-from napari_smoother.solvers.row_blocks import (
-    THREADS,
-    block_count,
-    share_out,
-    stays_on_one_thread,
-    sums_over_rows,
-)
-from napari_smoother.solvers.sparse_rows import without_diagonal
+from napari_smoother import _core
 from napari_smoother.weights.moving_average import MovingAverage
 
 if TYPE_CHECKING:
@@ -38,8 +23,16 @@ if TYPE_CHECKING:
 Values: TypeAlias = Any
 """A numpy array, or a tensor on a device other than the processor."""
 
-DIMS_AT_ONCE = 32
-"""Dims of a relabelled product at once."""
+Product: TypeAlias = Callable[
+    [Values, float, Values | None, bool], tuple[float | torch.Tensor, Values | None]
+]
+"""Called with dims x spots values x, a number c, numbers s (1 or dims; None: 1) and whether the
+product is wanted. Returns sum_k c s_k x_k Q x_k', and c s_k Q x_k' as dims x spots, of its own, or
+None.
+"""
+
+FEWEST_BY_SPOT = 4
+"""Dims of values with all dims of a spot side by side that are multiplied as they are."""
 
 
 class QuadraticForm:
@@ -58,93 +51,88 @@ class QuadraticForm:
         self.n_spots = int(precision.shape[0])
         self._dense = dense
         self._tensors: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
-        self._matrices: dict[np.dtype[Any], tuple[NDArray[Any], ...]] = {}
+        self._core_form: _core.Form | None = None
         self._average: tuple[float, float] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_tensors": {}, "_matrices": {}}
+        return self.__dict__ | {"_tensors": {}, "_core_form": None}
 
     def product(
-        self, values: Values, factors: Values, *, keep: bool = True
-    ) -> tuple[Values | None, Values]:
-        """Precision times each row, and the form of each row.
+        self,
+        values: Values,
+        scale: float,
+        each: Values | None,
+        keep: bool,
+        own: float = 0.0,
+        other: float = 0.0,
+    ) -> tuple[float | torch.Tensor, Values | None]:
+        """Return the form and the precision times each row, as a `Product`.
 
         Parameters
         ----------
         values
             Dims x spots, float32 or float64.
-        factors
-            Dims: what the product of each row is multiplied with, of the same dtype and device.
+        scale
+            Factor of all dims.
+        each
+            Factor of each dim besides, or one; of the same dtype and device.
         keep
             Whether the product is wanted.
-
-        Returns
-        -------
-        product, shares
-            f_k Q x_k' as dims x spots, of its own (None where it is not wanted), and x_k Q x_k'
-            as dims.
+        own, other
+            Q less ``own I + other 11'`` takes the place of Q.
         """
-        product: Values
-        if isinstance(values, torch.Tensor):
-            product = self._product_elsewhere(values)
-        elif isinstance(self.precision, MovingAverage):
-            solved = self.precision.product(values.T.astype(np.float64))
-            product = np.ascontiguousarray(solved.T, values.dtype)
-        elif self._dense:
-            product = (self._tensor(torch.from_numpy(values[:0])).numpy() @ values.T).T
-        else:
-            return self._compiled_product(values, factors, keep)
-        shares = (product * values).sum(1)
-        return product * factors[:, None], shares
+        if self._is_compiled(values):
+            if values.flags.f_contiguous and len(values) >= FEWEST_BY_SPOT:
+                columns = values.T
+                product = np.empty_like(columns) if keep else None
+                form = self._compiled().product_by_spot(columns, scale, each, own, other, product)
+                return form, None if product is None else product.T
+            rows = np.ascontiguousarray(values)
+            product = np.empty_like(rows) if keep else None
+            return self._compiled().product(rows, scale, each, own, other, product), product
+        product = self._multiply(values)
+        if own or other:
+            product = product - own * values - other * values.sum(1)[:, None]
+        return _form(values, product, scale, each)
 
-    def _product_elsewhere(self, values: torch.Tensor) -> torch.Tensor:
-        if isinstance(self.precision, MovingAverage):
-            solved = self.precision.product(values.double().cpu().numpy().T)
-            return torch.from_numpy(solved.T).to(values)
-        return (self._tensor(values) @ values.t()).t()
+    def contrasted_product(
+        self,
+        values: Values,
+        scale: float,
+        each: Values | None,
+        keep: bool,
+        *,
+        ratio: float,
+        orders: NDArray[np.int32] | None = None,
+    ) -> tuple[float | torch.Tensor, Values | None]:
+        """As `product`, of Q less `ratio` times its mean over relabelings P of spots, P'QP.
 
-    def _compiled_product(
-        self, values: NDArray[Any], factors: NDArray[Any], keep: bool
-    ) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
-        matrix = self.matrix(values.dtype)
-        dims, n = values.shape
-        if values.flags.f_contiguous and not values.flags.c_contiguous:
-            columns = values.T
-            across = np.empty_like(columns)
-            arguments = (*matrix, factors, columns, across)
-            return across.T, sums_over_rows(spot_product, (n, dims), dims, arguments)
-        rows = np.ascontiguousarray(values)
-        product = np.empty_like(rows) if keep else np.empty((0, 0), rows.dtype)
-        runs = -(-dims // DIMS_AT_ONCE)
-        if runs == 1:
-            shares = _turned_product(matrix, factors, rows, product, False)
-            return (product if keep else None), shares
-        shares = np.empty(dims)
-        each_alone = runs >= 2 * THREADS
-
-        def multiply(first: int, last: int) -> None:
-            for start in range(first * DIMS_AT_ONCE, last * DIMS_AT_ONCE, DIMS_AT_ONCE):
-                run = slice(start, start + DIMS_AT_ONCE)
-                room = product[run] if keep else product
-                shares[run] = _turned_product(matrix, factors[run], rows[run], room, each_alone)
-
-        if each_alone:
-            share_out(multiply, runs, dims * n, ())
-        else:
-            multiply(0, runs)
-        return (product if keep else None), shares
-
-    def matrix(self, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
-        """Rows of a sparse precision, its diagonal only in their sums, in this dtype."""
-        found = self._matrices.get(dtype)
-        if found is None:
-            assert not isinstance(self.precision, MovingAverage)
-            q = self.precision
-            pointers, neighbours, entries = without_diagonal(q)
-            surplus = np.asarray(q.sum(axis=1)).astype(dtype)
-            found = (pointers, neighbours, entries.astype(dtype), surplus)
-            self._matrices[dtype] = found
-        return found
+        Parameters
+        ----------
+        values, scale, each, keep
+            As for `product`.
+        ratio
+            Weight of the mean.
+        orders
+            Relabelings x spots, int32: each row a permutation; without them it is the mean over
+            all permutations.
+        """
+        if orders is None:
+            diagonal, other = self.average()
+            own = diagonal - other
+            return self.product(values, scale, each, keep, ratio * own, ratio * other)
+        if self._is_compiled(values):
+            rows = np.ascontiguousarray(values)
+            product = np.empty_like(rows) if keep else None
+            core = self._compiled()
+            return core.contrasted_product(rows, scale, each, orders, ratio, product), product
+        product = self._multiply(values)
+        for row in orders:
+            order: Any = row
+            if isinstance(values, torch.Tensor):
+                order = torch.from_numpy(row.astype(np.int64)).to(values.device)
+            product[:, order] -= ratio / len(orders) * self._multiply(values[:, order])
+        return _form(values, product, scale, each)
 
     def average(self) -> tuple[float, float]:
         """Diagonal and off-diagonal value of the mean over all relabelings of spots.
@@ -164,6 +152,33 @@ class QuadraticForm:
             self._average = (trace / n, (total - trace) / max(n * (n - 1), 1))
         return self._average
 
+    def _is_compiled(self, values: Values) -> bool:
+        """Whether the core multiplies: sparse rows, on the processor."""
+        return (
+            isinstance(values, np.ndarray)
+            and not self._dense
+            and not isinstance(self.precision, MovingAverage)
+        )
+
+    def _compiled(self) -> _core.Form:
+        """Rows of a sparse precision in the core."""
+        if self._core_form is None:
+            q: Any = self.precision
+            pointers, columns = (part.astype(np.int32) for part in (q.indptr, q.indices))
+            self._core_form = _core.Form(pointers, columns, q.data.astype(np.float64))
+        return self._core_form
+
+    def _multiply(self, values: Values) -> Values:
+        """Precision times each row, by the library of where they are."""
+        if isinstance(self.precision, MovingAverage):
+            if isinstance(values, torch.Tensor):
+                return torch.from_numpy(self._multiply(values.cpu().numpy())).to(values)
+            solved = self.precision.product(values.T.astype(np.float64))
+            return np.ascontiguousarray(solved.T, values.dtype)
+        if isinstance(values, torch.Tensor):
+            return (self._tensor(values) @ values.t()).t()
+        return (self._tensor(torch.from_numpy(values[:0])).numpy() @ values.T).T
+
     def _tensor(self, like: torch.Tensor) -> torch.Tensor:
         key = (like.device, like.dtype)
         if key not in self._tensors:
@@ -177,115 +192,13 @@ class QuadraticForm:
         return self._tensors[key]
 
 
-class RelabelledForm:
-    """The mean of a form over relabelings of spots: the mean of x P'Q P x'.
-
-    Parameters
-    ----------
-    form
-        The form of each relabeling.
-    orders
-        Relabelings x spots, int32: each row a permutation.
-    """
-
-    def __init__(self, form: QuadraticForm, orders: NDArray[np.int32]) -> None:
-        self._form = form
-        self._orders = orders
-
-    def product(
-        self, values: Values, factors: Values, *, keep: bool = True
-    ) -> tuple[Values | None, Values]:
-        """As `QuadraticForm.product`."""
-        precision = self._form.precision
-        if isinstance(precision, MovingAverage) or isinstance(values, torch.Tensor):
-            return self._one_by_one(values, factors)
-        rows = np.ascontiguousarray(values)
-        pattern = (precision.indptr, precision.indices, precision.data.astype(rows.dtype))
-        dims, n = rows.shape
-        shares, product = np.zeros(dims), np.empty_like(rows)
-
-        def multiply(first: int, last: int) -> None:
-            # So few at once that they stay in the cache, where they are read at random.
-            for start in range(first * 4, min(last * 4, dims), DIMS_AT_ONCE):
-                run = slice(start, min(start + DIMS_AT_ONCE, last * 4, dims))
-                columns = np.empty((n, run.stop - start), rows.dtype)
-                turn_rows(rows[run], 0, n, columns, 0)
-                found = relabelled_product(*pattern, self._orders, columns, shares[run])
-                turn_rows(found, 0, found.shape[1], product[run], 0)
-
-        share_out(multiply, -(-dims // 4), dims * len(pattern[1]) * len(self._orders), ())
-        product *= factors[:, None]
-        return (product if keep else None), shares
-
-    def _one_by_one(self, values: Values, factors: Values) -> tuple[Values, Values]:
-        total, ones = values * 0, factors * 0 + 1
-        for row in self._orders:
-            order: Any = row
-            if isinstance(values, torch.Tensor):
-                order = torch.from_numpy(row.astype(np.int64)).to(values.device)
-            product, _ = self._form.product(values[:, order], ones)
-            total[:, order] += product
-        total /= len(self._orders)
-        return total * factors[:, None], (total * values).sum(1)
-
-
-class ContrastedForm:
-    """A form less a share of its mean over all relabelings, x (Q - r E[P'QP]) x'.
-
-    Parameters
-    ----------
-    form
-        The form.
-    ratio
-        r.
-    """
-
-    def __init__(self, form: QuadraticForm, ratio: float) -> None:
-        self._form = form
-        self._ratio = ratio
-
-    def product(
-        self, values: Values, factors: Values, *, keep: bool = True
-    ) -> tuple[Values | None, Values]:
-        """As `QuadraticForm.product`."""
-        product, shares = self._form.product(values, factors, keep=keep)
-        diagonal, other = (self._ratio * value for value in self._form.average())
-        own = diagonal - other
-        if isinstance(values, np.ndarray) and values.flags.c_contiguous:
-            room = np.empty((0, 0), values.dtype) if product is None else product
-            arguments = (values, factors, own, other, room, shares)
-            share_out(subtract_expectation, len(values), values.size, arguments)
-            return product, shares
-        total = values.sum(1)
-        shares = shares - own * (values * values).sum(1) - other * total**2
-        if product is not None:
-            product -= factors[:, None] * (own * values + other * total[:, None])
-        return product, shares
-
-
-def _turned_product(
-    matrix: tuple[NDArray[Any], ...],
-    factors: NDArray[np.floating],
-    rows: NDArray[np.floating],
-    product: NDArray[np.floating],
-    alone: bool,
-) -> NDArray[np.float64]:
-    """Product with a few dims x spots into `product`, on this thread or all; return the forms.
-
-    Turned to spots x dims all dims of a neighbour lie side by side.
-    """
-    work = rows.size // 2
-    forms: NDArray[np.float64]
-    if alone or stays_on_one_thread(work):
-        forms = turn_and_multiply(*matrix, factors, rows, product)
-        return forms
-    dims, n = rows.shape
-    columns, blocks = np.empty((n, dims), rows.dtype), block_count(n)
-    shares = np.zeros((blocks, dims))
-    share_out(turn, blocks, work, (rows, columns))
-    share_out(turned_product, blocks, work, (*matrix, factors, columns, product, shares))
-    forms = shares.sum(axis=0)
-    return forms
+def _form(
+    values: Values, product: Values, scale: float, each: Values | None
+) -> tuple[float | torch.Tensor, Values]:
+    """Form and product with their factors, from the product without."""
+    product = product * (scale if each is None else scale * each[:, None])
+    form = (product * values).sum()
+    return (form if isinstance(form, torch.Tensor) else float(form)), product
 
 
 def _compressed(matrix: csr_array, like: torch.Tensor) -> torch.Tensor:
@@ -301,6 +214,3 @@ def _compressed(matrix: csr_array, like: torch.Tensor) -> torch.Tensor:
             device=like.device,
             check_invariants=False,
         )
-
-
-Form: TypeAlias = QuadraticForm | RelabelledForm | ContrastedForm

@@ -11,7 +11,7 @@ import torch
 
 from napari_smoother.errors import InputError
 from napari_smoother.losses.correlation import correlation_decay
-from napari_smoother.losses.quadratic import Form, QuadraticForm
+from napari_smoother.losses.quadratic import Product, QuadraticForm
 from napari_smoother.losses.symmetric_form import SymmetricForm
 from napari_smoother.weights.conversion import as_array, as_features, sparse_tensor
 from napari_smoother.weights.matrix import SpatialWeightMatrix
@@ -263,14 +263,14 @@ class SpatialLoss(torch.nn.Module):
         return values, dtype
 
     def _form(
-        self, values: torch.Tensor, scale: float, forms: Sequence[Form] | None = None
+        self, values: torch.Tensor, scale: float, products: Sequence[Product] | None = None
     ) -> torch.Tensor:
         """Sum of the form over dims, by the precisions or by others made from them."""
         confidences = self.confidences
         if confidences.dtype != values.dtype or confidences.device != values.device:
             confidences = confidences.to(values)
         form: torch.Tensor = SymmetricForm.apply(  # type: ignore[no-untyped-call]
-            values, confidences, self._forms if forms is None else forms, scale
+            values, confidences, products or [form.product for form in self._forms], scale
         )
         return form
 

@@ -10,14 +10,14 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_smoother.losses.quadratic import Form, Values
+    from napari_smoother.losses.quadratic import Product, Values
 
 
 class SymmetricForm(torch.autograd.Function):
     """c sum_k s_k x_k Q x_k' of a dims x spots tensor; the gradient is 2 c s_k Q x_k'.
 
     The product Q x' of the forward pass is all that the gradient needs: a step costs one sparse
-    product. `forms` holds one precision for all dims, or one for each equal run of dims; s are
+    product. `products` holds one precision for all dims, or one for each equal run of dims; s are
     the confidences, and c is a number. Small tensors take no longer for the product than for
     what surrounds it, so that few calls of torch are made here.
     """
@@ -27,112 +27,89 @@ class SymmetricForm(torch.autograd.Function):
         ctx: Any,
         coefs: torch.Tensor,
         confidences: torch.Tensor,
-        forms: Sequence[Form],
+        products: Sequence[Product],
         scale: float,
     ) -> torch.Tensor:
-        values: Values = coefs.detach()
-        if values.device.type == "cpu":
-            values = values.numpy()
-        factors = _factors(values, confidences, 2 * scale)
-        product, shares = _apply(values, factors, forms, ctx.needs_input_grad[0])
-        if ctx.needs_input_grad[1]:
-            ctx.save_for_backward(coefs, confidences)
-            ctx.shares = shares
-        else:
-            # A tensor less to keep: what is kept is looked after, and takes its time.
-            ctx.save_for_backward(coefs)
-            ctx.confidences = confidences
-        ctx.product, ctx.factors, ctx.forms, ctx.scale = product, factors, forms, scale
-        if isinstance(shares, np.ndarray):
-            return torch.tensor(float(shares @ factors) / 2, dtype=coefs.dtype)
-        return torch.dot(shares, factors) / 2
+        form, product = _apply(
+            _bare(coefs), 2 * scale, confidences, products, ctx.needs_input_grad[0]
+        )
+        ctx.save_for_backward(coefs, confidences)
+        ctx.product, ctx.products, ctx.scale = product, products, scale
+        if isinstance(form, torch.Tensor):
+            return form / 2
+        return torch.scalar_tensor(form / 2, dtype=coefs.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or ctx.needs_input_grad[1]:
             return *_derivatives(ctx, gradient), None, None
-        by_coefs, by_confidences, *_ = ctx.needs_input_grad
         product, ctx.product = ctx.product, None
-        if product is None and by_coefs:
+        if product is None:
             # Given away by an earlier pass over the same graph.
-            values = _bare(ctx.saved_tensors[0])
-            product, _ = _apply(values, ctx.factors, ctx.forms, True)
-        if isinstance(product, np.ndarray):
-            # Where it lies: a new tensor of this size takes longer than the multiplication. By
-            # numpy, in this thread: torch would wake all of its own.
-            factor = gradient.item()
-            if factor != 1:
-                product *= product.dtype.type(factor)
-            product = torch.from_numpy(product)
-        elif product is not None:
-            product.mul_(gradient)
-        shares = None
-        if by_confidences:
-            _, confidences = _kept(ctx)
-            shares = gradient * ctx.scale * torch.as_tensor(ctx.shares).to(confidences)
-            shares = shares.sum().view(1) if confidences.numel() == 1 else shares
-        return product, shares, None, None
+            coefs, confidences = ctx.saved_tensors
+            _, product = _apply(_bare(coefs), 2 * ctx.scale, confidences, ctx.products, True)
+        if isinstance(product, torch.Tensor):
+            return product.mul_(gradient), None, None, None
+        # Where it lies: a new tensor of this size takes longer than the multiplication. By numpy,
+        # in this thread: torch would wake all of its own.
+        factor = gradient.item()
+        if factor != 1:
+            product *= factor
+        return torch.from_numpy(product), None, None, None
 
 
 class _Product(torch.autograd.Function):
     """Q x' of a dims x spots tensor, whose derivative is the same product."""
 
     @staticmethod
-    def forward(ctx: Any, coefs: torch.Tensor, forms: Sequence[Form]) -> torch.Tensor:
-        ctx.forms = forms
-        values = _bare(coefs)
-        one = values[:, 0] * 0 + 1
-        return torch.as_tensor(_apply(values, one, forms, True)[0])
+    def forward(ctx: Any, coefs: torch.Tensor, products: Sequence[Product]) -> torch.Tensor:
+        ctx.products = products
+        return torch.as_tensor(_apply(_bare(coefs), 1.0, None, products, True)[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        found: torch.Tensor = _Product.apply(gradient, ctx.forms)  # type: ignore[no-untyped-call]
+        found: torch.Tensor = _Product.apply(gradient, ctx.products)  # type: ignore[no-untyped-call]
         return found, None
 
 
 def _derivatives(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Both derivatives as tensors that are differentiable themselves."""
-    coefs, confidences = _kept(ctx)
-    product: torch.Tensor = _Product.apply(coefs, ctx.forms)  # type: ignore[no-untyped-call]
-    shares = gradient * ctx.scale * (coefs * product).sum(dim=1)
+    coefs, confidences = ctx.saved_tensors
+    product: torch.Tensor = _Product.apply(coefs, ctx.products)  # type: ignore[no-untyped-call]
+    forms = gradient * ctx.scale * (coefs * product).sum(dim=1)
     alike = confidences.numel() == 1
     by_coefs = 2 * gradient * ctx.scale * confidences.view(-1, 1) * product
-    return by_coefs, shares.sum().view(1) if alike else shares
-
-
-def _kept(ctx: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Coefs and confidences of the forward pass."""
-    coefs, *more = ctx.saved_tensors
-    return coefs, (more[0] if more else ctx.confidences)
+    return by_coefs, forms.sum().view(1) if alike else forms
 
 
 def _bare(tensor: torch.Tensor) -> Values:
     """Return the numbers of a tensor: an array where they are on the processor."""
     plain = tensor.detach()
-    return plain.numpy() if plain.device.type == "cpu" else plain
-
-
-def _factors(values: Values, confidences: torch.Tensor, scale: float) -> Values:
-    """Return c s_k, one number for each dim."""
-    dims = len(values)
-    if isinstance(values, np.ndarray):
-        if confidences.numel() == 1:
-            return np.full(dims, scale * confidences.item(), values.dtype)
-        return confidences.detach().numpy() * scale
-    return (confidences.detach() * scale).expand(dims).contiguous()
+    return plain.numpy() if plain.is_cpu else plain
 
 
 def _apply(
-    values: Values, factors: Values, forms: Sequence[Form], keep: bool
-) -> tuple[Values | None, Values]:
-    """Product and form of every row: one precision for all rows, or one for equal runs."""
-    if len(forms) == 1:
-        return forms[0].product(values, factors, keep=keep)
-    each = len(values) // len(forms)
+    values: Values,
+    scale: float,
+    confidences: torch.Tensor | None,
+    products: Sequence[Product],
+    keep: bool,
+) -> tuple[float | torch.Tensor, Values | None]:
+    """Form and product of all rows: one precision for them, or one for equal runs."""
+    each: Values = None
+    if confidences is not None:
+        if confidences.is_cpu and confidences.numel() == 1:
+            scale *= confidences.item()
+        else:
+            each = _bare(confidences)
+    if len(products) == 1:
+        return products[0](values, scale, each, keep)
+    size = len(values) // len(products)
+    runs = [slice(place, place + size) for place in range(0, len(values), size)]
     found = [
-        form.product(values[place : place + each], factors[place : place + each], keep=keep)
-        for form, place in zip(forms, range(0, len(values), each), strict=True)
+        multiply(values[run], scale, each if each is None or len(each) == 1 else each[run], keep)
+        for multiply, run in zip(products, runs, strict=True)
     ]
     joined: Any = np.concatenate if isinstance(values, np.ndarray) else torch.cat
-    products = joined([product for product, _ in found]) if keep else None
-    return products, joined([shares for _, shares in found])
+    product = joined([product for _, product in found]) if keep else None
+    return sum(form for form, _ in found), product

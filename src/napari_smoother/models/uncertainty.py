@@ -127,7 +127,10 @@ def posterior_deviation(
         values = np.asarray(abundance, dtype=np.float64)
         _check_abundance(values, prepared)
     spread = inverse_diagonals(
-        SparseFactor.prepare(q), data.eigenvalues, float(weight), cancelled=cancelled
+        SparseFactor.prepare(q, cancelled=cancelled),
+        data.eigenvalues,
+        float(weight),
+        cancelled=cancelled,
     )
     decided = spread @ data.eigenvalues
     free = _free_genes(prepared, decided)

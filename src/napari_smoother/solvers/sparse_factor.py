@@ -1,27 +1,23 @@
-"""The pattern of a sparse Cholesky factor, found once for all matrices of one graph.
+"""The factor of a sparse positive definite matrix: one order and one pattern for all of a graph.
 
-Rows are ordered by minimum degree, and the pattern follows from the elimination tree (Davis 2005,
-ACM Trans. Math. Softw. 31: LDL).
+Rows are ordered by approximate minimum degree, and L D L' is found in the compiled core.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from napari_smoother import _core
 from napari_smoother.errors import InputError
-from napari_smoother.solvers.factor_loops import (
-    elimination_tree,
-    factorise,
-    fill_rows,
-    upper_triangle,
-)
-from napari_smoother.solvers.minimum_degree import minimum_degree
+from napari_smoother.solvers.watching import watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 MOST_BYTES = 6_000_000_000
@@ -38,32 +34,23 @@ class SparseFactor:
 
     Attributes
     ----------
-    order
-        Spots in the order of elimination, n.
-    parent
-        Elimination tree, n.
-    pointers, rows
-        Columns of L below the diagonal, rows ascending.
-    upper_pointers, upper_rows, upper_entries
-        Columns of the upper triangle of the ordered Q with its diagonal, float64.
+    pattern
+        Of the compiled core: its `size` (n), `entries` of L below the diagonal, and `order()`, the
+        spots in the order of elimination.
     """
 
-    order: NDArray[np.int32]
-    parent: NDArray[np.int32]
-    pointers: NDArray[np.int64]
-    rows: NDArray[np.int32]
-    upper_pointers: NDArray[np.int32]
-    upper_rows: NDArray[np.int32]
-    upper_entries: NDArray[np.float64]
+    pattern: _core.Pattern
 
     @classmethod
-    def prepare(cls, matrix: csr_array) -> SparseFactor:
+    def prepare(cls, matrix: Any, *, cancelled: Callable[[], bool] | None = None) -> SparseFactor:
         """Order a symmetric matrix and find the pattern of its factor.
 
         Parameters
         ----------
         matrix
-            Q, n x n.
+            Q, n x n, sparse.
+        cancelled
+            Asked every few milliseconds, from the calling thread.
 
         Returns
         -------
@@ -71,75 +58,124 @@ class SparseFactor:
 
         Raises
         ------
+        InputError
+            If the pattern is not symmetric, or an entry is not finite.
         TooLarge
             If the factor would not fit in memory.
+        Cancelled
+            If ``cancelled`` returned True.
         """
-        ordered = csr_array(matrix, dtype=np.float64)
-        if not ordered.has_canonical_format:
-            ordered = ordered.copy()
-            ordered.sum_duplicates()
-        order = minimum_degree(ordered.indptr, ordered.indices)
-        upper_pointers, upper_rows, upper_entries = upper_triangle(
-            ordered.indptr, ordered.indices, ordered.data, order
+        rows = csr_array(matrix, dtype=np.float64)
+        rows.check_format()
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
+        columns = rows.tocsc()
+        symmetric = rows.shape[0] == rows.shape[1] and (
+            np.array_equal(rows.indptr, columns.indptr)
+            and np.array_equal(rows.indices, columns.indices)
         )
-        parent, sizes = elimination_tree(upper_pointers, upper_rows)
-        pointers = np.concatenate([[0], np.cumsum(sizes)])
-        if 16 * pointers[-1] > MOST_BYTES:
+        if not symmetric or not np.isfinite(rows.data).all():
+            raise InputError(
+                "A matrix has a pattern that is not symmetric, or entries that are not finite",
+                where="factorisation",
+                remedy="Give a symmetric precision",
+            )
+        try:
+            pattern = _core.make_pattern(
+                np.ascontiguousarray(rows.indptr, np.int32),
+                np.ascontiguousarray(rows.indices, np.int32),
+                np.ascontiguousarray(rows.data),
+                MOST_BYTES // 16,
+                watch(cancelled, what="the factorisation"),
+            )
+        except _core.Refused as error:
             raise TooLarge(
-                f"The factor of {order.size} spots has {pointers[-1]} entries",
+                str(error),
                 where="factorisation",
                 remedy="Take fewer neighbours a spot, or part of the section",
-            )
-        rows = np.empty(pointers[-1], np.int32)
-        fill_rows(upper_pointers, upper_rows, parent, pointers, rows)
-        return cls(
-            order=order,
-            parent=parent,
-            pointers=pointers,
-            rows=rows,
-            upper_pointers=upper_pointers,
-            upper_rows=upper_rows,
-            upper_entries=upper_entries,
-        )
-
-    @property
-    def multiplications(self) -> float:
-        """How many a factorisation takes, about."""
-        lengths = np.diff(self.pointers).astype(np.float64)
-        return float(np.einsum("i,i->", lengths, lengths))
+            ) from error
+        return cls(pattern)
 
     def factorise(
-        self, shifts: tuple[float, ...], factor: float, stop: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """L and D of ``shift I + factor Q`` for one shift or four; None where one is not positive.
+        self,
+        shift: float = 0.0,
+        factor: float = 1.0,
+        *,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Factorisation | None:
+        """Factor ``shift I + factor Q``.
 
         Parameters
         ----------
-        shifts
-            One number or four.
-        factor
-            Of Q.
-        stop
-            One number; anything but 0 ends the work early, with numbers that mean nothing.
+        shift, factor
+            Of the identity, and of Q.
+        cancelled
+            As in `prepare`.
 
         Returns
         -------
-        lower, pivots
-            Entries of L below the diagonal (entries x shifts) and D (n x shifts), or None.
+        Factorisation or None
+            None where a pivot is not safely positive: the matrix is singular or indefinite.
+
+        Raises
+        ------
+        Cancelled
+            If ``cancelled`` returned True.
         """
-        lower = np.empty((self.rows.size, len(shifts)))
-        pivots = np.empty((self.order.size, len(shifts)))
-        done = factorise(
-            self.upper_pointers,
-            self.upper_rows,
-            self.upper_entries,
-            shifts,
-            factor,
-            self.parent,
-            self.pointers,
-            self.rows,
-            lower,
-            pivots,
-            stop,
-        )
-        return (lower, pivots) if done else None
+        asked = watch(cancelled, what="the factorisation")
+        try:
+            found = _core.make_factor(self.pattern, float(shift), float(factor), asked)
+        except _core.Refused:
+            return None
+        return Factorisation(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Factorisation:
+    """L and D of one matrix A, from `SparseFactor.factorise`.
+
+    Attributes
+    ----------
+    factor
+        Of the compiled core, whose other jobs may solve with it; `size` is n.
+    """
+
+    factor: _core.Factor
+
+    def solve(
+        self, right: NDArray[Any], *, cancelled: Callable[[], bool] | None = None
+    ) -> tuple[NDArray[np.float64], float]:
+        """Solve A X = B.
+
+        Parameters
+        ----------
+        right
+            B, n x d.
+        cancelled
+            As in `SparseFactor.prepare`.
+
+        Returns
+        -------
+        values
+            X, n x d, float64.
+        residual
+            Largest ||b - A x|| / ||b|| over the columns.
+
+        Raises
+        ------
+        InputError
+            If B has another number of rows.
+        Cancelled
+            If ``cancelled`` returned True.
+        """
+        given = np.ascontiguousarray(right, np.float64)
+        if given.ndim != 2 or len(given) != self.factor.size:
+            raise InputError(
+                f"The right-hand side has the shape {given.shape} for {self.factor.size} spots",
+                where="sparse solve",
+                remedy="Give one row a spot",
+            )
+        values = np.empty_like(given)
+        residual = self.factor.solve(given, values, watch(cancelled))
+        return values, residual

@@ -206,9 +206,7 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
         self, section: Section, positions: NDArray[np.float64], unreached: NDArray[np.bool_]
     ) -> Interpolation:
         spots = section.positions[~unreached]
-        return Interpolation(
-            spots, positions, tolerance=TOLERANCE, cancelled=lambda: self.is_cancelled()
-        )
+        return Interpolation(spots, positions, cancelled=lambda: self.is_cancelled())
 
 
 def _raw(section: Section, counted: NDArray[np.bool_], gene: str) -> NDArray[np.float64]:

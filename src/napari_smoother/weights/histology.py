@@ -9,12 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike, NDArray
+
+VALUES_AT_ONCE = 1_000_000
+"""Of the image that are copied at a time."""
 
 
 def spot_colours(
@@ -46,8 +50,17 @@ def spot_colours(
         If the image has no channels, or a spot lies outside it.
     """
     pixels = channels(image)
+    height, width, n_channels = pixels.shape
     row, column, radius = _windows(positions, pixels, scale, diameter)
-    colours: NDArray[np.float64] = _window_means(pixels, row, column, radius)
+    area = max(2 * radius, 1) ** 2
+    colours = np.empty((len(row), n_channels))
+    for spots in _pieces(len(row), area * n_channels):
+        rows, is_row = _along_axis(row[spots], radius, height)
+        columns, is_column = _along_axis(column[spots], radius, width)
+        window = pixels[rows[:, :, None], columns[:, None, :]].astype(np.float64)
+        counted = (is_row[:, :, None] & is_column[:, None, :]).reshape(-1, 1, area)
+        sums = counted.astype(np.float64) @ window.reshape(-1, area, n_channels)
+        colours[spots] = sums[:, 0] / counted.sum(axis=2)
     return colours
 
 
@@ -69,8 +82,14 @@ def spot_patches(
         n x (side * side * channels) float32, rows first, then columns, then channels.
     """
     pixels = channels(image)
+    height, width, n_channels = pixels.shape
     row, column, radius = _windows(positions, pixels, scale, diameter)
-    patches: NDArray[np.float32] = _window_pixels(pixels, row, column, radius)
+    values = max(2 * radius, 1) ** 2 * n_channels
+    patches = np.empty((len(row), values), np.float32)
+    for spots in _pieces(len(row), values):
+        rows, _ = _along_axis(row[spots], radius, height)
+        columns, _ = _along_axis(column[spots], radius, width)
+        patches[spots] = pixels[rows[:, :, None], columns[:, None, :]].reshape(-1, values)
     return patches
 
 
@@ -138,37 +157,21 @@ def _windows(
     return row.astype(np.int64), column.astype(np.int64), radius
 
 
-@njit(nogil=True, cache=True)
-def _window_means(pixels, row, column, radius):  # type: ignore[no-untyped-def]
-    height, width, n_channels = pixels.shape
-    means = np.zeros((row.size, n_channels))
-    for i in range(row.size):
-        # A window narrower than two pixels is the pixel of the centre.
-        top = min(max(row[i] - radius, 0), height - 1)
-        left = min(max(column[i] - radius, 0), width - 1)
-        bottom = max(min(row[i] + max(radius, 1), height), top + 1)
-        right = max(min(column[i] + max(radius, 1), width), left + 1)
-        for r in range(top, bottom):
-            for c in range(left, right):
-                for channel in range(n_channels):
-                    means[i, channel] += pixels[r, c, channel]
-        for channel in range(n_channels):
-            means[i, channel] /= (bottom - top) * (right - left)
-    return means
+def _pieces(n_spots: int, values: int) -> Iterator[slice]:
+    """All spots, as many at a time as keep so many values each within bounds."""
+    step = max(VALUES_AT_ONCE // values, 1)
+    return (slice(first, first + step) for first in range(0, n_spots, step))
 
 
-@njit(nogil=True, cache=True)
-def _window_pixels(pixels, row, column, radius):  # type: ignore[no-untyped-def]
-    height, width, n_channels = pixels.shape
-    side = max(2 * radius, 1)
-    patches = np.empty((row.size, side * side * n_channels), np.float32)
-    for i in range(row.size):
-        at = 0
-        for down in range(side):
-            r = min(max(row[i] - radius + down, 0), height - 1)
-            for along in range(side):
-                c = min(max(column[i] - radius + along, 0), width - 1)
-                for channel in range(n_channels):
-                    patches[i, at] = pixels[r, c, channel]
-                    at += 1
-    return patches
+def _along_axis(
+    centre: NDArray[np.int64], radius: int, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows (or columns) of every window, and which of them count in its mean.
+
+    Beyond the image the last one is repeated, which counts only where none is inside. A window
+    narrower than two pixels is the pixel of the centre.
+    """
+    wanted = centre[:, None] + np.arange(-radius, max(radius, 1))
+    taken = np.clip(wanted, 0, size - 1)
+    inside = wanted == taken
+    return taken, inside | ~inside.any(axis=1, keepdims=True)

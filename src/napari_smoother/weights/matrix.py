@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import csr_array
 
 from napari_smoother.errors import InputError
+from napari_smoother.solvers.sparse_rows import without_diagonal
 from napari_smoother.weights.conversion import as_array, as_csr, sparse_tensor
 from napari_smoother.weights.moving_average import MovingAverage
 from napari_smoother.weights.neighbours import (
@@ -19,7 +20,6 @@ from napari_smoother.weights.neighbours import (
 )
 from napari_smoother.weights.precision import Process, check_weights, precision
 from napari_smoother.weights.scaled_graph import ScaledGraph, on_pattern
-from napari_smoother.weights.scaling import rows_of
 
 CACHED_PRECISIONS = 4
 """How many precision matrices one object remembers."""
@@ -160,7 +160,9 @@ class SpatialWeightMatrix(ScaledGraph):
         InputError
             If the graph is not square, or has negative or infinite weights.
         """
-        weights = _without_diagonal(as_csr(graph))
+        given = as_csr(graph)
+        pointers, neighbours, entries = without_diagonal(given)
+        weights = csr_array((entries, neighbours, pointers), shape=given.shape)
         check_weights(weights)
         lengths = np.full(weights.nnz, np.nan)
         if distances is not None:
@@ -258,11 +260,3 @@ class SpatialWeightMatrix(ScaledGraph):
     def _forget(self) -> None:
         super()._forget()
         self._precisions.clear()
-
-
-def _without_diagonal(weights: csr_array) -> csr_array:
-    kept = weights.indices != rows_of(weights)
-    before = np.concatenate([[0], np.cumsum(kept)]).astype(np.int32)
-    return csr_array(
-        (weights.data[kept], weights.indices[kept], before[weights.indptr]), shape=weights.shape
-    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array, eye_array
-from scipy.sparse.linalg import splu
 
-from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.errors import InputError
+from napari_smoother.solvers.selected_inverse import inverse_diagonals
+from napari_smoother.solvers.sparse_factor import Factorisation, SparseFactor
 from napari_smoother.weights.precision import check_rho, check_weights
 
 if TYPE_CHECKING:
@@ -19,14 +20,12 @@ if TYPE_CHECKING:
 MOST_DENSE_SPOTS = 5000
 """Up to so many spots the precision of a moving average may be formed: n^2 numbers."""
 
-BLOCK = 256
-
 
 class MovingAverage:
     """Precision of a moving-average process, never formed.
 
     The covariance is (I + rho W)(I + rho W') and sparse; its inverse is not. A product with the
-    precision is two triangular solves with the sparse factors of I + rho W.
+    precision is a solve with the sparse factor of the covariance.
 
     Parameters
     ----------
@@ -36,71 +35,88 @@ class MovingAverage:
         Autocorrelation. The precision exists unless -1 / rho is an eigenvalue of W.
     standardise
         Scale to unit marginal variance.
+    cancelled
+        Asked every few milliseconds while the covariance is factored.
+
+    Attributes
+    ----------
+    variances : numpy.ndarray
+        Marginal variances before standardising: n float64.
+    pattern : SparseFactor
+        Where the factor of the covariance lies.
+    factorisation : Factorisation
+        Of the covariance, standardised when asked to.
 
     Raises
     ------
     InputError
         If I + rho W is singular, or weights are negative.
+    Cancelled
+        If ``cancelled`` returned True.
     """
 
-    def __init__(self, weights: csr_array, rho: float, *, standardise: bool = False) -> None:
+    def __init__(
+        self,
+        weights: csr_array,
+        rho: float,
+        *,
+        standardise: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
         check_weights(weights)
         check_rho(weights, "sma", rho)
         n = int(weights.shape[0])
         self.shape = (n, n)
         self.weights, self.rho = weights, float(rho)
-        self._effect = csr_array(eye_array(n, format="csr") + float(rho) * weights)
-        #: Marginal variances before standardising: n float64.
-        self.variances = np.asarray(self._effect.power(2).sum(axis=1)).ravel()
-        self._scale = np.sqrt(self.variances) if standardise else np.ones(n)
-        singular = InputError(
-            f"With rho = {rho:g} the covariance has no inverse",
-            where="process sma",
-            remedy="Choose another rho; any with |rho| times the largest row sum below 1 will do",
-        )
-        try:
-            self._factor: Any = splu(self._effect.tocsc(), permc_spec="MMD_AT_PLUS_A")
-        except RuntimeError as error:
-            raise singular from error
-        pivots = np.abs(self._factor.U.diagonal())
-        if pivots.min() <= 1e-12 * pivots.max():
-            raise singular
+        effect = csr_array(eye_array(n, format="csr") + float(rho) * weights)
+        self.variances = np.asarray(effect.power(2).sum(axis=1)).ravel()
+        if standardise:
+            effect = csr_array(effect.multiply(1 / np.sqrt(self.variances)[:, None]))
+        self._covariance = csr_array(effect @ effect.T)
+        self._covariance.sort_indices()
+        self.pattern = SparseFactor.prepare(self._covariance, cancelled=cancelled)
+        self.factorisation = self._factorise(0.0, 1.0, cancelled)
 
     def covariance(self) -> csr_array:
         """Sparse covariance matrix (I + rho W)(I + rho W'), standardised when asked to."""
-        scaled = self._effect.multiply(1 / self._scale[:, None]).tocsr()
-        matrix = csr_array(scaled @ scaled.T)
-        matrix.sort_indices()
-        return matrix
+        return self._covariance.copy()
 
-    def product(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    def product(
+        self, values: NDArray[np.floating], *, cancelled: Callable[[], bool] | None = None
+    ) -> NDArray[np.float64]:
         """Multiply the precision with n values, or n x d."""
-        scale = self._scale if values.ndim == 1 else self._scale[:, None]
-        inner = self._factor.solve(np.asarray(values, np.float64) * scale)
-        return np.asarray(self._factor.solve(inner, "T") * scale)
+        return _solve(self.factorisation, values, cancelled)
 
-    def shifted_inverse(
-        self, shift: float, weight: float
-    ) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
-        """Return what solves ``(shift I + weight Q) z = r`` for n values.
-
-        With the covariance S it is ``S (shift S + weight I)^-1``, which is sparse.
-        """
-        covariance = self.covariance()
-        system = (shift * covariance + weight * eye_array(self.shape[0])).tocsc()
-        factor: Any = splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0)
-        return lambda right: covariance @ factor.solve(np.asarray(right, np.float64))
+    def diagonal(self) -> NDArray[np.float64]:
+        """Diagonal of the precision, n."""
+        return inverse_diagonals(self.pattern, [0.0])[:, 0]
 
     def trace(self) -> float:
-        """Sum of the diagonal, by n solves in blocks of 256."""
-        n = self.shape[0]
-        total = 0.0
-        for first in range(0, n, 256):
-            columns = np.arange(first, min(first + 256, n))
-            unit = np.zeros((n, len(columns)))
-            unit[columns, np.arange(len(columns))] = self._scale[columns]
-            total += float((self._factor.solve(unit) ** 2).sum())
-        return total
+        """Sum of the diagonal."""
+        return float(self.diagonal().sum())
+
+    def _factorise(
+        self, shift: float, factor: float, cancelled: Callable[[], bool] | None
+    ) -> Factorisation:
+        found = self.pattern.factorise(shift, factor, cancelled=cancelled)
+        if found is None:
+            raise InputError(
+                f"With rho = {self.rho:g} the covariance has no inverse",
+                where="process sma",
+                remedy="Choose another rho; any with |rho| times the largest row sum below 1 will "
+                "do",
+            )
+        return found
+
+
+def _solve(
+    factorisation: Factorisation,
+    values: NDArray[np.floating],
+    cancelled: Callable[[], bool] | None,
+) -> NDArray[np.float64]:
+    right = np.asarray(values, np.float64)
+    columns = right.reshape(len(right), -1)
+    return factorisation.solve(columns, cancelled=cancelled)[0].reshape(right.shape)
 
 
 def dense_precision(
@@ -115,7 +131,7 @@ def dense_precision(
     rho
         Autocorrelation, within `rho_range`.
     cancelled
-        Asked at every block of columns.
+        Asked every few milliseconds.
 
     Returns
     -------
@@ -137,29 +153,6 @@ def dense_precision(
             remedy=f"Choose car, sar, icar or isar above {MOST_DENSE_SPOTS:,} spots, "
             "or least squares",
         )
-    MovingAverage(weights, rho)  # refuses what has no inverse
-    inverse = np.eye(n) + rho * weights.toarray()
-    # Gauss-Jordan, a block of pivots at a time, so that it can be cancelled. Within the valid
-    # range of rho the matrix is positive definite, and pivots need no exchange.
-    for first in range(0, n, BLOCK):
-        _ask(cancelled)
-        here = slice(first, first + BLOCK)
-        pivot = np.linalg.inv(inverse[here, here])
-        column = inverse[:, here].copy()
-        column[here] = 0
-        row = pivot @ inverse[here]
-        row[:, here] = pivot
-        inverse[:, here] = 0
-        inverse -= column @ row
-        inverse[here] = row
-    precision = np.empty((n, n))
-    for first in range(0, n, BLOCK):
-        _ask(cancelled)
-        precision[first : first + BLOCK] = inverse[:, first : first + BLOCK].T @ inverse
-    _ask(cancelled)
+    average = MovingAverage(weights, rho, cancelled=cancelled)
+    precision = average.product(np.eye(n), cancelled=cancelled)
     return csr_array((precision + precision.T) / 2)
-
-
-def _ask(cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise Cancelled

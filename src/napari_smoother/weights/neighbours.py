@@ -7,23 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
 
+from napari_smoother import _core
 from napari_smoother.errors import InputError
-from napari_smoother.weights.adjacency import join_either, join_mutual, join_pairs
-from napari_smoother.weights.band import mean_within, rows_within
-from napari_smoother.weights.cells import Cells, even_side, sort_into_cells
-from napari_smoother.weights.nearest import nearest_lists
-from napari_smoother.weights.threads import in_parts
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 TIE = 1e-8
 """Two distances are equal when they differ by less than this share of the larger."""
-
-CROWDED_CELLS = 60
-"""Mean number of spots in the cell of a spot above which a search tree is faster."""
 
 MOST_EDGES = 200_000_000
 """More would not fit into the memory of a workstation (16 bytes an entry, twice)."""
@@ -88,24 +80,36 @@ def nearest_neighbours(
     Raises
     ------
     InputError
-        If positions are not n x 2 or n x 3 finite numbers, k is below 1, or so many spots share
-        one place that the graph would not fit in memory.
+        If positions are not n x 2 or n x 3 finite numbers, k is below 1, the tolerance is not
+        from 0 to 1, or k or the spots that share one place are so many that the graph would not
+        fit in memory.
     """
     points, precision = _checked(positions)
     if k < 1:
         raise InputError(
             f"k is {k}", where="number of neighbours", remedy="Ask for at least one neighbour"
         )
-    n = len(points)
-    if n == 1:
-        return _neighbourhood(np.zeros(2, np.int32), np.zeros(0, np.int32), np.zeros(0))
-    # As many in a cell that a cell and those around it mostly hold the neighbours asked for.
-    cells = sort_into_cells(points, even_side(points, max(1.0, 0.25 * (k + 2))))
+    if not 0 <= tie_tolerance < 1:
+        raise InputError(
+            f"tie_tolerance is {tie_tolerance}",
+            where="number of neighbours",
+            remedy="Give a share of the distance, below 1",
+        )
+    most = min(int(k), len(points) - 1)
+    if most * len(points) > MOST_EDGES:
+        raise _too_many(f"{most * len(points)} edges with k of {k}", "Ask for fewer neighbours")
     # What rounding of the positions themselves can do to a distance.
     absolute = 4 * precision * float(np.abs(points).max())
-    lists = nearest_lists(cells, int(k), tie_tolerance, absolute)
-    join = join_mutual if mutual else join_either
-    return _neighbourhood(*join(lists, cells.order))
+    try:
+        rows = _core.nearest_neighbours(
+            points, most, float(tie_tolerance), absolute, bool(mutual), MOST_EDGES
+        )
+    except _core.Refused as error:
+        raise _too_many(
+            f"Spots that are equally near to each other make about {error}",
+            "Remove spots at the same place",
+        ) from None
+    return _neighbourhood(*rows)
 
 
 def neighbours_within(
@@ -139,7 +143,8 @@ def neighbours_within(
     ------
     InputError
         If positions are not n x 2 or n x 3 finite numbers, the radius or bandwidth is not
-        positive, or the radius takes in so much that the graph would not fit in memory.
+        positive, the norm is below 1, or the radius takes in so much that the graph would not
+        fit in memory.
     """
     points, precision = _checked(positions)
     for name, value in (("radius", radius), ("bandwidth", bandwidth)):
@@ -150,49 +155,21 @@ def neighbours_within(
                 remedy="Give a positive length in the unit of the positions",
             )
     reach = radius * (1 + TIE) + 4 * precision * float(np.abs(points).max())
-    # A cell and those around it hold all within the radius; the margin is for rounding.
-    even = even_side(points, 1.0)
-    cells = sort_into_cells(points, max(1.000001 * reach, even))
-    if cells.side == even and cells.crowding > CROWDED_CELLS:
-        found = _searched(cells, reach, norm)
-    else:
-        _refuse_too_many(mean_within(cells, reach, norm, 1000), len(points), radius)
-        found = rows_within(cells, reach, norm)
-    indptr, indices, lengths = found
-    return _neighbourhood(
-        indptr, indices, lengths, None if bandwidth is None else _gaussian(lengths, bandwidth)
-    )
-
-
-def _searched(
-    cells: Cells, reach: float, norm: float
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
-    """Rows of all pairs within reach by a search tree, for spots in small crowds."""
-    points, order = cells.points, cells.order
-    n = len(points)
-    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
-    sample = points[:: max(1, n // 1000)]
-    around = tree.query_ball_point(sample, reach, p=norm, return_length=True)
-    _refuse_too_many(float(around.mean()), n, reach)
-    pairs = tree.query_pairs(reach, p=norm, output_type="ndarray")
-    difference = points[pairs[:, 0]] - points[pairs[:, 1]]
-    distance = np.linalg.norm(difference, ord=norm, axis=1)
-    indptr, indices, lengths = join_pairs(order[pairs[:, 0]], order[pairs[:, 1]], distance, n)
-    return indptr, indices, lengths
-
-
-def _gaussian(lengths: NDArray[np.float64], bandwidth: float) -> NDArray[np.float64]:
-    values = np.empty_like(lengths)
-
-    def fill(begin: int, end: int) -> None:
-        part = values[begin:end]
-        np.divide(lengths[begin:end], bandwidth, out=part)
-        np.multiply(part, part, out=part)
-        np.multiply(part, -0.5, out=part)
-        np.exp(part, out=part)
-
-    in_parts(len(lengths), fill)
-    return values
+    if not norm >= 1:
+        raise InputError(
+            f"The norm is {norm}",
+            where="distance band",
+            remedy="Give the order of a norm: 1, 2, infinity, or what lies between",
+        )
+    try:
+        rows = _core.neighbours_within(
+            points, float(reach), float(norm), float(bandwidth or 0), MOST_EDGES
+        )
+    except _core.Refused as error:
+        raise _too_many(
+            f"The radius {radius:g} makes about {error}", "Take a smaller radius"
+        ) from None
+    return _neighbourhood(*rows)
 
 
 def _checked(positions: ArrayLike) -> tuple[NDArray[np.float64], float]:
@@ -204,6 +181,8 @@ def _checked(positions: ArrayLike) -> tuple[NDArray[np.float64], float]:
             where="positions",
             remedy="Give one row of coordinates for each spot",
         )
+    if len(given) > MOST_EDGES:
+        raise _too_many(f"{len(given)} spots", "Take part of them")
     points = np.ascontiguousarray(given, dtype=np.float64)
     if not np.isfinite(points).all():
         spot = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
@@ -220,11 +199,9 @@ def _neighbourhood(
     indptr: NDArray[np.int32],
     indices: NDArray[np.int32],
     distance: NDArray[np.float64],
-    values: NDArray[np.float64] | None = None,
+    values: NDArray[np.float64],
 ) -> Neighbourhood:
     n = len(indptr) - 1
-    if values is None:
-        values = np.ones(len(indices))
     weights = csr_array((values, indices, indptr), shape=(n, n))
     distances = csr_array((distance, indices, indptr), shape=(n, n))
     for matrix in (weights, distances):
@@ -232,11 +209,5 @@ def _neighbourhood(
     return Neighbourhood(weights, distances)
 
 
-def _refuse_too_many(around: float, n: int, radius: float) -> None:
-    if around * n > MOST_EDGES:
-        raise InputError(
-            f"The radius {radius:g} takes in about {around:.0f} spots a spot, more edges than fit "
-            "in memory",
-            where="neighbours",
-            remedy="Take a smaller radius",
-        )
+def _too_many(why: str, remedy: str) -> InputError:
+    return InputError(f"{why}: more than fit in memory", where="neighbours", remedy=remedy)

@@ -20,11 +20,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from napari_smoother.errors import InputError
-from napari_smoother.weights.precision_loops import equals_transpose, row_sums, with_diagonal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +81,7 @@ def precision(
     if check:
         check_rho(weights, process, rho, symmetric=symmetric)
     if process in ("car", "icar"):
-        own = row_sums(weights.indptr, weights.data) if process == "icar" else None
+        own = _row_sums(weights) if process == "icar" else None
         matrix = _conditional(weights if symmetric else _symmetric(weights), own, rho)
     else:
         scaled = row_scaled(weights) if process == "isar" else weights
@@ -118,7 +117,7 @@ def rho_range(weights: csr_array, process: Process) -> tuple[float, float]:
         The end of the interval itself is singular.
     """
     check_weights(weights)
-    sums = row_sums(weights.indptr, weights.data)
+    sums = _row_sums(weights)
     if process in ("icar", "isar"):
         scale = 1 / np.sqrt(np.where(sums > 0, sums, 1.0))
         matrix = _scaled(_symmetric(weights), scale, scale)
@@ -166,7 +165,7 @@ def is_singular(weights: csr_array, process: Process, rho: float) -> bool:
     """Whether rho is at an end of its range, where the precision has no inverse."""
     if process in ("icar", "isar") and abs(rho) < 1 and is_symmetric(weights):
         return False
-    sums = row_sums(weights.indptr, weights.data)
+    sums = _row_sums(weights)
     if process in ("icar", "isar") and rho == 1 and is_symmetric(weights):
         return bool((sums > 0).any())
     if process not in ("icar", "isar") and abs(rho) * _largest_row(weights) < 1 - 1e-9:
@@ -177,14 +176,19 @@ def is_singular(weights: csr_array, process: Process, rho: float) -> bool:
 
 def row_scaled(weights: csr_array) -> csr_array:
     """Divide every row by its sum; rows that sum to 0 stay 0. The pattern is kept."""
-    sums = row_sums(weights.indptr, weights.data)
+    sums = _row_sums(weights)
     data = weights.data / np.repeat(np.where(sums > 0, sums, 1.0), np.diff(weights.indptr))
     return csr_array((data, weights.indices, weights.indptr), shape=weights.shape)
 
 
 def is_symmetric(weights: csr_array) -> bool:
     """Whether the matrix (sorted indices) equals its transpose, to rounding, with its pattern."""
-    return bool(equals_transpose(weights.indptr, weights.indices, weights.data, 1e-12))
+    turned = weights.T.tocsr()
+    return (
+        np.array_equal(turned.indptr, weights.indptr)
+        and np.array_equal(turned.indices, weights.indices)
+        and np.allclose(turned.data, weights.data, rtol=1e-12, atol=0)
+    )
 
 
 def check_weights(weights: csr_array) -> None:
@@ -203,16 +207,15 @@ def check_weights(weights: csr_array) -> None:
         )
 
 
+def _row_sums(weights: csr_array) -> NDArray[np.float64]:
+    sums: NDArray[np.float64] = weights @ np.ones(weights.shape[1])
+    return sums
+
+
 def _conditional(weights: csr_array, own: NDArray[np.float64] | None, rho: float) -> csr_array:
     """Diagonal minus rho W, without stored zeros; `own` None is a diagonal of 1."""
-    n = weights.shape[0]
-    diagonal = np.ones(n) if own is None else np.where(own > 0, own, 1.0)
-    indptr, indices, data = with_diagonal(
-        weights.indptr, weights.indices, weights.data, diagonal, float(rho)
-    )
-    matrix = csr_array((data, indices, indptr), shape=weights.shape)
-    matrix.has_canonical_format = True
-    return matrix
+    diagonal = np.ones(weights.shape[0]) if own is None else np.where(own > 0, own, 1.0)
+    return csr_array(diags_array(diagonal) - rho * weights)
 
 
 def _symmetric(weights: csr_array) -> csr_array:
@@ -230,7 +233,7 @@ def _scaled(matrix: csr_array, left: NDArray[np.float64], right: NDArray[np.floa
 
 def _largest_row(weights: csr_array) -> float:
     """Bound on the modulus of every eigenvalue of the symmetric part (Gershgorin)."""
-    rows = row_sums(weights.indptr, weights.data)
+    rows = _row_sums(weights)
     columns = np.bincount(weights.indices, weights.data, minlength=weights.shape[0])
     return float((0.5 * (rows + columns)).max(initial=0.0))
 
@@ -240,7 +243,7 @@ def _surely_within(weights: csr_array, process: Process, rho: float, symmetric: 
         return abs(rho) <= 1
     if process == "icar":
         # Diagonally dominant rows of the symmetric part are enough.
-        rows = row_sums(weights.indptr, weights.data)
+        rows = _row_sums(weights)
         columns = np.bincount(weights.indices, weights.data, minlength=weights.shape[0])
         return bool((0.5 * abs(rho) * (rows + columns) <= rows * (1 + 1e-12)).all())
     return abs(rho) * _largest_row(weights) <= 1

@@ -156,8 +156,6 @@ class AnalysisPreview(QObject):
         self._runner.patient = self.analysis.follows
         self._runner.submit(_Computation(self.analysis, request), description)
         self.busy_changed.emit(True)
-        if request.start is not None:
-            self._runner.give_way()
 
     def _on_outcome(self, outcome: AnalysisOutcome[Any, Any]) -> None:
         analysis = self.analysis

@@ -14,7 +14,7 @@ from napari_smoother.layers.truth import truth_layer
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.dock import SmootherDock
 from napari_smoother.widgets.session import session_of
-from napari_smoother.widgets.waiting import wait_until
+from napari_smoother.widgets.waiting import wait_while
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def _sample(name: str) -> list[LayerData]:
     show_dock(viewer)
     session = session_of(viewer)
     opening.open_sample(session, name)
-    wait_until(lambda: not session.is_loading)
+    wait_while(lambda: session.is_loading)
     if session.study.section is None:
         raise Cancelled("The simulation was cancelled")
     return [truth_layer(session.study.section).as_layer_data_tuple()]
@@ -82,6 +82,7 @@ def show_dock(viewer: napari.Viewer) -> SmootherDock:
             return widget
     dock = SmootherDock(viewer)
     viewer.window.add_dock_widget(dock, name=DOCK, area="right")
+    dock.session.follow_window(dock.window())  # it may be closed before it is shown
     return dock
 
 

@@ -28,7 +28,7 @@ REST = 250
 PATIENCE = 120
 """Milliseconds, at least, before the status line says that a solve is under way.
 
-Most are over by then, and painting the window keeps Python from the solve.
+Most are over by then.
 """
 
 ITERATES_EVERY = 0.25
@@ -141,6 +141,7 @@ class Preview(QObject):
         self.study.outdated.disconnect(self._on_outdated, missing_ok=True)
         self.study.section_changed.disconnect(self._on_section_changed, missing_ok=True)
         self._rest.stop()
+        self._patience.stop()
         self._runner.shut_down()
 
     def _on_section_changed(self, section: object) -> None:
@@ -180,8 +181,6 @@ class Preview(QObject):
             self._patience.start(max(PATIENCE, round(1000 * first)))
         self._submitted = request
         self._runner.submit(_Computation(self.study, request, first))
-        if request.start is not None:
-            self._runner.give_way()
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if not self.study.accept(outcome):

@@ -1,93 +1,40 @@
-"""One job at a time in a thread worker: in turn, or the newest one first of all."""
+"""One job at a time off the main thread: in turn, or the newest one first of all."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.solvers.row_blocks import beside_a_window
+from napari_smoother.widgets.jobs import Ended, Job, Reported
+from napari_smoother.widgets.relay import relay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Job = Callable[[Callable[[], bool], Callable[[Any], None]], Any]
+    from napari_smoother.widgets.jobs import Work
 
 GRACE = 0.15
 """Seconds that a job is granted although a newer one has come.
 
 A slider sends changes faster than a large section is solved. Were every job stopped at once by
-the next change, nothing would be drawn until the hand rests. So where the runner is patient, a
-job that is stopped before its end doubles what the next is granted, up to `LONGEST_GRACE`.
+the next change, nothing would be drawn until the slider is released. So where the runner is
+patient, a job that is stopped before its end doubles what the next is granted, up to
+`LONGEST_GRACE`.
 """
 
 LONGEST_GRACE = 1.5
 LEEWAY = 1.5
 """Times what the last job took that the next is granted."""
 
-GIVE_WAY = 0.012
-"""Seconds that the window lets a job go first: less than a frame takes to paint."""
-
-WHOLE_WAY = 0.025
-"""The same where jobs are so short that they end within it, and paint their result at once."""
-
-SHORT = 0.045
-"""Seconds up to which a job is short: beside painting it takes longer than alone."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """A job on its way."""
-
-    job: Job
-    description: str
-    started: float = 0.0
-    took: float = 0.0
-    grace: float = GRACE
-    superseded: bool = False
-    stopped: bool = False
-    abandoned: bool = False
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def is_cancelled(self) -> bool:
-        """Whether the job should stop; asked inside its loops."""
-        late = time.perf_counter() - self.started > self.grace
-        return self.stopped or (self.superseded and late)
-
-
-class _Worker(FunctionWorker):
-    """A thread worker that may outlive the window it works for."""
-
-    job: _Run
-
-    def run(self) -> None:
-        """Work, and say so to whoever is still there."""
-        try:
-            super().run()
-        except RuntimeError:
-            # The half of it that is Qt's went with the window, while it did what cannot be
-            # stopped: compiling, mostly. An exception that leaves this method ends the program.
-            if not self.job.abandoned:
-                raise
-
 
 class Runner(QObject):
-    """Runs jobs in a thread worker, one after the other, in the order they came.
-
-    A job is called with ``cancelled()``, which it asks often, and ``report(value)``.
+    """Runs jobs in a thread, one after the other, in the order they came.
 
     Attributes
     ----------
     patient
         Whether jobs are short enough to be granted as long as they take.
-    took
-        Seconds of the last job that came to its end; 0 at first.
     returned
         Emitted in the main thread with a job's result.
     reported
@@ -108,11 +55,13 @@ class Runner(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._current: _Run | None = None
-        self._grace = GRACE
-        self.took = 0.0
         self.patient = False
-        self._waiting: deque[_Run] = deque()
+        self._granted = GRACE
+        self._current: Job | None = None
+        self._waiting: deque[tuple[Work, str]] = deque()
+        self._is_shut_down = False
+        self._relay = relay()
+        self._token = self._relay.register(self)
 
     @property
     def is_busy(self) -> bool:
@@ -122,111 +71,89 @@ class Runner(QObject):
     @property
     def granted(self) -> float:
         """Seconds that the next job is granted where the runner is patient: few take longer."""
-        return self._grace
+        return self._granted
 
     @property
     def has_next(self) -> bool:
         """Whether a job waits for the present one to end."""
         return bool(self._waiting)
 
-    def submit(self, job: Job, description: str = "") -> None:
+    def submit(self, work: Work, description: str = "") -> None:
         """Run a job when those before it have ended.
 
         Parameters
         ----------
-        job
-            What to run.
+        work
+            Called with ``cancelled()``, which it asks often, and ``report(value)``. It holds
+            nothing of Qt: it is deleted in the thread.
         description
             Shown in napari's activity dock; empty for quick jobs, which are not shown.
         """
-        self._waiting.append(_Run(job, description))
+        if self._is_shut_down:
+            return
+        self._waiting.append((work, description))
         if self._current is None:
             self._start_next()
 
-    def give_way(self) -> None:
-        """Let the present job go first for a moment, if it is the newest.
-
-        Painting keeps Python from every thread: a quick job that starts beside it ends only
-        after the painting.
-        """
-        if self._current is not None and not self._waiting:
-            short = self.patient and 0 < self.took < SHORT
-            self._current.done.wait(WHOLE_WAY if short else GIVE_WAY)
-
     def cancel(self) -> None:
-        """Stop the present job at its next look, and drop those that wait."""
+        """Stop the present job, at once if it has not begun, and drop those that wait."""
         self._waiting.clear()
         if self._current is not None:
-            self._current.stopped = True
+            self._current.stop()
 
-    def shut_down(self, patience: float = 10.0) -> None:
-        """Stop everything and wait for the thread, so that nothing outlives the window."""
-        current = self._current
-        self.cancel()
-        self.blockSignals(True)
-        if current is not None:
-            current.abandoned = True
-            current.done.wait(patience)
+    def shut_down(self) -> None:
+        """Stop for good; nothing is emitted afterwards. `wait_for_shut_down` waits for it."""
+        if self._is_shut_down:
+            return
+        self._is_shut_down = True
+        self._waiting.clear()
+        self._current = None
+        for worker in self._relay.forget(self._token):
+            worker.finished.emit()  # so that napari takes it off its activity dock
+
+    def receive(self, job: Job, message: object) -> None:
+        """Take what the present job tells; called by the relay."""
+        if isinstance(message, Reported):
+            self.reported.emit(message.value)
+        elif isinstance(message, Ended):
+            self._on_ended(job, message)
 
     def _start_next(self) -> None:
-        run = self._waiting.popleft() if self._waiting else None
-        self._current = run
-        if run is None:
+        self._current = None
+        if self._is_shut_down:
+            return
+        if not self._waiting:
             self.idle.emit()
             return
-        run.started = time.perf_counter()
-        run.grace = self._grace if self.patient else GRACE
-        worker = create_worker(
-            self._execute,
-            run,
-            _start_thread=False,
-            _ignore_errors=True,
-            _worker_class=_Worker,
-            _progress={"desc": run.description} if run.description else None,
-        )
-        worker.job = run
-        worker.returned.connect(self._on_returned)
-        worker.errored.connect(self._on_errored)
-        worker.start()
+        work, description = self._waiting.popleft()
+        grace = self._granted if self.patient else GRACE
+        self._current = Job(work, description, self._token, self._relay.tell, grace)
+        self._relay.start(self._current, description)
 
-    def _execute(self, run: _Run) -> tuple[_Run, Any]:
-        # Runs in the worker's thread.
-        def report(value: Any) -> None:
-            if not run.is_cancelled():
-                self.reported.emit(value)
-
-        try:
-            with beside_a_window():
-                return run, run.job(run.is_cancelled, report)
-        except Cancelled:
-            return run, Cancelled
-        finally:
-            run.took = time.perf_counter() - run.started
-            run.done.set()
-
-    def _on_returned(self, outcome: tuple[_Run, Any]) -> None:
-        run, result = outcome
-        if run.stopped:
+    def _on_ended(self, job: Job, ended: Ended) -> None:
+        if ended.error is not None and not isinstance(ended.error, Cancelled):
+            self.failed.emit(ended.error)
+        elif job.stopped:
             self.cancelled.emit()
-        elif result is Cancelled:
-            self._grace = min(2 * self._grace, LONGEST_GRACE)
+        elif ended.error is not None:
+            self._granted = min(2 * self._granted, LONGEST_GRACE)
         else:
-            self.took = run.took
-            self._grace = min(max(LEEWAY * run.took, GRACE), LONGEST_GRACE)
-            self.returned.emit(result)
-        self._start_next()
-
-    def _on_errored(self, error: Exception) -> None:
-        self.failed.emit(error)
+            self._granted = min(max(LEEWAY * job.took, GRACE), LONGEST_GRACE)
+            self.returned.emit(ended.result)
         self._start_next()
 
 
 class LatestRunner(Runner):
     """Runs the newest job only: one that waits is dropped, and an older one soon stopped."""
 
-    def submit(self, job: Job, description: str = "") -> None:
+    def submit(self, work: Work, description: str = "") -> None:
         """Run a job as soon as the present one has ended, which it is told to do."""
         self._waiting.clear()
         if self._current is not None:
             self._current.superseded = True
-        super().submit(job, description)
+        super().submit(work, description)
+
+
+def wait_for_shut_down() -> None:
+    """Wait for the begun jobs of runners that were shut down, with one limit for all of them."""
+    relay().wait_for_leaving()

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Signal
 
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.scene import Scene
-from napari_smoother.models.deconv import section_fit
-from napari_smoother.solvers.bounded_quadratic import warm_up
 from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 from napari_smoother.widgets.analysis_preview import AnalysisPreview
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview, Status
-from napari_smoother.widgets.runner import Runner
+from napari_smoother.widgets.runner import Runner, wait_for_shut_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,10 +84,8 @@ class Session(QObject):
         self._loader.returned.connect(self._on_loaded)
         self._loader.failed.connect(tell_error)
         self._loader.idle.connect(self._on_loader_idle)
-        self._compiler = Runner(self)
-        self._compiler.failed.connect(tell_error)
-        self._compiler.submit(lambda cancelled, report: warm_up())
-        self._compiler.submit(lambda cancelled, report: section_fit.warm_up())
+        self._uses: dict[int, Callable[[Any], None]] = {}
+        self._numbers = count()
 
     def add_analysis(
         self,
@@ -142,21 +139,25 @@ class Session(QObject):
         use: Callable[[Any], None],
         description: str,
     ) -> None:
-        """Read something in a thread worker, then use it in the main thread.
+        """Read something in a thread, then use it in the main thread.
 
         What is open stays open until `use` takes its place; an error in either is told.
 
         Parameters
         ----------
         read
-            Called with ``cancelled()`` in the worker.
+            Called with ``cancelled()`` in the thread; it holds nothing of Qt.
         use
             Called with what was read.
         description
             For the activity dock and the status line.
         """
         self.busy_changed.emit(description)
-        self._loader.submit(lambda cancelled, report: (*_heard(read, cancelled), use), description)
+        number = next(self._numbers)
+        self._uses[number] = use
+        self._loader.submit(
+            lambda cancelled, report: (number, *_heard(read, cancelled)), description
+        )
 
     def cancel(self) -> None:
         """Stop reading, and computing the map that is in front."""
@@ -169,21 +170,25 @@ class Session(QObject):
             self.is_closed = True
             self.closing.emit()
             self._loader.shut_down()
-            self._compiler.shut_down(patience=0.0)  # compiling cannot be stopped
+            self._uses.clear()
             self.preview.shut_down()
             for preview in self.analyses.values():
                 preview.shut_down()
+            wait_for_shut_down()
 
     def follow_window(self, window: QWidget) -> None:
-        """Shut down when a window is closed: a hidden window is not painted into."""
+        """Shut down when a window is closed, while everything in it is still there."""
         if window not in self._windows:
             self._windows.add(window)
             window.installEventFilter(self)
-            window.destroyed.connect(self.shut_down)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """See the window being closed; minimising it is spontaneous, closing it is not."""
-        if event.type() == QEvent.Type.Hide and not event.spontaneous():
+        """See the window being closed; minimising it is spontaneous, closing it is not.
+
+        One that was never shown is not hidden either, and may be deleted as soon as it is closed.
+        """
+        hidden = event.type() == QEvent.Type.Hide and not event.spontaneous()
+        if hidden or (event.type() == QEvent.Type.Close and not watched.isVisible()):
             self.shut_down()
         return False
 
@@ -195,8 +200,9 @@ class Session(QObject):
     def _tell_status(self) -> None:
         self.status_changed.emit(self.status)
 
-    def _on_loaded(self, loaded: tuple[Any, list[str], Callable[[Any], None]]) -> None:
-        value, remarks, use = loaded
+    def _on_loaded(self, loaded: tuple[int, Any, list[str]]) -> None:
+        number, value, remarks = loaded
+        use = self._uses.pop(number)
         for remark in remarks:
             tell_warning(remark)
         try:
@@ -205,6 +211,7 @@ class Session(QObject):
             tell_error(error)
 
     def _on_loader_idle(self) -> None:
+        self._uses.clear()  # of what was cancelled, or failed
         self.busy_changed.emit("")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import napari
@@ -10,9 +11,10 @@ from napari_smoother.study.regions import RegionClass, RegionShape
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.contributions import show_dock
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
-from napari_smoother.widgets.waiting import pause, wait_until
+from napari_smoother.widgets.waiting import pause, wait_while
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -32,9 +34,9 @@ def new_window() -> tuple[napari.Viewer, SmootherDock]:
     return viewer, show_dock(viewer)
 
 
-def is_at_rest(session: Session) -> bool:
-    """Whether nothing is being read or computed."""
-    return session.is_at_rest
+def wait_for_rest(session: Session) -> None:
+    """Let the window work as long as something is being read or computed."""
+    wait_while(lambda: not session.is_at_rest)
 
 
 def show(
@@ -56,34 +58,41 @@ def show(
     screenshot
         Write a picture of the window there and leave, instead of staying open.
     """
-    viewer, dock = new_window()
-    session = dock.session
-    if section is not None:
-        opening.open_path(session, section)
-        if reference is not None:
-            wait_until(lambda: is_at_rest(session))
-            opening.open_reference(session, reference, cell_type)
-    _stay_or_leave(viewer, session, screenshot)
+    with _open_window() as (viewer, dock):
+        session = dock.session
+        if section is not None:
+            opening.open_path(session, section)
+            if reference is not None:
+                wait_for_rest(session)
+                opening.open_reference(session, reference, cell_type)
+        _stay_or_leave(viewer, session, screenshot)
 
 
 def demonstrate(screenshot: Path | None = None) -> None:
-    """Open the simulated cortex with its graph, a drawn region, and its composition."""
-    viewer, dock = new_window()
-    session = dock.session
-    opening.open_sample(session, "layered cortex")
-    wait_until(lambda: session.study.composition is not None and is_at_rest(session))
-    session.scene.graph.show(True)
-    study = session.study
-    assert study.section is not None
-    regions = study.regions.with_class(RegionClass("lesion", (0.95, 0.45, 0.2)))
-    study.regions = regions.with_shapes(
-        [RegionShape("lesion", outline_around_centre(study.section.positions))]
-    )
-    study.boundary_connectivity = 0.0
-    dock.turn_to(DeconvolvePage)
-    assert study.composition is not None
-    session.scene.show_type(study.composition.types[0])
-    _stay_or_leave(viewer, session, screenshot)
+    """Open the simulated cortex with its graph, a drawn region, and its composition.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no composition once nothing is computed any more.
+    """
+    with _open_window() as (viewer, dock):
+        session, study = dock.session, dock.session.study
+        opening.open_sample(session, "layered cortex")
+        wait_for_rest(session)
+        if session.is_closed:
+            return
+        if study.section is None or study.composition is None:
+            raise RuntimeError(f"The demonstration has no composition: {session.status.text}")
+        session.scene.graph.show(True)
+        regions = study.regions.with_class(RegionClass("lesion", (0.95, 0.45, 0.2)))
+        study.regions = regions.with_shapes(
+            [RegionShape("lesion", outline_around_centre(study.section.positions))]
+        )
+        study.boundary_connectivity = 0.0
+        dock.turn_to(DeconvolvePage)
+        session.scene.show_type(study.composition.types[0])
+        _stay_or_leave(viewer, session, screenshot)
 
 
 def outline_around_centre(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,13 +108,24 @@ def outline_around_centre(positions: NDArray[np.float64]) -> NDArray[np.float64]
     )
 
 
+@contextmanager
+def _open_window() -> Iterator[tuple[napari.Viewer, SmootherDock]]:
+    """Open a window that is closed in the end, also after an error."""
+    viewer, dock = new_window()
+    try:
+        yield viewer, dock
+    finally:
+        if not dock.session.is_closed:
+            viewer.close()
+
+
 def _stay_or_leave(viewer: napari.Viewer, session: Session, screenshot: Path | None) -> None:
     if screenshot is None:
         napari.run()
         return
-    wait_until(lambda: is_at_rest(session))
-    save_screenshot(viewer, screenshot)
-    viewer.close()
+    wait_for_rest(session)
+    if not session.is_closed:
+        save_screenshot(viewer, screenshot)
 
 
 def save_screenshot(viewer: napari.Viewer, path: Path) -> None:

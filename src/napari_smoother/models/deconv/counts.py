@@ -9,15 +9,16 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.expression_loops import all_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 ROWS_PER_CHUNK = 8192
+VALUES_AT_ONCE = 100_000
 CONSTANT_TOTAL = 0.02  # relative spread of totals below which a matrix is normalised, not counted
 
 
@@ -152,10 +153,14 @@ def _are_whole(matrix: Any) -> bool:
         values = stored.data if stored.format in ("csr", "csc") else stored.tocsr().data
         if values.dtype.kind in "bu":
             return True
-        # Other kinds of numbers, such as half precision, have no compiled pass.
-        common = values.dtype in (np.float32, np.float64, np.int32, np.int64)
-        return bool(all_whole(values if common else values.astype(np.float64)))
-    return all(all_whole(chunk.data) for chunk in csr_chunks(matrix))
+        return _all_whole(values)
+    return all(_all_whole(chunk.data) for chunk in csr_chunks(matrix))
+
+
+def _all_whole(values: NDArray[Any]) -> bool:
+    """Whether all are whole numbers from zero up; missing and infinite values are none."""
+    parts = (values[i : i + VALUES_AT_ONCE] for i in range(0, values.size, VALUES_AT_ONCE))
+    return all(((part >= 0) & (part < np.inf) & (part == np.floor(part))).all() for part in parts)
 
 
 def _is_logged(chunk: sparse.csr_matrix) -> bool:

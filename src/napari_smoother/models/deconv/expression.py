@@ -8,8 +8,6 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.expression_loops import bring_to_total, column_sums
-from napari_smoother.weights.threads import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,11 +54,11 @@ def normalise_counts(
     else:
         result = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
         result.sum_duplicates()
-    logarithm = scale == "log1p"
-    in_parts(
-        result.shape[0],
-        lambda a, b: bring_to_total(result.indptr, result.data, float(total), logarithm, a, b),
-    )
+    totals = np.asarray(result.sum(axis=1)).ravel()
+    factors = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0)
+    result.data *= np.repeat(factors, np.diff(result.indptr))
+    if scale == "log1p":
+        np.log1p(result.data, out=result.data)
     return result
 
 
@@ -77,18 +75,11 @@ def gene_moments(pieces: Iterable[Any]) -> tuple[NDArray[np.float64], NDArray[np
     mean, variance : numpy.ndarray
         G each.
     """
-    n_spots, first, second = 0, np.zeros(0), np.zeros(0)
+    n_spots, first, second = 0, np.zeros(1), np.zeros(1)
     for piece in pieces:
-        if n_spots == 0:
-            first, second = np.zeros(piece.shape[1]), np.zeros(piece.shape[1])
         n_spots += piece.shape[0]
-        is_sparse: bool = sparse.issparse(piece)
-        if is_sparse:
-            rows = sparse.csr_array(piece)
-            column_sums(rows.indices, rows.data, first, second)
-        else:
-            first += np.asarray(piece).sum(axis=0)
-            second += np.square(piece).sum(axis=0)
+        first = first + np.asarray(piece.sum(axis=0)).ravel()
+        second = second + np.asarray(squares(piece).sum(axis=0)).ravel()
     mean = first / n_spots
     return mean, np.maximum(second / n_spots - mean**2, 0)
 

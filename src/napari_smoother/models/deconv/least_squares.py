@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from napari_smoother import _core
 from napari_smoother.models.deconv.estimator import DeconvolutionModel
-from napari_smoother.models.deconv.expression_loops import sums_of_squares
 from napari_smoother.models.deconv.fit import Fitted, fit_abundance
 from napari_smoother.models.deconv.preparation import reduce_genes
-from napari_smoother.solvers.row_blocks import share_out
-from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,15 +22,8 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.inputs import Inputs
     from napari_smoother.models.deconv.spatial_prior import Prior
 
-SPOTS_AT_ONCE = 1024
-"""Every gene begins on another page of memory: runs shall not be short."""
-
-SUMMED = 64
-"""Values after which sums in the precision of the expression are added in float64.
-
-Sums over all genes in float32 would be off by some 1e-7; those of so few, by less than the
-rounding of the expression itself.
-"""
+FACTOR_UNIT = 12
+"""The core wants the number of factors padded to a multiple of this."""
 
 
 class LeastSquares(DeconvolutionModel):
@@ -80,34 +71,6 @@ def fit_reduced(
     return Fitted(abundance, reduced.intercepts(abundance), report)
 
 
-def _reduce_pieces(
-    expression: NDArray[np.floating],
-    left: NDArray[np.floating],
-    products: NDArray[np.float64],
-    squares: NDArray[np.float64],
-    first: int,
-    last: int,
-) -> None:
-    """Products of some pieces of spots with `left`, and their sums of squares of every gene.
-
-    `left` is (pieces of `SUMMED` genes, factors, `SUMMED`), zero beyond the last gene.
-    """
-    genes = len(expression)
-    whole = genes // SUMMED
-    for piece in range(first, last):
-        spots = slice(piece * SPOTS_AT_ONCE, (piece + 1) * SPOTS_AT_ONCE)
-        given = expression[:, spots]
-        size = given.shape[1]
-        summed = np.zeros((left.shape[1], size))
-        if whole:
-            by_genes = given[: whole * SUMMED].reshape(whole, SUMMED, size)
-            summed += np.matmul(left[:whole], by_genes).sum(axis=0, dtype=np.float64)
-        if genes % SUMMED:
-            summed += left[whole, :, : genes % SUMMED] @ given[whole * SUMMED :]
-        products[spots] = summed.T
-        sums_of_squares(expression, spots.start, spots.start + size, squares[piece])
-
-
 class ReducedGenes:
     """The mean squared error as a function of the abundances alone.
 
@@ -142,22 +105,14 @@ class ReducedGenes:
             signature = signature - self.signature_sum / self.weight_sum
         weighted = weights[:, None] * signature
         # One more column: the weighted sum over genes comes with the same product.
-        factors = np.column_stack([weighted, weights])
-        groups = -(-inputs.n_genes // SUMMED)
-        padded = np.zeros((groups * SUMMED, factors.shape[1]), inputs.expression.dtype)
-        padded[: inputs.n_genes] = factors
-        left = np.ascontiguousarray(padded.reshape(groups, SUMMED, -1).transpose(0, 2, 1))
-        pieces = -(-inputs.n_spots // SPOTS_AT_ONCE)
-        products = np.empty((inputs.n_spots, factors.shape[1]))
-        squares = np.empty((pieces, inputs.n_genes))
-        with one_blas_thread():
-            share_out(
-                _reduce_pieces,
-                pieces,
-                inputs.expression.size,
-                (inputs.expression, left, products, squares),
-            )
-        norm = float(squares.sum(axis=0) @ weights)
+        factors = np.column_stack([weighted, weights]).astype(inputs.expression.dtype)
+        count = factors.shape[1]
+        padded = np.pad(factors, ((0, 0), (0, -count % FACTOR_UNIT)))
+        products = np.empty((inputs.n_spots, count))
+        expression = inputs.expression
+        by_spot = not expression.flags.c_contiguous and expression.flags.f_contiguous
+        given = expression.T if by_spot else np.ascontiguousarray(expression)
+        norm = _core.reduce_expression(given, by_spot, padded, count, weights, products, None)
         gram = weighted.T @ signature
         self.gram = (gram + gram.T) / 2
         self.linear = np.ascontiguousarray(products[:, :-1])

@@ -23,10 +23,9 @@ from napari_smoother.models.deconv.expression import (
     gene_moments,
     given_weights,
     normalise_counts,
+    squares,
 )
-from napari_smoother.models.deconv.expression_loops import row_products
 from napari_smoother.models.deconv.genes import match_genes
-from napari_smoother.weights.threads import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +57,7 @@ DEFAULT_INTERCEPT = True
 # lowest mean error and raises it least where neighbours are unlike.
 DEFAULT_LAMBDA = 0.1
 
-SPOTS_PER_PIECE = 65_536
+SPOTS_PER_PIECE = 32_768
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -289,21 +288,8 @@ def reduce_genes(
         signature = signature - (weights @ signature) / weight_sum
     weighted = weights[:, None] * signature
     gram = weighted.T @ signature
-    is_sparse: bool = sparse.issparse(expression)
-    if is_sparse:
-        rows: Any = sparse.csr_array(expression)
-        n = rows.shape[0]
-        linear, spot_norm, mean = np.empty((n, weighted.shape[1])), np.empty(n), np.empty(n)
-        in_parts(
-            n,
-            lambda a, b: row_products(
-                rows.indptr, rows.indices, rows.data, weighted, weights, a, b,
-                linear, spot_norm, mean,
-            ),
-        )  # fmt: skip
-    else:
-        linear = np.ascontiguousarray(expression @ weighted)
-        spot_norm, mean = np.square(expression) @ weights, expression @ weights
+    linear = np.ascontiguousarray(expression @ weighted)
+    spot_norm, mean = squares(expression) @ weights, expression @ weights
     if intercept:
         spot_norm = np.maximum(spot_norm - mean**2 / weight_sum, 0)
     return (gram + gram.T) / 2, linear, spot_norm

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from scipy import sparse
 
 from napari_smoother.models.deconv.catalogue import make_model
 from napari_smoother.models.deconv.fit import Fitted
-from napari_smoother.models.deconv.section_expression import SectionExpression
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from napari_smoother.models.deconv.catalogue import ModelName, TubeLoss
+    from napari_smoother.models.deconv.catalogue import TubeLoss
+    from napari_smoother.models.deconv.section_expression import SectionExpression
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,33 +109,3 @@ def fit_section(
     )
     assert model.report is not None
     return Fitted(everywhere(model.abundance), everywhere(model.intercepts), model.report)
-
-
-def warm_up() -> None:
-    """Compile what these models need, or load it from the cache, on a tiny section.
-
-    A view calls this in a background thread when it starts: compiling cannot be cancelled.
-    """
-    random = np.random.default_rng(0)
-    spots = 4
-    signature = random.random((12, 2))
-    expression = sparse.csc_matrix(signature @ random.random((2, spots)))
-    chain = sparse.csr_array(2.0 * np.eye(spots) - np.eye(spots, k=1) - np.eye(spots, k=-1))
-    forms: list[tuple[ModelName, TubeLoss]] = [
-        ("dwls", "l2"),
-        ("nusvr", "l2"),
-        ("nusvr", "l1"),
-        ("lognormreg", "l2"),
-        ("poisson", "l2"),
-    ]
-    for model, tube_loss in forms:
-        given = SectionExpression(
-            model=model,
-            signature=signature,
-            expression=expression,
-            gene_weights=np.ones(12),
-            types=("a", "b"),
-            genes=pd.Index([str(gene) for gene in range(12)]),
-            empty=np.zeros(spots, np.bool_),
-        )
-        fit_section(given, chain, 1.0, intercept=True, tube_loss=tube_loss)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from napari_smoother.models.impute.observed import out_of_reach
-from napari_smoother.solvers.positive_systems import factored, solve_from, solve_positive
+from napari_smoother.solvers.positive_systems import factored
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
 
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-
-
-FACTORED = 200_000
-"""Up to here a grid is factored, which takes a second or two at most and serves any values."""
 
 
 class Interpolation:
@@ -38,10 +34,8 @@ class Interpolation:
         m x 2 positions to predict at, in the same unit.
     n_neighbors
         How many nearest neighbours to join.
-    tolerance
-        Relative residual of large grids, which are solved by iteration.
     cancelled
-        Asked within the iteration, also in later calls of `at`.
+        Asked while the grid is factored, and in later calls of `at`.
 
     Attributes
     ----------
@@ -55,7 +49,6 @@ class Interpolation:
         new: NDArray[np.float64],
         *,
         n_neighbors: int = 6,
-        tolerance: float = 1e-7,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         n = len(spots)
@@ -65,9 +58,8 @@ class Interpolation:
         self.unreached = out_of_reach(laplacian, is_spot)[n:]
         rows = laplacian[n:][~self.unreached]
         self._from_spots = sparse.csr_array(-rows[:, :n])
-        self._system = sparse.csr_array(rows[:, n:][:, ~self.unreached])
-        self._factor = factored(self._system) if self._system.shape[0] <= FACTORED else None
-        self._tolerance, self._cancelled = tolerance, cancelled
+        self._factor = factored(sparse.csr_array(rows[:, n:][:, ~self.unreached]), cancelled)
+        self._cancelled = cancelled
 
     def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the values at the new positions, m; NaN where unreached.
@@ -79,11 +71,6 @@ class Interpolation:
         """
         found = np.full(len(self.unreached), np.nan)
         right = (self._from_spots @ values)[:, None]
-        found[~self.unreached] = (self._factor or self._iterate)(right)[:, 0]
+        within, _ = self._factor.solve(right, cancelled=self._cancelled)
+        found[~self.unreached] = within[:, 0]
         return found
-
-    def _iterate(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
-        # No position is far from a spot, so that few steps are needed.
-        ask: dict[str, Any] = {"tolerance": self._tolerance, "cancelled": self._cancelled}
-        found = solve_from(self._system, right, np.full_like(right, right.mean()), **ask)
-        return (found if found.converged else solve_positive(self._system, right, **ask)).values

@@ -19,8 +19,6 @@ from napari_smoother.models.impute.observed import (
 )
 from napari_smoother.models.impute.report import Imputation, ImputationReport
 from napari_smoother.solvers.positive_systems import Solved, solve_from, solve_positive
-from napari_smoother.solvers.sparse_product import compare_with_product
-from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +121,6 @@ def impute_missing(
     return found
 
 
-@one_blas_thread()
 def solve_missing(
     observations: Any,
     observed: ArrayLike,
@@ -180,7 +177,7 @@ def solve_missing(
     if is_sparse:
         within = sparse.csr_array(precision, dtype=np.float64)
         found = _by_precision(within, ask)
-        smooth = float(compare_with_product(within, found.values, found.values)[0].sum())
+        smooth = float(np.einsum("nd,nd->", found.values, within @ found.values))
     else:
         found = _by_covariance(joined, ask)
         smooth = float(np.einsum("nd,nd->", found.values, precision.product(found.values)))
@@ -328,5 +325,5 @@ def _objective(values: NDArray[np.float64], smooth: float, ask: _Problem, lambda
     objective = lambda_ * smooth / reached
     if not ask.fixed:
         apart = values[ask.seen] - ask.known
-        objective += float(np.vdot(apart, apart)) / apart.size
+        objective += float(np.einsum("nd,nd->", apart, apart)) / apart.size
     return float(objective)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from napari_smoother.errors import InputError
 
@@ -60,30 +60,11 @@ def out_of_reach(joined: Any, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     seen
         n booleans.
     """
-    pattern = sparse.csr_array(joined)
-    found = seen.copy()
-    _reach(pattern.indptr, pattern.indices, pattern.data, found)
-    return ~found
-
-
-@njit(nogil=True, cache=True)
-def _reach(pointers, neighbours, entries, found):  # type: ignore[no-untyped-def]
-    """Mark all spots that a walk from the marked ones comes to."""
-    waiting = np.empty(found.size, np.int64)
-    count = 0
-    for spot in range(found.size):
-        if found[spot]:
-            waiting[count] = spot
-            count += 1
-    while count > 0:
-        count -= 1
-        spot = waiting[count]
-        for place in range(pointers[spot], pointers[spot + 1]):
-            other = neighbours[place]
-            if entries[place] != 0 and not found[other]:
-                found[other] = True
-                waiting[count] = other
-                count += 1
+    count, piece = connected_components(sparse.csr_array(joined) != 0, directed=False)
+    is_seen = np.zeros(count, dtype=bool)
+    is_seen[piece[seen]] = True
+    unreached: NDArray[np.bool_] = ~is_seen[piece]
+    return unreached
 
 
 def with_ones(
@@ -93,28 +74,5 @@ def with_ones(
 
     One common factor keeps numbers near 1 for any weight.
     """
-    entries = np.empty(precision.data.size)
-    pattern = (precision.indptr, precision.indices)
-    if _add_to_diagonal(*pattern, precision.data, marked, weight, entries):
-        # The pattern is the same, and only read.
-        return sparse.csr_array(
-            (entries, precision.indices, precision.indptr), shape=precision.shape, copy=False
-        )
     ones: Any = sparse.dia_array((marked[None].astype(np.float64), [0]), shape=precision.shape)
     return sparse.csr_array((ones + weight * precision) / (1 + weight))
-
-
-@njit(nogil=True, cache=True)
-def _add_to_diagonal(pointers, neighbours, entries, marked, weight, out):  # type: ignore[no-untyped-def]
-    """Write (D + weight Q) / (1 + weight) on the pattern of Q; return whether it has room."""
-    share, scale = 1 / (1 + weight), weight / (1 + weight)
-    for row in range(marked.size):
-        own = 0
-        for place in range(pointers[row], pointers[row + 1]):
-            out[place] = scale * entries[place]
-            if neighbours[place] == row:
-                own += 1
-                out[place] += share * marked[row]
-        if own != 1:
-            return False
-    return True
