@@ -42,6 +42,14 @@ nb::ndarray<nb::numpy, T, nb::ndim<1>> to_array(std::vector<T>&& values) {
     return nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {size}, owner);
 }
 
+// The same for large results, which need not be set to 0 before they are found.
+template <class T>
+nb::ndarray<nb::numpy, T, nb::ndim<1>> to_array(std::unique_ptr<T[]>&& values, std::size_t size) {
+    T* data = values.get();
+    nb::capsule owner(values.release(), [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {size}, owner);
+}
+
 // Run `work(control)` without the interpreter lock and return what it returns.
 //
 // Where `watch` is a callable, the job runs in a thread of its own, and this one calls

@@ -452,7 +452,7 @@ void refuse_too_many(Within<D, N> within, std::int64_t most_edges, const Control
 }
 
 // A matrix in the caller's numbering. `row(site, within, take)` calls `take(other, gap)` for the
-// entries of a row. They are found block by block, and moved once the lengths of all rows are known.
+// entries of a row. They are found leaf by leaf, and moved once the lengths of all rows are known.
 template <std::size_t D, class N, class Row>
 NeighbourRows assemble(const Within<D, N>& within, double bandwidth, std::int64_t most_edges,
                        const Control& control, Row&& row) {
@@ -461,21 +461,29 @@ NeighbourRows assemble(const Within<D, N>& within, double bandwidth, std::int64_
     made.starts.resize(tree.spots + 1);
     std::vector<std::vector<Entry>> blocks(block_count(tree.leaves));
     std::atomic<std::int64_t> edges{0};
-    const auto over_blocks = [&](auto&& work) {
-        over_rows(tree.leaves, searching * tree.spots, [&](std::int64_t start, std::int64_t stop) {
-            control.check();
-            work(blocks[start / block_rows], tree.leaves + static_cast<Index>(start),
-                 tree.leaves + static_cast<Index>(stop));
+    // Call `work(own, block, first leaf, last)` for all blocks of leaves.
+    const auto over_blocks = [&](const auto& scratch, auto&& work) {
+        const std::int64_t operations = searching * tree.spots;
+        parallel(block_count(tree.leaves), operations, [&](std::int64_t first, std::int64_t last) {
+            auto own = scratch;
+            for (; first < last; ++first) {
+                control.check();
+                const auto start = tree.leaves + static_cast<Index>(first * block_rows);
+                const auto stop = std::min<Index>(start + block_rows, 2 * tree.leaves);
+                work(own, blocks[first], start, stop);
+            }
         });
     };
-    over_blocks([&](std::vector<Entry>& entries, Index leaf, Index end) {
-        Within<D, N> own = within;
-        for (; leaf < end; ++leaf) {
+    const auto empty = std::pair(within, std::vector<Entry>());
+    over_blocks(empty, [&](auto& own, auto& block, Index leaf, Index stop) {
+        auto& entries = own.second;
+        entries.clear();
+        for (; leaf < stop; ++leaf) {
             control.check();
             const auto [first, last] = tree.range(leaf);
             for (Index spot = first; spot < last; ++spot) {
                 const auto before = static_cast<std::ptrdiff_t>(entries.size());
-                row(Site{spot, leaf, spot - first}, own, [&](Index other, double gap) {
+                row(Site{spot, leaf, spot - first}, own.first, [&](Index other, double gap) {
                     entries.emplace_back(tree.number[other], gap);
                 });
                 std::sort(entries.begin() + before, entries.end(),
@@ -485,14 +493,15 @@ NeighbourRows assemble(const Within<D, N>& within, double bandwidth, std::int64_
         }
         edges += static_cast<std::int64_t>(entries.size());
         if (edges > most_edges) throw too_many(static_cast<double>(edges));
+        block = entries;
     });
     std::exclusive_scan(made.starts.begin(), made.starts.end(), made.starts.begin(), Index{0});
-    made.columns.resize(edges);
-    made.distances.resize(edges);
-    made.weights.resize(edges);
-    over_blocks([&](std::vector<Entry>& entries, Index leaf, Index end) {
-        auto entry = entries.begin();
-        for (Index spot = tree.range(leaf).first; spot < tree.range(end - 1).second; ++spot) {
+    made.columns = std::make_unique_for_overwrite<Index[]>(edges);
+    made.distances = std::make_unique_for_overwrite<double[]>(edges);
+    made.weights = std::make_unique_for_overwrite<double[]>(edges);
+    over_blocks(0, [&](int, auto& block, Index leaf, Index stop) {
+        auto entry = block.begin();
+        for (Index spot = tree.range(leaf).first; spot < tree.range(stop - 1).second; ++spot) {
             const Index number = tree.number[spot];
             for (Index at = made.starts[number]; at < made.starts[number + 1]; ++at, ++entry) {
                 const double distance = within.norm.to_distance(entry->second);
@@ -502,7 +511,7 @@ NeighbourRows assemble(const Within<D, N>& within, double bandwidth, std::int64_
                 made.weights[at] = bandwidth > 0 ? std::exp(-0.5 * scaled * scaled) : 1.0;
             }
         }
-        std::vector<Entry>().swap(entries);
+        std::vector<Entry>().swap(block);
     });
     return made;
 }

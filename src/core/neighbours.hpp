@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "control.hpp"
@@ -17,8 +18,9 @@ struct Positions {
 
 // A symmetric sparse matrix, twice: columns are sorted in every row, the diagonal is empty.
 struct NeighbourRows {
-    std::vector<std::int32_t> starts, columns;
-    std::vector<double> distances, weights;
+    std::vector<std::int32_t> starts;
+    std::unique_ptr<std::int32_t[]> columns;
+    std::unique_ptr<double[]> distances, weights;
 };
 
 struct NearestRule {

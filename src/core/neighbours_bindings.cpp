@@ -10,8 +10,10 @@ Positions as_positions(const Matrix<const double>& given) {
 }
 
 nb::tuple as_tuple(NeighbourRows&& rows) {
-    return nb::make_tuple(to_array(std::move(rows.starts)), to_array(std::move(rows.columns)),
-                          to_array(std::move(rows.distances)), to_array(std::move(rows.weights)));
+    const auto entries = static_cast<std::size_t>(rows.starts.back());
+    return nb::make_tuple(to_array(std::move(rows.starts)), to_array(std::move(rows.columns), entries),
+                          to_array(std::move(rows.distances), entries),
+                          to_array(std::move(rows.weights), entries));
 }
 
 }  // namespace
