@@ -137,7 +137,7 @@ class ImplicitQuadratic final : public Quadratic {
                     const std::int64_t i = row * stride + k;
                     const double value = point.values[i];
                     const double slope = product[k] + weight_ * smooth_[i] - linear_[i];
-                    const bool free = !(bounded && value <= 0 && slope >= 0);
+                    const bool free = real[k] && !(bounded && value <= 0 && slope >= 0);
                     const double moved = value - before.values[i];
                     part[0] += free ? slope * slope : 0.0;
                     part[1] += value * slope;

@@ -79,7 +79,7 @@ class LocalQuadratic final : public Quadratic {
             for (std::int64_t i = start * stride; i < stop * stride; ++i) {
                 const double value = point.values[i];
                 const double slope = coupling_ ? slopes[i] - sums[2] * coupling_[i] : slopes[i];
-                const bool free = !(bounded && value <= 0 && slope >= 0);
+                const bool free = real[i % stride] && !(bounded && value <= 0 && slope >= 0);
                 const double moved = value - before.values[i];
                 part[0] += free ? slope * slope : 0.0;
                 part[1] += moved * static_cast<double>(before.gradient[i]);
@@ -98,42 +98,11 @@ class LocalQuadratic final : public Quadratic {
     }
 
     double multiply(const float* values, float* out) override {
-        const auto q = prior_.graph().view<float>();
-        const float weight = static_cast<float>(weight_);
-        const auto sums = sum_over_rows<2>(rows, rows * stride * types, [&](std::int64_t start, std::int64_t stop) {
-            control.check();
-            multiply_rows(values, out, start, stop);
-            std::array<double, 2> part{};
-            over_panels(stride, [&](auto width, int begin) {
-                constexpr int N = decltype(width)::value;
-                using R = Row<float, N>;
-                R dot = R::all(0.0f), along = dot;
-                product_rows<N, Data::none>(
-                    q, weight, static_cast<const float*>(nullptr), values, stride, begin, start, stop,
-                    static_cast<const float*>(out + start * stride),
-                    [&](std::int64_t row, const R& own, const R& total) {
-                        const std::int64_t here = row * stride + begin;
-                        total.store(out + here);
-                        dot += own * total;
-                        if (coupling_) along += own * R::load(coupling_ + here);
-                    });
-                part[0] += static_cast<double>(dot.sum());
-                part[1] += static_cast<double>(along.sum());
-            });
-            return part;
-        });
-        if (coupling_ == nullptr) return sums[0];
-        over_rows(rows, rows * stride, [&](std::int64_t start, std::int64_t stop) {
-            for (std::int64_t i = start * stride; i < stop * stride; ++i) {
-                out[i] -= static_cast<float>(sums[1] * coupling_[i]);
-            }
-        });
-        return sums[0] - sums[1] * sums[1];
+        return multiply_in(prior_.graph().view<float>(), values, out);
     }
-
-    // Gram matrices are stored in float.
-    double multiply(const double*, double*) override { return 0; }
-    bool multiplies_in_double() const override { return false; }
+    double multiply(const double* values, double* out) override {
+        return multiply_in(prior_.graph().view<double>(), values, out);
+    }
 
     Preconditioner precondition(const Point& point) override {
         cycle_.reset();
@@ -194,6 +163,40 @@ class LocalQuadratic final : public Quadratic {
     }
 
   private:
+    template <class T>
+    double multiply_in(const GraphView<T>& q, const T* values, T* out) {
+        const T weight = static_cast<T>(weight_);
+        const auto sums = sum_over_rows<2>(rows, rows * stride * types, [&](std::int64_t start, std::int64_t stop) {
+            control.check();
+            multiply_rows(values, out, start, stop);
+            std::array<double, 2> part{};
+            over_panels(stride, [&](auto width, int begin) {
+                constexpr int N = decltype(width)::value;
+                using R = Row<T, N>;
+                R dot = R::all(T(0)), along = dot;
+                product_rows<N, Data::none>(
+                    q, weight, static_cast<const T*>(nullptr), values, stride, begin, start, stop,
+                    static_cast<const T*>(out + start * stride),
+                    [&](std::int64_t row, const R& own, const R& total) {
+                        const std::int64_t here = row * stride + begin;
+                        total.store(out + here);
+                        dot += own * total;
+                        if (coupling_) along += own * R::load(coupling_ + here);
+                    });
+                part[0] += static_cast<double>(dot.sum());
+                part[1] += static_cast<double>(along.sum());
+            });
+            return part;
+        });
+        if (coupling_ == nullptr) return sums[0];
+        over_rows(rows, rows * stride, [&](std::int64_t start, std::int64_t stop) {
+            for (std::int64_t i = start * stride; i < stop * stride; ++i) {
+                out[i] -= static_cast<T>(sums[1] * coupling_[i]);
+            }
+        });
+        return sums[0] - sums[1] * sums[1];
+    }
+
     bool may_stiffen() const { return prior_.graph().each == 1; }
 
     template <class T>

@@ -115,7 +115,7 @@ Point newton(Quadratic& problem, Point point, const Options& options, Work& work
         } else if (++since >= hopeless) {
             break;
         }
-        if (since >= stalled && !wide && problem.multiplies_in_double()) {
+        if (since >= stalled && !wide) {
             single.reset();
             wide = std::make_unique<ConjugateGradients<double>>(problem);
         }
@@ -143,7 +143,7 @@ Point newton(Quadratic& problem, Point point, const Options& options, Work& work
         work.products += taken;
         if (found) {
             std::swap(point, other);
-        } else if (problem.bounded || !problem.multiplies_in_double()) {
+        } else if (problem.bounded) {
             problem.descend(point, other);
             ++work.steps;
             ++work.products;

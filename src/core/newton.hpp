@@ -50,7 +50,9 @@ struct Preconditioner {
 class Quadratic {
   public:
     Quadratic(std::int64_t rows, int types, bool bounded, const Control& control)
-        : rows(rows), types(types), stride(padded(types)), bounded(bounded), control(control) {}
+        : rows(rows), types(types), stride(padded(types)), bounded(bounded), control(control), real(stride) {
+        for (int k = 0; k < stride; ++k) real[k] = k < types;
+    }
     virtual ~Quadratic() = default;
 
     // Form gradient, free set, residual, objective and slopes since `before` afresh.
@@ -59,7 +61,6 @@ class Quadratic {
     // Write H values into `out` and return <values, H values>; values are zero where they are held.
     virtual double multiply(const float* values, float* out) = 0;
     virtual double multiply(const double* values, double* out) = 0;
-    virtual bool multiplies_in_double() const { return true; }
 
     // The preconditioner for the entries that are free; after `stiffen` one that sees further.
     virtual Preconditioner precondition(const Point& point) = 0;
@@ -78,6 +79,10 @@ class Quadratic {
     const Control& control;
     // What residuals are measured against.
     double scale = 1;
+
+  protected:
+    // 1 for a type, 0 for what rows are padded with, which is never free.
+    Buffer<Mask> real;
 };
 
 struct Options {

@@ -79,13 +79,13 @@ class SharedQuadratic final : public Quadratic {
                 over_panels(stride, [&](auto width, int begin) {
                     constexpr int N = decltype(width)::value;
                     using R = Row<double, N>;
-                    const R zero = R::all(0.0), one = R::all(1.0);
+                    const R zero = R::all(0.0), all = R::load(real.data() + begin);
                     R residual = zero, energy = zero, fitted = zero, at_start = zero, at_end = zero, count = zero;
                     auto finish = [&](std::int64_t row, const R& own, const R& total) {
                         const std::int64_t here = row * stride + begin;
                         const R target = R::load(linear_ + here);
                         const R slope = total - target;
-                        const R free = bounded ? R::free(own, slope) : one;
+                        const R free = bounded ? R::free(own, slope) : all;
                         const R step = own - R::load(before.values.data() + here);
                         const R projected = slope * free;
                         residual += projected * projected;
