@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/.ready-for-demo
 TESTS_READY := $(VENV)/.ready-for-tests
 
-# The tools stay, so that a changed core compiles only what the change concerns.
-BUILD_TOOLS := cmake cmeel-eigen nanobind ninja scikit-build-core
+# The tools stay, so that a changed core compiles only what the change concerns; with setuptools and
+# wheel the few dependencies that have no wheel are built, too.
+BUILD_TOOLS := cmake cmeel-eigen nanobind ninja scikit-build-core setuptools wheel
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 INSTALL_PACKAGE := $(INSTALL) --no-build-isolation --config-settings
 CORE := CMakeLists.txt $(wildcard src/core/*)

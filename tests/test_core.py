@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from napari_smoother import _core
@@ -112,3 +113,58 @@ def test_a_fork_has_threads_of_its_own():
         NAPARI_SMOOTHER_THREADS="3",
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SOLVE = (
+    "import numpy as np, scipy.sparse as sparse\n"
+    "from napari_smoother import _core\n"
+    "from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic\n"
+    "random = np.random.default_rng(0)\n"
+    "spots, types = 3000, 7\n"
+    "root = random.standard_normal((30, types))\n"
+    "ones = -np.ones(spots - 1)\n"
+    "chain = sparse.diags_array([ones, 2.01 * np.ones(spots), ones], offsets=[-1, 0, 1])\n"
+    "data = DataTerm.prepare(root.T @ root, random.gamma(1, 1, (spots, 30)) @ np.abs(root))\n"
+    "prior = PriorTerm.prepare(sparse.csr_array(chain))\n"
+    "def solve():\n"
+    "    return solve_bounded_quadratic(data, prior, 20.0, tolerance=1e-6).values\n"
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_solves_as_its_parent_does():
+    done = run(
+        SOLVE + "import os, sys, warnings\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"
+        "before = solve().tobytes()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if solve().tobytes() == before else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))",
+        NAPARI_SMOOTHER_THREADS="3",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_level_finds_the_same(tmp_path):
+    found = []
+    for level in _core.LEVELS:
+        file = tmp_path / f"{level}.npy"
+        done = run(SOLVE + f"np.save({str(file)!r}, solve())", NAPARI_SMOOTHER_LEVEL=level)
+        assert (done.returncode, done.stderr) == (0, "")
+        found.append(np.load(file))
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=1e-5 * found[0].max())
+
+
+def test_nothing_is_compiled_on_the_machine_of_the_user():
+    done = run(
+        SOLVE + "import sys\n"
+        "from napari_smoother.models.deconv import NuSVR\n"
+        "from napari_smoother.weights.neighbours import nearest_neighbours\n"
+        "solve()\n"
+        "nearest_neighbours(random.random((50, 2)))\n"
+        "NuSVR().deconv(np.abs(root), random.gamma(1, 1, (30, 9)))\n"
+        "print({'numba', 'llvmlite'} & {*sys.modules})"
+    )
+    assert done.stdout.strip() == "set()", done.stderr

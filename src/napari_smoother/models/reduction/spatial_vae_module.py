@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch.distributions import kl_divergence
 
 from napari_smoother.errors import InputError
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 VAE: Any = scvi_module("scvi.module").VAE
 LossOutput: Any = scvi_module("scvi.module.base").LossOutput
 X_KEY: str = scvi_module("scvi").REGISTRY_KEYS.X_KEY
-BLOCK = 256
 
 
 class SpatialVAEModule(VAE):  # type: ignore[misc]
@@ -117,18 +115,5 @@ class SpatialVAEModule(VAE):  # type: ignore[misc]
 
 def _diagonals(spatial_loss: Any) -> NDArray[np.float64]:
     """Diagonal of the precision of every group: spots x (1 or groups)."""
-    columns = []
-    for precision in spatial_loss.precisions:
-        is_sparse: bool = sparse.issparse(precision)
-        if is_sparse:
-            columns.append(np.asarray(precision.diagonal(), np.float64))
-            continue
-        n = int(precision.shape[0])
-        found = np.empty(n)
-        for first in range(0, n, BLOCK):
-            these = np.arange(first, min(first + BLOCK, n))
-            unit = np.zeros((n, len(these)))
-            unit[these, np.arange(len(these))] = 1
-            found[these] = precision.product(unit)[these, np.arange(len(these))]
-        columns.append(found)
-    return np.stack(columns, axis=1)
+    each = [np.asarray(precision.diagonal(), np.float64) for precision in spatial_loss.precisions]
+    return np.stack(each, axis=1)
