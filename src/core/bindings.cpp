@@ -20,6 +20,8 @@ void bind_neighbours(nb::module_&);
 
 NB_MODULE(CORE_MODULE, m) {
     m.doc() = "Compiled core of napari-smoother.";
+    // What a window still holds when the interpreter ends is not lost.
+    nb::set_leak_warnings(false);
     nb::exception<core::Cancelled>(m, "Cancelled");
     nb::exception<core::Refused>(m, "Refused", PyExc_ValueError);
     m.attr("LEVEL") = CORE_LEVEL;
