@@ -188,8 +188,8 @@ class Likelihood:
         return [nonneg] + [False] * self.bias + [True] * self.has_width
 
     def evaluate(self, state: State) -> tuple[float, State]:  # noqa: D102
-        value, *slopes = self._core.evaluate(**self._parts(state), watch=None)
-        by_values, by_constants, by_width = slopes
+        found = self._core.evaluate(**self._parts(state), watch=None)
+        value, by_values, by_constants, by_width = found
         scale = 2 / self.n_values
         gradients = self._state(by_values.reshape(state[0].shape), by_constants, by_width)
         return scale * value, [scale * gradient for gradient in gradients]
