@@ -28,6 +28,9 @@ template <class T>
 constexpr int lanes_at_once = std::min(lanes, 2 * register_bytes / static_cast<int>(sizeof(T)));
 constexpr int entries_at_once = register_bytes == 64 ? 12 : 6;
 
+// Share of values with a curvature below which they are summed value by value.
+constexpr double few = 0.12;
+
 using Sixteen = std::array<double, lanes>;
 
 template <class T>
@@ -95,6 +98,10 @@ void Expression::read(std::int64_t first, int count, double* panel) const {
         from += first * spot_stride;
         for (std::int64_t gene = 0; gene < genes; ++gene) {
             double* row = panel + gene * lanes;
+            if (spot_stride == 1 && count == lanes) {
+                Row<double, lanes>::load(from + gene * gene_stride).store(row);
+                continue;
+            }
             for (int lane = 0; lane < count; ++lane) row[lane] = from[gene * gene_stride + lane * spot_stride];
             for (int lane = count; lane < lanes; ++lane) row[lane] = 0;
         }
@@ -136,7 +143,7 @@ struct Likelihood::Workspace {
           values(types * lanes),
           sums(padded_entries(types + 1) * lanes),
           curve(genes * lanes),
-          curve_sums(padded_entries(packed_size(types) + types + 1) * lanes),
+          curve_sums(padded_entries(packed_size(types + 1)) * lanes),
           none(genes * lanes) {
         none.fill(0);
     }
@@ -169,6 +176,8 @@ struct Likelihood::Workspace {
     Buffer<std::int16_t> none;
     // By spot: constants, and sums of the sizes of derivatives.
     Sixteen constants{}, size{};
+    // Of the absolute loss.
+    double band = 1;
 };
 
 struct Likelihood::Sums {
@@ -200,18 +209,26 @@ Likelihood::Likelihood(const double* signature, int number_of_types, const Expre
             for (int k = 0; k < types; ++k) mean_[k] += signature_of(gene, k) / genes;
         }
     }
+    // Signatures, and a one for the constant; then products of their pairs.
+    const std::int64_t stride = padded(types + 1);
+    centred_ = Buffer<float>(genes * stride);
+    centred_.fill(0);
+    for (std::int64_t gene = 0; gene < genes; ++gene) {
+        for (int k = 0; k < types; ++k) {
+            centred_[gene * stride + k] = static_cast<float>(signature_of(gene, k) - mean_[k]);
+        }
+        centred_[gene * stride + types] = 1;
+    }
     std::vector<std::pair<int, int>> pairs;
-    for (int a = 0; a < types; ++a) {
+    for (int a = 0; a <= types; ++a) {
         for (int b = 0; b <= a; ++b) pairs.emplace_back(a, b);
     }
-    const auto centred = [&](std::int64_t gene, int type) {
-        return static_cast<float>(signature_of(gene, type) - mean_[type]);
-    };
-    const int alone = packed_size(types);
-    // Pairs of types, then types alone, then a one.
-    curve_.fill(genes, alone + types + 1, [&](std::int64_t gene, std::int64_t entry) {
-        if (entry < alone) return centred(gene, pairs[entry].first) * centred(gene, pairs[entry].second);
-        return entry < alone + types ? centred(gene, static_cast<int>(entry) - alone) : 1.0f;
+    base_.assign(pairs.size(), 0.0f);
+    curve_.fill(genes, static_cast<std::int64_t>(pairs.size()), [&](std::int64_t gene, std::int64_t entry) {
+        const auto [a, b] = pairs[entry];
+        const float product = centred_[gene * stride + a] * centred_[gene * stride + b];
+        base_[entry] += static_cast<float>(weights_[gene]) * product;
+        return product;
     });
 }
 
@@ -396,11 +413,12 @@ Likelihood::Sums Likelihood::absolute(std::int64_t group, int size, State& state
         const auto at = tube.at(left, load(kept + i) * step);
         const Values slope = weight * at.multiplier;
         store(slope, fitted + i);
-        store(weight * tube.steep * (at.inside + floor_share), curve + i);
+        store(weight * tube.steep * at.inside, curve + i);
         return std::array{weight * at.loss, weight * larger(size_of(left) - tube.width, none), size_of(slope),
                           larger(slope, none) * left, smaller(slope, none) * left};
     });
     work.size = amount;
+    work.band = tube.band;
     for (int lane = 0; lane < size; ++lane) {
         sums.loss += loss[lane];
         sums.sharp += sharp[lane];
@@ -410,10 +428,47 @@ Likelihood::Sums Likelihood::absolute(std::int64_t group, int size, State& state
     return sums;
 }
 
+// As the product with `curve_`, where most curvatures are zero: one outer product of a signature and a one after
+// the other.
+void Likelihood::collect_few(Workspace& work) const {
+    const std::int64_t stride = padded(types + 1), square = (types + 1) * stride;
+    Buffer<float> sums(square * lanes);
+    sums.fill(0);
+    for (std::int64_t gene = 0; gene < genes; ++gene) {
+        const float* signature = centred_.data() + gene * stride;
+        for (int lane = 0; lane < lanes; ++lane) {
+            const float curve = work.curve[gene * lanes + lane];
+            if (curve == 0) continue;
+            over_panels(static_cast<int>(stride), [&](auto width, int begin) {
+                using R = Row<float, decltype(width)::value>;
+                const R others = R::load(signature + begin);
+                float* sum = sums.data() + lane * square + begin;
+                for (int a = begin; a <= types; ++a) {
+                    (R::load(sum + a * stride) + others * (curve * signature[a])).store(sum + a * stride);
+                }
+            });
+        }
+    }
+    float* out = work.curve_sums.data();
+    for (int a = 0; a <= types; ++a) {
+        for (int b = 0; b <= a; ++b, out += lanes) {
+            for (int lane = 0; lane < lanes; ++lane) out[lane] = sums[lane * square + a * stride + b];
+        }
+    }
+}
+
 // Sum the second derivatives of a group over genes; return the sum of all.
 double Likelihood::collect(std::int64_t group, int size, Workspace& work, Curvature& found) const {
     const std::int64_t first = group * lanes;
-    curve_.multiply(work.curve.data(), work.curve_sums.data());
+    const auto zeros = std::count(work.curve.begin(), work.curve.end(), 0.0f);
+    if (static_cast<double>(genes * lanes - zeros) < few * static_cast<double>(genes * lanes)) {
+        collect_few(work);
+    } else {
+        curve_.multiply(work.curve.data(), work.curve_sums.data());
+    }
+    for (std::int64_t i = 0; i < (packed_size(types + 1)) * lanes && certified(); ++i) {
+        work.curve_sums[i] += static_cast<float>(floor_share / work.band) * base_[i / lanes];
+    }
     float* packed = work.curve_sums.data();
     const float* cross = packed + packed_size(types) * lanes;
     const float* own = cross + types * lanes;

@@ -143,6 +143,7 @@ class Likelihood {
     Sums absolute(std::int64_t group, int size, State& state, double next_band, Workspace& work,
                   Expansion& found);
     double collect(std::int64_t group, int size, Workspace& work, Curvature& found) const;
+    void collect_few(Workspace& work) const;
     void reduce(const State& state, Expansion& found, const Control& control) const;
 
     const double* signature_;
@@ -150,6 +151,9 @@ class Likelihood {
     LossSettings settings_;
     std::vector<double> weights_, mean_;
     std::vector<std::int64_t> unweighted_;
+    // Signatures less their mean and a one; sums over genes of the products of their pairs, by weight.
+    Buffer<float> centred_;
+    std::vector<float> base_;
     Factors<double> fit_, slope_;
     Factors<float> curve_, signed_;
     // Of DWLS, whose curvature is the same everywhere.

@@ -65,12 +65,19 @@ class LocalModel(DeconvolutionModel):
         start: NDArray[np.float64] | None,
         cancelled: Callable[[], bool] | None,
     ) -> Fitted:
-        """Return the answer of plain least squares, roughly, or what was given."""
+        """Return the answer of plain least squares, roughly, or what was given.
+
+        Rounded, so that the last bits, which depend on the form of the data, change no step.
+        """
         reduced = ReducedGenes(inputs, bias)
         if start is None:
-            return fit_reduced(reduced, inputs, prior, self.nonneg, None, 1e-2, cancelled)
-        first = np.maximum(start, 0) if self.nonneg else start
-        return Fitted(first, reduced.intercepts(first), _nothing_known())
+            found = fit_reduced(reduced, inputs, prior, self.nonneg, None, 1e-2, cancelled)
+            first = found.abundance
+        else:
+            first = np.maximum(start, 0) if self.nonneg else start
+        first = first.astype(np.float32).astype(np.float64)
+        constants = reduced.intercepts(first).astype(np.float32).astype(np.float64)
+        return Fitted(first, constants, _nothing_known())
 
     def _minimise(
         self,
