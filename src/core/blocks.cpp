@@ -67,6 +67,15 @@ void solve_lanes(const float* entries, int count, float* work) {
     }
 }
 
+// 1 where a member is free in a lane: members x lanes, from rows of `stride` of a group.
+std::vector<float> masks_of(const Mask* free, int stride, int size, const std::int16_t* members, int count) {
+    std::vector<float> masks(static_cast<std::size_t>(count) * lanes, 0.0f);
+    for (int a = 0; a < count; ++a) {
+        for (int lane = 0; lane < size; ++lane) masks[a * lanes + lane] = free[lane * stride + members[a]];
+    }
+    return masks;
+}
+
 }  // namespace
 
 void DiagonalBlocks::solve(std::int64_t start, std::int64_t stop, const float* right, float* out) const {
@@ -124,12 +133,7 @@ FreeBlocks::FreeBlocks(const float* gram, const float* shift, int each, float ri
                        std::int64_t rows, int stride)
     : FreeBlocks(free, rows, stride) {
     factor(ridge, [&](std::int64_t group, int size, const std::int16_t* members, int count, float* entries) {
-        std::vector<float> masks(static_cast<std::size_t>(count) * lanes, 0.0f);
-        for (int a = 0; a < count; ++a) {
-            for (int lane = 0; lane < size; ++lane) {
-                masks[a * lanes + lane] = free[(group * lanes + lane) * stride + members[a]];
-            }
-        }
+        const std::vector<float> masks = masks_of(free + group * lanes * stride, stride, size, members, count);
         const Lanes one = Lanes::all(1.0f);
         for (int a = 0; a < count; ++a) {
             const float* row = gram + members[a] * stride;
@@ -182,22 +186,19 @@ LocalBlocks::LocalBlocks(const float* blocks, int types, const float* shift, int
             }
             ridge[lane] = local_ridge * largest;
         }
+        const std::vector<float> masks = masks_of(free + group * lanes * stride, stride, size, members, count);
+        const Lanes one = Lanes::all(1.0f);
         for (int a = 0; a < count; ++a) {
             const int ka = members[a];
-            for (int b = 0; b <= a; ++b) {
-                const int kb = members[b];
-                const float* source = at(given, line(ka) + kb);
-                float* target = at(entries, line(a) + b);
-                for (int lane = 0; lane < lanes; ++lane) {
-                    const std::int64_t spot = group * lanes + lane, row = spot * stride;
-                    const bool held = lane >= size || !free[row + ka] || !free[row + kb];
-                    if (a != b) {
-                        target[lane] = held ? 0.0f : source[lane];
-                    } else {
-                        target[lane] = held ? 1.0f : source[lane] + added(spot, ka) + ridge[lane];
-                    }
-                }
+            const Lanes mine = Lanes::load(masks.data() + a * lanes);
+            for (int b = 0; b < a; ++b) {
+                const Lanes both = mine * Lanes::load(masks.data() + b * lanes);
+                (Lanes::load(at(given, line(ka) + members[b])) * both).store(at(entries, line(a) + b));
             }
+            float more[lanes] = {};
+            for (int lane = 0; lane < size; ++lane) more[lane] = added(group * lanes + lane, ka) + ridge[lane];
+            const Lanes own = Lanes::load(at(given, line(ka) + ka)) + Lanes::load(more);
+            (own * mine + one - mine).store(at(entries, line(a) + a));
         }
     });
 }

@@ -120,7 +120,7 @@ struct Row {
     // 0 where `value` is at its bound and `slope` holds it there, else 1.
     static INLINE Row free(const Row& value, const Row& slope) {
         const Head zero{}, one = zero + T(1);
-        return {(value.head <= zero) & (slope.head >= zero) ? zero : one,
+        return {((value.head <= zero) & (slope.head >= zero)) ? zero : one,
                 Row<T, N - size>::free(value.tail, slope.tail)};
     }
 
