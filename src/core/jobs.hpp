@@ -21,8 +21,9 @@ namespace core {
 
 namespace nb = nanobind;
 
-// How often the caller of a job looks after it.
-inline constexpr auto look_every = std::chrono::milliseconds(3);
+// When the caller of a job first looks after it, and how often then. Every look takes the interpreter, which
+// a window that paints may hold for milliseconds: a short job is over before.
+inline constexpr auto look_first = std::chrono::milliseconds(10), look_every = std::chrono::milliseconds(4);
 
 // Arrays as they come in: contiguous, on the processor; shapes are checked in Python.
 template <class T>
@@ -92,11 +93,11 @@ auto run_job(const nb::object& watch, bool iterates, Work&& work) {
         if (fresh) seen = nb::cast(to_array(std::move(iterate)));
         watch(control.step.load(), fresh ? residual : control.residual.load(), seen);
     };
-    for (;;) {
+    for (auto pause = look_first;; pause = look_every) {
         {
             nb::gil_scoped_release released;
             std::unique_lock lock(mutex);
-            if (ended.wait_for(lock, look_every, [&] { return done; })) break;
+            if (ended.wait_for(lock, pause, [&] { return done; })) break;
         }
         if (wish) continue;
         try {
