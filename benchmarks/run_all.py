@@ -23,6 +23,7 @@ TITLES = {
     "graph": "Graphs against smoother-omics, squidpy and scikit-learn",
     "losses": "Losses against smoother-omics",
     "solver": "The bounded quadratic solver",
+    "preconditioners": "Which problem needs which preconditioner",
     "one_million": "One million spots",
     "deconvolution": "Deconvolution against smoother-omics",
     "flashdeconv_comparison": "Deconvolution against FlashDeconv, counts to proportions",
