@@ -20,7 +20,7 @@ constexpr std::int64_t most_unbounded = 200;
 
 // Newton steps without half the residual after which double takes over inside, too, and after which
 // nothing more is expected.
-constexpr int stalled = 6, hopeless = 40;
+constexpr int stalled = 6, hopeless = 200;
 
 // Lengths tried along one projected step.
 constexpr int trials = 3;
