@@ -64,7 +64,8 @@ test-levels: $(TESTS_READY)
 # Python itself is not built with the sanitizers: their libraries have to be there before it starts.
 sanitize: $(TESTS_READY)
 	CXX=g++ $(INSTALL_PACKAGE) build-dir=$(SANITIZED)/build \
-		--config-settings cmake.define.NAPARI_SMOOTHER_SANITIZE=ON \
+		--config-settings cmake.define.NAPARI_SMOOTHER_SANITIZE=ON --config-settings \
+		cmake.define.NAPARI_SMOOTHER_LEVELS=$$($(BIN)/python -c "from napari_smoother._core import LEVEL; print(LEVEL)") \
 		--no-deps --upgrade --target $(SANITIZED)/packages .
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
