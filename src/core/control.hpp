@@ -59,4 +59,18 @@ class Control {
     bool fresh_ = false;
 };
 
+// The job that this thread works for; null outside of one. What is shared out over threads polls it.
+inline thread_local const Control* present_job = nullptr;
+
+class JobScope {
+  public:
+    explicit JobScope(const Control& control) : before_(present_job) { present_job = &control; }
+    ~JobScope() { present_job = before_; }
+    JobScope(const JobScope&) = delete;
+    JobScope& operator=(const JobScope&) = delete;
+
+  private:
+    const Control* before_;
+};
+
 }  // namespace core

@@ -64,6 +64,7 @@ auto run_job(const nb::object& watch, bool iterates, Work&& work) {
     control.wants_iterates = iterates;
     if (watch.is_none()) {
         nb::gil_scoped_release released;
+        const JobScope scope(control);
         return work(control);
     }
     std::conditional_t<std::is_void_v<Result>, bool, std::optional<Result>> result{};
@@ -72,6 +73,7 @@ auto run_job(const nb::object& watch, bool iterates, Work&& work) {
     std::condition_variable ended;
     bool done = false;
     std::thread thread([&] {
+        const JobScope scope(control);
         try {
             if constexpr (std::is_void_v<Result>) {
                 work(control);

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "control.hpp"
+
 namespace core {
 
 // Rows a block: what one thread does at a time.
@@ -29,19 +31,31 @@ void share_out(std::int64_t items, Piece piece, void* context);
 // Operations, roughly, below which handing over costs more than it saves.
 inline constexpr std::int64_t worth_sharing = 60'000;
 
+// Operations, roughly, between two looks at whether the job was cancelled: less than a millisecond.
+inline constexpr std::int64_t looked_after = 1'000'000;
+
 // Call `work(first, last)` on ranges that cover 0 .. items; `operations` says how much there is to do.
+// Whatever is shared out is polled here for a cancel.
 template <class Work>
 void parallel(std::int64_t items, std::int64_t operations, Work&& work) {
+    if (items <= 0) return;
+    const std::int64_t at_once = std::max<std::int64_t>(1, items * looked_after / std::max(operations, looked_after));
+    auto polled = [&, job = present_job](std::int64_t first, std::int64_t last) {
+        for (; first < last; first += at_once) {
+            if (job) job->check();
+            work(first, std::min(first + at_once, last));
+        }
+    };
     if (items < 2 || operations < worth_sharing) {
-        if (items > 0) work(std::int64_t{0}, items);
+        polled(std::int64_t{0}, items);
         return;
     }
     share_out(
         items,
         [](void* context, std::int64_t first, std::int64_t last) {
-            (*static_cast<std::remove_reference_t<Work>*>(context))(first, last);
+            (*static_cast<decltype(polled)*>(context))(first, last);
         },
-        &work);
+        &polled);
 }
 
 // Call `work(start, stop)` for blocks of rows.
