@@ -120,10 +120,8 @@ double reduce_rows(const T* expression, std::int64_t genes, std::int64_t start, 
 
 template <class T>
 double reduce_expression(const T* expression, bool by_spot, std::int64_t genes, std::int64_t spots,
-                         const T* factors, int count, int stride, const double* weights, double* products,
-                         const Control& control) {
+                         const T* factors, int count, int stride, const double* weights, double* products) {
     return sum_over_rows<1>(spots, spots * genes, [&](std::int64_t start, std::int64_t stop) {
-        control.check();
         if (by_spot) {
             return std::array<double, 1>{reduce_rows(expression, genes, start, stop, factors, count, stride,
                                                      weights, products)};
@@ -134,8 +132,8 @@ double reduce_expression(const T* expression, bool by_spot, std::int64_t genes, 
 }
 
 template double reduce_expression(const float*, bool, std::int64_t, std::int64_t, const float*, int, int,
-                                  const double*, double*, const Control&);
+                                  const double*, double*);
 template double reduce_expression(const double*, bool, std::int64_t, std::int64_t, const double*, int, int,
-                                  const double*, double*, const Control&);
+                                  const double*, double*);
 
 }  // namespace core

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "control.hpp"
-
 namespace core {
 
 // Write Y' F (spots x `factors`, double) and return sum_g w_g sum_i y_gi^2.
@@ -16,7 +14,6 @@ namespace core {
 // round alike.
 template <class T>
 double reduce_expression(const T* expression, bool by_spot, std::int64_t genes, std::int64_t spots,
-                         const T* factors, int count, int stride, const double* weights, double* products,
-                         const Control& control);
+                         const T* factors, int count, int stride, const double* weights, double* products);
 
 }  // namespace core

@@ -11,10 +11,9 @@ double reduce(Matrix<const T> expression, bool by_spot, Matrix<const T> factors,
               Vector<const double> weights, Matrix<double> products, const nb::object& watch) {
     const auto genes = static_cast<std::int64_t>(expression.shape(by_spot ? 1 : 0));
     const auto spots = static_cast<std::int64_t>(expression.shape(by_spot ? 0 : 1));
-    return run_job(watch, false, [&](Control& control) {
+    return run_job(watch, false, [&](Control&) {
         return reduce_expression<T>(expression.data(), by_spot, genes, spots, factors.data(), count,
-                                    static_cast<int>(factors.shape(1)), weights.data(), products.data(),
-                                    control);
+                                    static_cast<int>(factors.shape(1)), weights.data(), products.data());
     });
 }
 

@@ -265,7 +265,10 @@ Solution solve_implicit(const DataTerm& data, const Covariance& covariance, cons
     ImplicitQuadratic problem(data, linear.data(), covariance, request.weight, request.bounded, control);
     problem.scale = squares > 0 ? std::sqrt(squares) : 1.0;
     problem.measure(point, point);
-    return finish_newton(problem, std::move(point), request, values, control);
+    const Write write = [&](const Point& at, double* into) {
+        unpad_rows(at.values.data(), rows, types, nullptr, into);
+    };
+    return finish_newton(problem, std::move(point), request, "the start", write, values, control);
 }
 
 }  // namespace core

@@ -62,7 +62,6 @@ class LocalQuadratic final : public Quadratic {
         Buffer<double> slopes(rows * stride);
         // <values, slope>, <values, C>, <values, U>.
         auto sums = sum_over_rows<3>(rows, rows * stride * types * 2, [&](std::int64_t start, std::int64_t stop) {
-            control.check();
             multiply_rows(point.values.data(), slopes.data(), start, stop);
             add_prior(q, weight_, point.values.data(), stride, start, stop, slopes.data() + start * stride);
             std::array<double, 3> part{};
@@ -167,7 +166,6 @@ class LocalQuadratic final : public Quadratic {
     double multiply_in(const GraphView<T>& q, const T* values, T* out) {
         const T weight = static_cast<T>(weight_);
         const auto sums = sum_over_rows<2>(rows, rows * stride * types, [&](std::int64_t start, std::int64_t stop) {
-            control.check();
             multiply_rows(values, out, start, stop);
             std::array<double, 2> part{};
             over_panels(stride, [&](auto width, int begin) {
@@ -258,7 +256,10 @@ Solution solve_local(const LocalTerm& term, const Prior& prior, const Request& r
                            request.bounded, control);
     problem.scale = scale;
     problem.measure(point, point);
-    return finish_newton(problem, std::move(point), request, values, control);
+    const Write write = [&](const Point& at, double* into) {
+        unpad_rows(at.values.data(), rows, types, nullptr, into);
+    };
+    return finish_newton(problem, std::move(point), request, "the start", write, values, control);
 }
 
 void multiply_blocks(const float* blocks, int types, std::int64_t rows, const double* values, double* out) {

@@ -74,7 +74,6 @@ class SharedQuadratic final : public Quadratic {
         const double weight = weight_;
         const auto sums = sum_over_rows<6>(
             rows, rows * stride * 8, [&](std::int64_t start, std::int64_t stop) {
-                control.check();
                 std::array<double, 6> part{};
                 over_panels(stride, [&](auto width, int begin) {
                     constexpr int N = decltype(width)::value;
@@ -166,7 +165,6 @@ class SharedQuadratic final : public Quadratic {
             const std::int64_t count = colours.cuts[colour + 1] - colours.cuts[colour];
             parallel((count + 31) / 32, count * stride * (passes == 0 ? 64 : 16), [&](std::int64_t first, std::int64_t last) {
                 for (std::int64_t piece = first; piece < last; ++piece) {
-                    control.check();
                     const std::int64_t begin = piece * 32, size = std::min<std::int64_t>(32, count - begin);
                     if (passes == 0) {
                         solve_spots(values, spots + begin, size);
@@ -195,7 +193,6 @@ class SharedQuadratic final : public Quadratic {
     double multiply_in(const GraphView<T>& q, const T* gram, const T* values, T* out) {
         const T weight = static_cast<T>(weight_);
         return sum_over_rows<1>(rows, rows * stride * 4, [&](std::int64_t start, std::int64_t stop) {
-            control.check();
             std::array<double, 1> part{};
             over_panels(stride, [&](auto width, int begin) {
                 constexpr int N = decltype(width)::value;
@@ -417,33 +414,28 @@ void turn(const double* basis, int types, bool back, std::int64_t rows, double* 
 
 }  // namespace
 
-Solution finish_newton(Quadratic& problem, Point point, const Request& request, double* values, Control& control) {
+Solution finish_newton(Quadratic& problem, Point point, const Request& request, const std::string& begun,
+                       const Write& write, double* values, Control& control) {
     Options options;
     options.tolerance = request.tolerance;
     options.maximum_steps = request.maximum_steps;
+    options.deadline = request.deadline;
     if (control.wants_iterates) {
         options.report = [&](const Point& at) {
             std::vector<double> iterate(static_cast<std::size_t>(problem.rows * problem.types));
-            unpad_rows(at.values.data(), problem.rows, problem.types, nullptr, iterate.data());
+            write(at, iterate.data());
             control.publish(std::move(iterate), at.residual);
         };
     }
     Work work;
     point = newton(problem, std::move(point), options, work, control);
-    unpad_rows(point.values.data(), problem.rows, problem.types, nullptr, values);
-    Solution solution;
-    solution.residual = point.residual;
-    solution.objective = point.objective;
-    solution.steps = work.steps;
-    solution.products = work.products;
-    solution.converged = point.residual <= request.tolerance;
-    solution.method = work.method.empty() ? "the start" : "projected Newton, " + work.method;
-    return solution;
+    write(point, values);
+    return {point.residual, point.objective, work.steps, work.products, point.residual <= request.tolerance,
+            work.method.empty() ? begun : "projected Newton, " + work.method};
 }
 
 Solution solve_bounded(const DataTerm& data, const Prior& prior, const Request& request, bool warm,
                        double* values, Control& control) {
-    const auto began = std::chrono::steady_clock::now();
     control.check();
     const std::int64_t rows = prior.rows();
     const int types = data.types, stride = padded(types);
@@ -469,58 +461,34 @@ Solution solve_bounded(const DataTerm& data, const Prior& prior, const Request& 
     SharedQuadratic problem(data, linear.data(), prior, request.weight, request.bounded, diagonal, control);
     problem.scale = scale > 0 ? scale : 1.0;
     problem.insist(request.preconditioner);
-    auto finished = [&](const Point& at, std::vector<double>& into) {
-        into.resize(static_cast<std::size_t>(rows * types));
+    const Write write = [&](const Point& at, double* into) {
         if (!diagonal) {
-            unpad_rows(at.values.data(), rows, types, prior.order(), into.data());
+            unpad_rows(at.values.data(), rows, types, prior.order(), into);
             return;
         }
         Buffer<double> turned(rows * stride);
         std::copy(at.values.begin(), at.values.end(), turned.begin());
         turn(data.basis, types, true, rows, turned.data());
-        unpad_rows(turned.data(), rows, types, prior.order(), into.data());
+        unpad_rows(turned.data(), rows, types, prior.order(), into);
     };
-    Options options;
-    options.tolerance = request.tolerance;
-    options.maximum_steps = request.maximum_steps;
-    if (request.maximum_seconds < 1e9) {
-        options.deadline = began + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                                       std::chrono::duration<double>(request.maximum_seconds));
-    }
-    if (control.wants_iterates) {
-        options.report = [&](const Point& at) {
-            std::vector<double> iterate;
-            finished(at, iterate);
-            control.publish(std::move(iterate), at.residual);
-        };
-    }
-    Work work;
-    std::string fixed;
+    std::string begun = warm ? "the start" : "block coordinate descent";
+    bool done = false;
     if (scale == 0) {
         point.values.fill(0.0);
-        fixed = "zero";
+        begun = "zero";
+        done = true;
     } else if (request.weight == 0 && request.bounded) {
         // Every spot alone.
         problem.sweep(point.values.data(), 0);
-        fixed = "active set at every spot";
+        begun = "active set at every spot";
+        done = true;
     } else if (!warm && request.bounded) {
         problem.begin_cold(point.values.data(), true, control);
     }
     problem.measure(point, point);
-    if (fixed.empty()) {
-        point = newton(problem, std::move(point), options, work, control);
-        fixed = work.method.empty() ? (warm ? "the start" : "block coordinate descent") : "projected Newton, " + work.method;
-    }
-    Solution solution;
-    solution.residual = point.residual;
-    solution.objective = point.objective;
-    solution.steps = work.steps;
-    solution.products = work.products;
-    solution.converged = point.residual <= request.tolerance;
-    solution.method = fixed;
-    if (diagonal) turn(data.basis, types, true, rows, point.values.data());
-    unpad_rows(point.values.data(), rows, types, prior.order(), values);
-    return solution;
+    Request left = request;
+    if (done) left.maximum_steps = 0;
+    return finish_newton(problem, std::move(point), left, begun, write, values, control);
 }
 
 }  // namespace core

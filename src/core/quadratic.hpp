@@ -25,8 +25,8 @@ struct Request {
     double weight = 0;
     bool bounded = true;
     double tolerance = 1e-5;
-    double maximum_seconds = 1e300;
     std::int64_t maximum_steps = 5000;
+    std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
     // "low rank", "blocks" or "multigrid"; empty to choose by stiffness.
     std::string preconditioner;
 };
@@ -38,9 +38,13 @@ struct Solution {
     std::string method;
 };
 
-// Newton's steps from a point that has been measured; its values are written to `values` (spots x types, in the
-// order of the point), iterates on the way where they are wanted.
-Solution finish_newton(Quadratic& problem, Point point, const Request& request, double* values, Control& control);
+// Writes the values of a point where the caller wants them, spots x types.
+using Write = std::function<void(const Point&, double*)>;
+
+// Newton's steps from a point that has been measured; where none is taken, `begun` says what led there. Iterates
+// on the way are published where they are wanted.
+Solution finish_newton(Quadratic& problem, Point point, const Request& request, const std::string& begun,
+                       const Write& write, double* values, Control& control);
 
 // Solve; `values` (spots x types) holds the start where `warm`, and the answer afterwards.
 Solution solve_bounded(const DataTerm& data, const Prior& prior, const Request& request, bool warm,

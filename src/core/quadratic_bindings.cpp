@@ -18,6 +18,12 @@ std::span<const T> span_of(const Vector<const T>& array) {
     return {array.data(), array.size()};
 }
 
+std::chrono::steady_clock::time_point deadline_in(double seconds) {
+    using Clock = std::chrono::steady_clock;
+    if (!(seconds < 1e9)) return Clock::time_point::max();
+    return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
 }  // namespace
 
 void bind_quadratic(nb::module_& m) {
@@ -43,7 +49,7 @@ void bind_quadratic(nb::module_& m) {
            std::string preconditioner, const nb::object& watch, bool iterates) {
             const DataTerm data{gram.data(), eigenvalues.data(), basis.data(), linear.data(),
                                 static_cast<int>(gram.shape(0))};
-            const Request request{weight, bounded, tolerance, maximum_seconds, maximum_steps, std::move(preconditioner)};
+            const Request request{weight, bounded, tolerance, maximum_steps, deadline_in(maximum_seconds), std::move(preconditioner)};
             const Solution found = run_job(watch, iterates, [&](Control& control) {
                 return solve_bounded(data, prior, request, warm, values.data(), control);
             });
@@ -66,7 +72,7 @@ void bind_quadratic(nb::module_& m) {
             const DataTerm data{gram.data(), eigenvalues.data(), basis.data(), linear.data(),
                                 static_cast<int>(gram.shape(0))};
             const Covariance covariance{std::move(pattern), pointers.data(), columns.data(), entries.data()};
-            const Request request{weight, bounded, tolerance, 1e300, maximum_steps, {}};
+            const Request request{weight, bounded, tolerance, maximum_steps, deadline_in(1e300), {}};
             const Solution found = run_job(watch, iterates, [&](Control& control) {
                 return solve_implicit(data, covariance, request, warm, values.data(), control);
             });
@@ -87,7 +93,7 @@ void bind_quadratic(nb::module_& m) {
            double scale, double tolerance, std::int64_t maximum_steps, const nb::object& watch) {
             const LocalTerm term{blocks.data(), linear.data(), coupling ? coupling->data() : nullptr,
                                  static_cast<int>(linear.shape(1))};
-            const Request request{weight, bounded, tolerance, 1e300, maximum_steps, {}};
+            const Request request{weight, bounded, tolerance, maximum_steps, deadline_in(1e300), {}};
             const Solution found = run_job(watch, false, [&](Control& control) {
                 return solve_local(term, prior, request, scale, values.data(), control);
             });
