@@ -67,6 +67,18 @@ class Solution:
     converged: bool
     method: str
 
+    @classmethod
+    def from_core(
+        cls,
+        values: NDArray[np.float64],
+        found: tuple[float, float, int, int, bool, str],
+        began: float,
+    ) -> Solution:
+        """Take what a job of the core has written and found since a moment of the clock."""
+        residual, objective, steps, products, converged, method = found
+        seconds = time.perf_counter() - began
+        return cls(values, residual, objective, steps, products, seconds, converged, method)
+
 
 def solve_bounded_quadratic(
     data: DataTerm,
@@ -139,7 +151,7 @@ def solve_bounded_quadratic(
         )
     values = np.empty(data.linear.shape) if start is None else checked_start(start, data.linear)
     look = watch(cancelled, report, shape=data.linear.shape)
-    residual, objective, steps, products, converged, method = _core.solve_bounded(
+    found = _core.solve_bounded(
         prior.core,
         data.gram,
         data.eigenvalues,
@@ -156,16 +168,7 @@ def solve_bounded_quadratic(
         watch=look,
         iterates=report is not None,
     )
-    return Solution(
-        values=values,
-        residual=residual,
-        objective=objective,
-        steps=steps,
-        products=products,
-        seconds=time.perf_counter() - began,
-        converged=converged,
-        method=method,
-    )
+    return Solution.from_core(values, found, began)
 
 
 def checked_start(start: NDArray[Any], linear: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -102,7 +102,7 @@ def solve_with_implicit_prior(
     covariance = prior.covariance()
     look = watch(cancelled, report, shape=data.linear.shape)
     try:
-        residual, objective, steps, products, converged, method = _core.solve_implicit(
+        found = _core.solve_implicit(
             prior.pattern.pattern,
             np.ascontiguousarray(covariance.indptr, np.int32),
             np.ascontiguousarray(covariance.indices, np.int32),
@@ -126,13 +126,4 @@ def solve_with_implicit_prior(
             where="solve_with_implicit_prior",
             remedy="Choose a rho further from the end of its range",
         ) from error
-    return Solution(
-        values=values,
-        residual=residual,
-        objective=objective,
-        steps=steps,
-        products=products,
-        seconds=time.perf_counter() - began,
-        converged=converged,
-        method=method,
-    )
+    return Solution.from_core(values, found, began)

@@ -128,7 +128,7 @@ def solve_local_quadratic(
     if scale is None:
         scale = float(np.linalg.norm(term.linear)) or 1.0
     values = np.zeros((rows, types)) if start is None else checked_start(start, term.linear)
-    residual, objective, steps, products, converged, method = _core.solve_local(
+    found = _core.solve_local(
         prior.core_in_order,
         np.ascontiguousarray(term.blocks),
         np.ascontiguousarray(term.linear),
@@ -141,16 +141,7 @@ def solve_local_quadratic(
         maximum_steps=int(maximum_steps),
         watch=watch(cancelled),
     )
-    return Solution(
-        values=values,
-        residual=residual,
-        objective=objective,
-        steps=steps,
-        products=products,
-        seconds=time.perf_counter() - began,
-        converged=converged,
-        method=method,
-    )
+    return Solution.from_core(values, found, began)
 
 
 def block_product(blocks: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
