@@ -105,3 +105,23 @@ def test_rows_without_their_diagonal():
     prior = PriorTerm.prepare(matrix)
     assert (prior.matrix() != matrix).nnz == 0
     np.testing.assert_array_equal(prior.product(np.ones((3, 1)))[:, 0], [1, -1, 3])
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 50.0])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_a_prior_for_every_type_keeps_the_order_of_the_caller(weight, bounded):
+    gram, linear, *_ = noisy_data(SPOTS, 3)
+    each = [
+        intrinsic_precision(neighbour_weights(SPOTS, neighbours=4 + k), 0.95) for k in range(3)
+    ]
+    prior = PriorTerm.prepare(each)
+    assert closer_order(prior.pointers, prior.neighbours) is not None
+    found = solve_bounded_quadratic(
+        DataTerm.prepare(gram, linear), prior, weight, bounded=bounded
+    ).values
+    smooth = np.column_stack([q @ found[:, k] for k, q in enumerate(each)])
+    slope = found @ gram - linear + weight * smooth
+    if bounded:
+        assert found.min() >= 0
+        slope = np.where((found <= 0) & (slope > 0), 0, slope)
+    assert np.linalg.norm(slope) <= 1.01e-5 * np.linalg.norm(linear)

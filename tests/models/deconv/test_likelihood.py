@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from napari_smoother import _core
+from napari_smoother.models.deconv import DWLS, LogNormReg, NuSVR, PoissonRegression
 from napari_smoother.models.deconv.inputs import read_inputs
 from napari_smoother.models.deconv.likelihood import SHARP, Likelihood
 
@@ -151,3 +153,25 @@ def test_what_a_loss_cannot_have_is_infinite():
         likelihood = _likelihood(loss, True, signature, expression, weights)
         low = _state(likelihood, values, constants - 20)
         assert likelihood.evaluate(low)[0] == np.inf
+
+
+@pytest.mark.parametrize(
+    "model",
+    [DWLS(), NuSVR(), NuSVR(loss_mode="l1"), LogNormReg(), PoissonRegression()],
+    ids=["dwls", "nusvr", "nusvr l1", "log-normal", "poisson"],
+)
+@pytest.mark.parametrize("types", [9, 37])
+def test_fits_have_the_same_bits_whatever_the_threads(model, types):
+    random = np.random.default_rng(0)
+    x = 4 * random.gamma(0.5, 1.0, (120, types))
+    y = random.poisson(x @ random.dirichlet(np.full(types, 0.3), 1000).T).astype(np.float64)
+    before, found = _core.thread_count(), []
+    try:
+        for threads in (1, 2, 8):
+            _core.set_thread_count(threads)
+            model.deconv(x, y)
+            assert model.report.converged
+            found.append(model.abundance.tobytes())
+    finally:
+        _core.set_thread_count(before)
+    assert found[0] == found[1] == found[2]
