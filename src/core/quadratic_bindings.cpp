@@ -111,15 +111,6 @@ void bind_quadratic(nb::module_& m) {
             multiply_prior(prior, static_cast<int>(values.shape(1)), values.data(), out.data());
         },
         nb::arg("prior"), nb::arg("values"), nb::arg("out"));
-
-    m.def(
-        "multiply_blocks",
-        [](Cube<const float> blocks, Matrix<const double> values, Matrix<double> out) {
-            nb::gil_scoped_release released;
-            multiply_blocks(blocks.data(), static_cast<int>(values.shape(1)),
-                            static_cast<std::int64_t>(values.shape(0)), values.data(), out.data());
-        },
-        nb::arg("blocks"), nb::arg("values"), nb::arg("out"));
 }
 
 }  // namespace core

@@ -6,20 +6,26 @@ import numpy as np
 import pytest
 from scipy import optimize, sparse
 
-from napari_smoother.errors import Cancelled, InputError
+from napari_smoother import _core
+from napari_smoother._core import LANES
 from napari_smoother.solvers import PriorTerm
-from napari_smoother.solvers.local_quadratic import (
-    LANES,
-    LocalTerm,
-    group_count,
-    solve_local_quadratic,
-)
+from napari_smoother.solvers.bounded_quadratic import Solution
 
 SPOTS, TYPES = 70, 3  # more than one group of lanes, the last one not full
 
 
+def solve(grams, linear, prior, weight, *, bounded, coupling=None, watch=None):
+    values = np.zeros(linear.shape)
+    found = _core.solve_local(
+        prior.core_in_order, packed(grams), linear, coupling, values,
+        weight=weight, bounded=bounded, scale=np.linalg.norm(linear), tolerance=1e-8,
+        maximum_steps=5000, watch=watch,
+    )  # fmt: skip
+    return Solution.from_core(values, found, 0.0)
+
+
 def packed(grams):
-    blocks = np.zeros((group_count(SPOTS), 6, LANES), np.float32)
+    blocks = np.zeros((-(-SPOTS // LANES), 6, LANES), np.float32)
     rows, columns = np.tril_indices(TYPES)
     for spot, gram in enumerate(grams):
         blocks[spot // LANES, :, spot % LANES] = gram[rows, columns]
@@ -63,9 +69,7 @@ def test_optimum(problem, bounded, weight, one_for_all) -> None:
     grams, linear, q = problem
     each = [q] * TYPES if one_for_all else [q, 2 * q, sparse.eye_array(SPOTS).tocsr()]
     prior = PriorTerm.prepare(q if one_for_all else each)
-    found = solve_local_quadratic(
-        LocalTerm(packed(grams), linear), prior, weight, bounded=bounded, tolerance=1e-8
-    )
+    found = solve(grams, linear, prior, weight, bounded=bounded)
     assert found.converged
     matrix = dense(grams, each, weight)
     truth = expected(matrix, linear, bounded)
@@ -85,19 +89,7 @@ def test_a_shared_number_that_was_eliminated(problem, bounded) -> None:
     # Scaled so that 0.8 of the curvature in one direction is taken away.
     size = coupling.ravel() @ np.linalg.solve(plain, coupling.ravel())
     coupling *= np.sqrt(0.8 / size)
-    term = LocalTerm(packed(grams), linear, coupling)
-    found = solve_local_quadratic(term, prior, 1.0, bounded=bounded, tolerance=1e-8)
+    found = solve(grams, linear, prior, 1.0, bounded=bounded, coupling=coupling)
     assert found.converged
     truth = expected(dense(grams, each, 1.0, coupling), linear, bounded)
     np.testing.assert_allclose(found.values, truth, atol=2e-6)
-
-
-def test_bad_input_and_cancelling(problem) -> None:
-    grams, linear, q = problem
-    with pytest.raises(InputError, match="packed Gram matrices have shape"):
-        LocalTerm(packed(grams)[:1], linear)
-    term = LocalTerm(packed(grams), linear)
-    with pytest.raises(InputError, match="70 spots and 3 types"):
-        solve_local_quadratic(term, PriorTerm.prepare(sparse.eye_array(4).tocsr()), 1.0)
-    with pytest.raises(Cancelled):
-        solve_local_quadratic(term, PriorTerm.prepare(q), 1.0, cancelled=lambda: True)
