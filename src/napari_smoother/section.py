@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_smoother.counts.origin import CountsOrigin
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Section:
         Size of a full-resolution pixel; None when unknown.
     source
         The file or folder it came from; None for simulated sections.
+    origin
+        Where in the file the counts were, and how they were read.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class Section:
     spot_diameter: float | None = None
     micrometres_per_pixel: float | None = None
     source: Path | None = None
+    origin: CountsOrigin = CountsOrigin()
 
     def __post_init__(self) -> None:
         if self.adata.n_obs == 0:

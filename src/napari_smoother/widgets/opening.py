@@ -198,6 +198,7 @@ def describe(section: Section | None) -> str:
         lines.append(f"image: {names} ({columns} × {rows} pixels)")
     else:
         lines.append("no image")
+    lines.append(section.origin.describe())
     if section.micrometres_per_pixel is None:
         lines.append("scale unknown: distances are in pixels")
     else:
