@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_smoother.counts.origin import CountsOrigin
+from napari_smoother.counts.origin import AS_STORED, CountsOrigin
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Section:
     spot_diameter: float | None = None
     micrometres_per_pixel: float | None = None
     source: Path | None = None
-    origin: CountsOrigin = CountsOrigin()
+    origin: CountsOrigin = AS_STORED
 
     def __post_init__(self) -> None:
         if self.adata.n_obs == 0:

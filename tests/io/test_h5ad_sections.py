@@ -173,7 +173,9 @@ def test_features_that_are_no_genes_are_left_out(plain, saved, counts):
 
 def test_scaled_values_are_refused(plain, saved, counts):
     plain.X = counts - counts.mean(axis=0)
-    fault = refused(saved(plain), says=f"X has {(plain.X < 0).sum()} negative", names="section.h5ad")
+    fault = refused(
+        saved(plain), says=f"X has {(plain.X < 0).sum()} negative", names="section.h5ad"
+    )
     assert "looks like scaled data" in fault.problem
 
 

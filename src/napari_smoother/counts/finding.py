@@ -6,6 +6,7 @@ numbers whoever asks.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ PARTIAL_LAYERS = frozenset(
 GENE_TYPES = re.compile(r"gene[ _]?expression|gex|genes?|m?rna|transcripts?")
 """Feature types that are genes, lower case; others are antibodies, guides, controls, peaks."""
 
-BASES = (float(np.e), 2.0, 10.0)
+BASES = (math.e, 2.0, 10.0)
 """Of the logarithms that are undone, the usual one first."""
 
 VALUES_AT_ONCE = 1 << 22
@@ -115,8 +116,8 @@ class FoundCounts:
             yield chunk
         if fractional:
             warnings.warn(
-                f"{fractional} of {self.matrix.shape[0]} rows of {self.origin.place} are not whole "
-                f"numbers once {self.origin.logarithm} is undone: their shares hold, their totals "
+                f"{fractional} of {self.matrix.shape[0]} rows of {self.origin.place} are not "
+                f"whole numbers once {self.origin.logarithm} is undone: their shares hold, their totals "
                 "do not.",
                 stacklevel=2,
             )
@@ -299,7 +300,7 @@ def _feature_types(var: pd.DataFrame) -> pd.Series[str] | None:
 
 
 def _values(matrix: Any) -> Iterator[NDArray[Any]]:
-    """Stored values of a matrix a few at a time, each once."""
+    """Read the stored values of a matrix a few at a time, each once."""
     in_memory: bool = sparse.issparse(matrix)
     if in_memory or isinstance(matrix, np.ndarray):
         stored: Any = matrix
@@ -351,7 +352,7 @@ def _flaw(matrix: Any) -> str:
 
 
 def _sample(matrix: Any) -> sparse.csr_matrix:
-    """Some rows from all over a matrix, float64 CSR."""
+    """Take some rows from all over a matrix, float64 CSR."""
     matrix = readable_by_rows(matrix)
     n_rows = matrix.shape[0]
     if n_rows <= SAMPLED_ROWS:
@@ -380,7 +381,7 @@ def _precision(matrix: Any) -> float:
 
 
 def _logarithm_of(matrix: Any, uns: Any) -> float | None:
-    """Base of the logarithm that normalised values seem to be of; None where they look linear."""
+    """Guess the base of the logarithm of normalised values; None where they look linear."""
     rows = _sample(matrix)
     rows.eliminate_zeros()
     if rows.nnz == 0 or rows.data.max() > LARGEST_LOGARITHM:

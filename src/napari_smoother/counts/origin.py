@@ -54,3 +54,7 @@ class CountsOrigin:
             "Least squares finds shares from them; models of counts and totals of cells need the "
             'raw counts: store them in X, in layers["counts"] or in raw'
         )
+
+
+AS_STORED = CountsOrigin()
+"""Whole numbers in ``X``."""

@@ -12,6 +12,7 @@ from napari_smoother.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 def as_counts(matrix: Any, *, where: str) -> sparse.csr_matrix:
     """Bring a matrix of counts to sparse float32 rows.
 

@@ -125,8 +125,8 @@ def read_h5ad_section(
     Warns
     -----
     UserWarning
-        When there are no counts but normalised values, spots of other sections are left out, or a picture cannot be
-        placed.
+        When there are no counts but normalised values, spots of other sections are left out, or
+        a picture cannot be placed.
     """
     path = check_h5ad(Path(path))
     libraries = libraries_in(path)

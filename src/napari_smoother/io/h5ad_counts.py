@@ -9,7 +9,7 @@ from napari_smoother.counts.finding import find_counts
 from napari_smoother.io.counts import as_counts
 
 if TYPE_CHECKING:
-    from napari_smoother.counts.finding import CountsOrigin
+    from napari_smoother.counts.origin import CountsOrigin
 
 
 def with_counts_in_x(

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from napari_smoother.errors import InputError
 from napari_smoother.counts import finding
 from napari_smoother.counts.rows import ROWS_PER_CHUNK, csr_chunks
+from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.reference import Reference
 
 COUNTS = np.array(

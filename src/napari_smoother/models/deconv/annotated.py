@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.catalogue import check_counted, check_scale, data_scale, facts_of
-from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.counts.finding import find_counts
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.catalogue import (
+    check_counted,
+    check_scale,
+    data_scale,
+    facts_of,
+)
+from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.models.deconv.fit import fit_abundance
 from napari_smoother.models.deconv.preparation import DEFAULT_LAMBDA, prepare_deconvolution
 from napari_smoother.models.deconv.reference import Reference

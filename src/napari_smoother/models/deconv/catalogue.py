@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_smoother.counts.finding import CountsOrigin
+    from napari_smoother.counts.origin import CountsOrigin
     from napari_smoother.models.deconv.estimator import DeconvolutionModel
     from napari_smoother.models.deconv.expression import DataScale, GeneWeights
 

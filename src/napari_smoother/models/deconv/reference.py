@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
-from napari_smoother.counts.finding import CountsOrigin, FoundCounts, find_counts
 from napari_smoother.models.deconv.genes import alternative_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
+
+    from napari_smoother.counts.finding import FoundCounts
+    from napari_smoother.counts.origin import CountsOrigin
 
 PER_CELL = 1e4
 """The total every cell, and every column of a table, is brought to."""
@@ -163,9 +166,7 @@ class Reference:
             mean_log=np.ascontiguousarray((log_sums[kept] / cells_kept[:, None]).T),
             gene_ids=next(iter(alternative_names(found.var).values()), None),
             cells_per_type=cells_kept,
-            cell_totals=(
-                None if found.origin.kind == "normalised" else totals[kept] / cells_kept
-            ),
+            cell_totals=(None if found.origin.kind == "normalised" else totals[kept] / cells_kept),
             n_dropped=int(adata.n_obs - cells_kept.sum()),
             origin=found.origin,
         )
