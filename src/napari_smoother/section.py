@@ -57,6 +57,8 @@ class Section:
         The file or folder it came from; None for simulated sections.
     origin
         Where in the file the counts were, and how they were read.
+    library
+        Which section of its file it is, where there are several.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class Section:
     micrometres_per_pixel: float | None = None
     source: Path | None = None
     origin: CountsOrigin = AS_STORED
+    library: str | None = None
 
     def __post_init__(self) -> None:
         if self.adata.n_obs == 0:

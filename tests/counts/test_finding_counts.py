@@ -172,7 +172,7 @@ def test_a_place_can_be_chosen(counts) -> None:
     np.testing.assert_array_equal(dense(quietly(adata, layer="smaller")), np.floor(counts / 2))
     np.testing.assert_array_equal(dense(quietly(adata, layer="raw")), counts + 1)
     np.testing.assert_array_equal(dense(quietly(adata, layer="X")), counts)
-    with pytest.raises(InputError, match='no layer "umi"; there are: X, smaller, raw'):
+    with pytest.raises(InputError, match=r'no layer "umi"; there are: X, .*smaller.*, raw.X'):
         find_counts(adata, where="test", layer="umi")
 
 

@@ -117,8 +117,8 @@ class FoundCounts:
         if fractional:
             warnings.warn(
                 f"{fractional} of {self.matrix.shape[0]} rows of {self.origin.place} are not "
-                f"whole numbers once {self.origin.logarithm} is undone: their shares hold, their totals "
-                "do not.",
+                f"whole numbers once {self.origin.logarithm} is undone: their shares hold, "
+                "their totals do not.",
                 stacklevel=2,
             )
 
@@ -142,10 +142,11 @@ class _Candidate:
     place: str
     matrix: Any
     var: pd.DataFrame
+    places: tuple[str, ...]
     left_out: tuple[tuple[str, int], ...] = ()
 
     def found(self, kind: Kind, base: float | None = None) -> FoundCounts:
-        origin = CountsOrigin(self.place, kind, base)
+        origin = CountsOrigin(self.place, kind, base, self.places)
         return FoundCounts(self.matrix, self.var, origin, self.left_out)
 
 
@@ -175,7 +176,7 @@ def find_counts(
     where
         What to call it in messages.
     layer
-        Where to look instead: ``"X"``, ``"raw"`` or the name of a layer.
+        The matrix to take: ``"X"``, ``"raw"`` or the name of a layer.
     all_features
         Whether antibodies, guides and the like count as genes too.
 
@@ -224,36 +225,35 @@ def find_counts(
     raise InputError(f"No counts were found: {looked}", where=where, remedy=REMEDY)
 
 
+def _places(adata: AnnData) -> dict[str, _Candidate]:
+    """Name all matrices of an AnnData that may hold counts."""
+    found = [] if adata.X is None else [("X", adata.X, adata.var)]
+    found += [(f'layers["{name}"]', adata.layers[name], adata.var) for name in adata.layers]
+    found += [] if adata.raw is None else [("raw.X", adata.raw.X, adata.raw.var)]
+    places = tuple(place for place, _, _ in found)
+    return {place: _Candidate(place, matrix, var, places) for place, matrix, var in found}
+
+
 def _candidates(adata: AnnData) -> list[_Candidate]:
-    """Matrices that may hold counts, in the order they are asked."""
-    found = []
-    if adata.X is not None:
-        found.append(_Candidate("X", adata.X, adata.var))
-    named = [name for name in adata.layers if COUNT_LAYERS.fullmatch(str(name).strip().lower())]
-    found += [_layer(adata, name) for name in named]
-    if adata.raw is not None:
-        found.append(_Candidate("raw.X", adata.raw.X, adata.raw.var))
+    """Return matrices that may hold counts, in the order they are asked."""
+    there = _places(adata)
+    names = {f'layers["{name}"]': str(name).strip().lower() for name in adata.layers}
+    said = [place for place, name in names.items() if COUNT_LAYERS.fullmatch(name)]
     others = [
-        _layer(adata, name)
-        for name in adata.layers
-        if name not in named and str(name).strip().lower() not in PARTIAL_LAYERS
+        place
+        for place, name in names.items()
+        if place not in said
+        and name not in PARTIAL_LAYERS
+        and (adata.X is None or _agree(there[place].matrix, adata.X))
     ]
-    return found + [each for each in others if adata.X is None or _agree(each.matrix, adata.X)]
-
-
-def _layer(adata: AnnData, name: str) -> _Candidate:
-    return _Candidate(f'layers["{name}"]', adata.layers[name], adata.var)
+    return [there[place] for place in ("X", *said, "raw.X", *others) if place in there]
 
 
 def _chosen(adata: AnnData, layer: str, where: str) -> _Candidate:
-    if layer in adata.layers:
-        return _layer(adata, layer)
-    if layer == "X" and adata.X is not None:
-        return _Candidate("X", adata.X, adata.var)
-    if layer in ("raw", "raw.X") and adata.raw is not None:
-        return _Candidate("raw.X", adata.raw.X, adata.raw.var)
-    there = [*(["X"] if adata.X is not None else []), *adata.layers]
-    there += ["raw"] if adata.raw is not None else []
+    there = _places(adata)
+    for place in (f'layers["{layer}"]', layer, "raw.X" if layer == "raw" else layer):
+        if place in there:
+            return there[place]
     raise InputError(
         f'There is no layer "{layer}"; there are: {", ".join(there) or "none"}',
         where=f"{where}, layers",
@@ -288,6 +288,7 @@ def _genes_of(candidate: _Candidate) -> _Candidate:
         candidate.place,
         SomeColumns(candidate.matrix, np.flatnonzero(genes)),
         candidate.var[genes],
+        candidate.places,
         tuple((str(name), int(count)) for name, count in others.items()),
     )
 

@@ -23,11 +23,14 @@ class CountsOrigin:
         undone; ``"normalised"`` for values that are neither.
     base
         Base of the logarithm that was undone; None for none.
+    places
+        All matrices that could be taken instead, spelled like `place`.
     """
 
     place: str = "X"
     kind: Kind = "counts"
     base: float | None = None
+    places: tuple[str, ...] = ()
 
     @property
     def logarithm(self) -> str:

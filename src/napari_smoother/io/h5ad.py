@@ -162,6 +162,7 @@ def read_h5ad_section(
         micrometres_per_pixel=scale.micrometres_per_pixel,
         source=path,
         origin=origin,
+        library=library,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,8 @@ def read_reference(
     adata = read_anndata(path, on_disk=on_disk)
     adata.var_names_make_unique()
     try:
-        return Reference.from_cells(adata, cell_type=cell_type, name=path.stem, layer=counts)
+        cells = Reference.from_cells(adata, cell_type=cell_type, name=path.stem, layer=counts)
+        return replace(cells, source=path)
     finally:
         if on_disk:
             adata.file.close()

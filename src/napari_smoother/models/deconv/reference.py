@@ -15,6 +15,8 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import alternative_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -59,6 +61,8 @@ class Reference:
         Cells that were not used: without a label, without a count, or of too rare a type.
     origin
         Where the counts of the cells were found; None for a table.
+    source, cell_type
+        The file it was read from and the column of its types; None where there is none.
     """
 
     name: str
@@ -71,6 +75,8 @@ class Reference:
     cell_totals: NDArray[np.float64] | None = None
     n_dropped: int = 0
     origin: CountsOrigin | None = None
+    source: Path | None = None
+    cell_type: str | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.genes), len(self.types))
@@ -169,6 +175,7 @@ class Reference:
             cell_totals=(None if found.origin.kind == "normalised" else totals[kept] / cells_kept),
             n_dropped=int(adata.n_obs - cells_kept.sum()),
             origin=found.origin,
+            cell_type=cell_type,
         )
 
     @classmethod
