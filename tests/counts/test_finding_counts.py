@@ -129,7 +129,7 @@ def test_totals_tell_a_logarithm_of_what_is_not_counted(counts, base) -> None:
     lengths = np.random.default_rng(4).uniform(0.3, 8, counts.shape[1])
     rates = normalised(counts / lengths, 1e6)
     adata = annotated(np.log1p(rates) / np.log(base))
-    with pytest.warns(UserWarning, match="no matrix holds whole-number counts"):
+    with pytest.warns(UserWarning, match="holds no whole-number counts"):
         found = find_counts(adata, where="test")
     assert found.origin.kind == "normalised"
     assert found.origin.base == base

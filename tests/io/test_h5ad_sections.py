@@ -156,7 +156,7 @@ def test_raw_counts_come_before_scaled_x(plain, saved, counts):
 
 def test_normalised_values_are_taken_with_a_warning(plain, saved, counts):
     plain.X = counts * np.random.default_rng(3).uniform(10, 30, counts.shape)
-    with pytest.warns(UserWarning, match=r"no matrix holds whole-number.*layers\[\"counts\"\]"):
+    with pytest.warns(UserWarning, match=r"holds no whole-number.*layers\[\"counts\"\]"):
         section = read_h5ad_section(saved(plain))
     np.testing.assert_allclose(section.adata.X.toarray(), plain.X, rtol=1e-6)
     assert section.origin.kind == "normalised"

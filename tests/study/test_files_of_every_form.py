@@ -1,4 +1,4 @@
-"""However a file keeps its counts, window and library find the same composition, or both refuse."""
+"""However a file keeps its counts, window and library find the same, or refuse the same."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ def test_models_of_counts_refuse_normalised_values(files: Path, tmp_path: Path) 
     adata.write_h5ad(tmp_path / "normalised.h5ad")
     cells = read_reference(files / "cells_x.h5ad", "cell_type")
     study = Study()
-    with pytest.warns(UserWarning, match="no matrix holds whole-number counts"):
+    with pytest.warns(UserWarning, match="holds no whole-number counts"):
         study.open(open_section(tmp_path / "normalised.h5ad"))
     study.set_reference(cells)
     study.update()
-    with pytest.warns(UserWarning, match="no matrix holds whole-number counts"):
+    with pytest.warns(UserWarning, match="holds no whole-number counts"):
         napari_smoother.deconvolve(adata, cells)
     assert study.composition is not None
     np.testing.assert_allclose(
@@ -129,7 +129,7 @@ def test_models_of_counts_refuse_normalised_values(files: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="Poisson regression is a model of counts"):
         study.update()
     with (
-        pytest.warns(UserWarning, match="no matrix holds"),
+        pytest.warns(UserWarning, match="holds no whole-number"),
         pytest.raises(InputError, match="Poisson regression is a model of counts"),
     ):
         napari_smoother.deconvolve(adata, cells, model="poisson")

@@ -195,22 +195,20 @@ def find_counts(
     UserWarning
         If no counts were found and normalised values are taken instead.
     """
-    candidates = _candidates(adata) if layer is None else [_chosen(adata, layer, where)]
-    if not all_features:
-        candidates = [_genes_of(candidate) for candidate in candidates]
+    candidates = _candidates(adata) if layer is None else iter([_chosen(adata, layer, where)])
     flaws: dict[str, str] = {}
     usable: list[_Candidate] = []
+    empty: list[_Candidate] = []
     for candidate in candidates:
-        if _are_whole(candidate.matrix):
-            if _has_values(candidate.matrix) or len(candidates) == 1:
-                return candidate.found("counts")
-            flaws[candidate.place] = "has no value"
-            continue
-        flaw = _flaw(candidate.matrix)
-        if flaw:
-            flaws[candidate.place] = flaw
+        genes = candidate if all_features else _genes_of(candidate)
+        if _are_whole(genes.matrix):
+            if _has_values(genes.matrix):
+                return genes.found("counts")
+            empty.append(genes)
+        elif flaw := _flaw(genes.matrix):
+            flaws[genes.place] = flaw
         else:
-            usable.append(candidate)
+            usable.append(genes)
     for candidate in usable:
         for base in BASES:
             if _is_restored(candidate.matrix, base):
@@ -219,7 +217,9 @@ def find_counts(
         found = usable[0].found("normalised", _logarithm_of(usable[0].matrix, adata.uns))
         warnings.warn(f"In {where} {found.origin.consequence}.", stacklevel=2)
         return found
-    if not candidates:
+    if empty:
+        return empty[0].found("counts")
+    if not flaws:
         raise InputError("There are no counts: X is empty", where=where, remedy=REMEDY)
     looked = "; ".join(f"{place} {flaw}" for place, flaw in flaws.items())
     raise InputError(f"No counts were found: {looked}", where=where, remedy=REMEDY)
@@ -234,19 +234,17 @@ def _places(adata: AnnData) -> dict[str, _Candidate]:
     return {place: _Candidate(place, matrix, var, places) for place, matrix, var in found}
 
 
-def _candidates(adata: AnnData) -> list[_Candidate]:
-    """Return matrices that may hold counts, in the order they are asked."""
+def _candidates(adata: AnnData) -> Iterator[_Candidate]:
+    """Give the matrices that may hold counts, in the order they are asked."""
     there = _places(adata)
     names = {f'layers["{name}"]': str(name).strip().lower() for name in adata.layers}
     said = [place for place, name in names.items() if COUNT_LAYERS.fullmatch(name)]
-    others = [
-        place
-        for place, name in names.items()
-        if place not in said
-        and name not in PARTIAL_LAYERS
-        and (adata.X is None or _agree(there[place].matrix, adata.X))
-    ]
-    return [there[place] for place in ("X", *said, "raw.X", *others) if place in there]
+    yield from (there[place] for place in ("X", *said, "raw.X") if place in there)
+    for place, name in names.items():
+        if place in said or name in PARTIAL_LAYERS:
+            continue
+        if adata.X is None or _agree(there[place].matrix, adata.X):
+            yield there[place]
 
 
 def _chosen(adata: AnnData, layer: str, where: str) -> _Candidate:

@@ -53,7 +53,7 @@ class CountsOrigin:
             return ""
         how = f"as {self.logarithm} of expression" if self.base else "as they are"
         return (
-            f"no matrix holds whole-number counts, so the values of {self.place} are read {how}. "
+            f"{self.place} holds no whole-number counts: its values are read {how}. "
             "Least squares finds shares from them; models of counts and totals of cells need the "
             'raw counts: store them in X, in layers["counts"] or in raw'
         )

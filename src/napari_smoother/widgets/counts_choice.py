@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from napari_smoother.widgets.page import silent
 
@@ -22,18 +22,24 @@ TIP = (
 class CountsChoice(QComboBox):
     """Shows where counts came from, and asks to have them from elsewhere.
 
+    Its row is there where a file has more than one matrix.
+
     Parameters
     ----------
+    rows
+        The layout it has a row of.
     choose
         Called with the place that was chosen.
     """
 
-    def __init__(self, choose: Callable[[str], None], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, rows: QFormLayout, choose: Callable[[str], None]) -> None:
+        super().__init__()
+        self._rows = rows
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(12)
         self.setToolTip(TIP)
         self.textActivated.connect(choose)
+        rows.addRow("Counts from", self)
         self.show_origin(None, can_choose=False)
 
     def show_origin(self, origin: CountsOrigin | None, *, can_choose: bool) -> None:
@@ -43,4 +49,4 @@ class CountsChoice(QComboBox):
             if origin is not None:
                 self.addItems(list(origin.places or (origin.place,)))
                 self.setCurrentText(origin.place)
-        self.setEnabled(can_choose and self.count() > 1)
+        self._rows.setRowVisible(self, can_choose and self.count() > 1)

@@ -66,7 +66,8 @@ class DataPage(Page):
         self.facts = wrapped_label()
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
-        self.counts = CountsChoice(lambda place: opening.choose_counts(session, place))
+        reading = form()
+        self.counts = CountsChoice(reading, lambda place: opening.choose_counts(session, place))
 
         self.source = QComboBox()
         self.source.addItems(list(SOURCES))
@@ -110,8 +111,6 @@ class DataPage(Page):
         layout = QVBoxLayout(self)
         layout.addLayout(buttons)
         layout.addWidget(self.facts)
-        reading = form()
-        reading.addRow("Counts from", self.counts)
         layout.addLayout(reading)
         layout.addWidget(colouring)
         layout.addWidget(display)

@@ -101,14 +101,15 @@ class DeconvolvePage(Page):
         self.map.setToolTip(MAP_TIP)
         self.types = TypeTable()
 
-        self.counts = CountsChoice(lambda place: opening.choose_reference_counts(session, place))
+        reading = form()
+        self.counts = CountsChoice(
+            reading, lambda place: opening.choose_reference_counts(session, place)
+        )
         reference = QHBoxLayout()
         reference.addWidget(self.facts, 1)
         reference.addWidget(self.open_button)
         layout = QVBoxLayout(self)
         layout.addLayout(reference)
-        reading = form()
-        reading.addRow("Counts from", self.counts)
         layout.addLayout(reading)
         self.consequence = wrapped_label()
         layout.addWidget(self.consequence)

@@ -111,7 +111,7 @@ def test_counts_are_found_where_scanpy_users_keep_them(place: str) -> None:
 
 def test_fractional_counts_are_counts() -> None:
     matrix = 10 * COUNTS[:4] + np.float32(0.25)
-    with pytest.warns(UserWarning, match="no matrix holds whole-number counts"):
+    with pytest.warns(UserWarning, match="holds no whole-number counts"):
         reference = Reference.from_cells(cells(matrix, LABELS[:4]), "type", "ambient removed")
     assert reference.cell_totals is None
     share = matrix / matrix.sum(axis=1, keepdims=True) * 1e4
