@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_smoother.counts.origin import AS_STORED, CountsOrigin
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class Section:
         Size of a full-resolution pixel; None when unknown.
     source
         The file or folder it came from; None for simulated sections.
+    origin
+        Where in the file the counts were, and how they were read.
+    library
+        Which section of its file it is, where there are several.
 
     Raises
     ------
@@ -67,6 +72,8 @@ class Section:
     spot_diameter: float | None = None
     micrometres_per_pixel: float | None = None
     source: Path | None = None
+    origin: CountsOrigin = AS_STORED
+    library: str | None = None
 
     def __post_init__(self) -> None:
         if self.adata.n_obs == 0:

@@ -155,27 +155,39 @@ def test_raw_counts_come_before_scaled_x(plain, saved, counts):
 
 
 def test_normalised_values_are_taken_with_a_warning(plain, saved, counts):
-    plain.X = np.log1p(counts)
-    with pytest.warns(UserWarning, match=r"not whole numbers.*layers\[\"counts\"\]"):
+    plain.X = counts * np.random.default_rng(3).uniform(10, 30, counts.shape)
+    with pytest.warns(UserWarning, match=r"holds no whole-number.*layers\[\"counts\"\]"):
         section = read_h5ad_section(saved(plain))
-    np.testing.assert_allclose(section.adata.X.toarray(), np.log1p(counts), rtol=1e-6)
+    np.testing.assert_allclose(section.adata.X.toarray(), plain.X, rtol=1e-6)
+    assert section.origin.kind == "normalised"
+
+
+def test_features_that_are_no_genes_are_left_out(plain, saved, counts):
+    plain.var["feature_types"] = ["Gene Expression"] * 4 + ["Antibody Capture", "gene expression"]
+    plain.layers["z"] = counts * 0.5
+    with pytest.warns(UserWarning, match="left out: 1 Antibody Capture"):
+        section = read_h5ad_section(saved(plain))
+    np.testing.assert_array_equal(section.adata.X.toarray(), counts[:, [0, 1, 2, 3, 5]])
+    np.testing.assert_array_equal(section.adata.layers["z"], counts[:, [0, 1, 2, 3, 5]] * 0.5)
 
 
 def test_scaled_values_are_refused(plain, saved, counts):
     plain.X = counts - counts.mean(axis=0)
-    fault = refused(saved(plain), says="counts are negative", names="section.h5ad, X")
+    fault = refused(
+        saved(plain), says=f"X has {(plain.X < 0).sum()} negative", names="section.h5ad"
+    )
     assert "looks like scaled data" in fault.problem
 
 
 def test_missing_counts_are_refused(plain, saved, counts):
     counts[3, 2] = np.nan
     plain.X = counts
-    refused(saved(plain), says="1 counts are missing or infinite", names="X")
+    refused(saved(plain), says="X has 1 values that are missing or infinite", names="section.h5ad")
 
 
 def test_no_counts_at_all(plain, saved):
     plain.X = None
-    refused(saved(plain), says="has no counts", names="X")
+    refused(saved(plain), says="There are no counts", names="section.h5ad")
 
 
 def test_no_genes(plain, saved):

@@ -12,9 +12,6 @@ from napari_smoother.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VALUES_PER_CHUNK = 1 << 22
-"""How many values are looked at together, so that a check needs little memory of its own."""
-
 
 def as_counts(matrix: Any, *, where: str) -> sparse.csr_matrix:
     """Bring a matrix of counts to sparse float32 rows.
@@ -43,6 +40,8 @@ def as_counts(matrix: Any, *, where: str) -> sparse.csr_matrix:
             where=where,
             remedy="Open a matrix with gene expression features",
         )
+    if matrix.dtype == np.float16:  # which scipy does not take
+        matrix = matrix.astype(np.float32)
     rows = sparse.csr_matrix(matrix)
     check_counts(rows.data, where=where)
     if rows.dtype != np.float32:
@@ -91,24 +90,3 @@ def check_counts(values: NDArray[Any], *, where: str) -> None:
             where=where,
             remedy='Store the raw counts in X, layers["counts"] or raw, and open the file again',
         )
-
-
-def are_whole(matrix: Any) -> bool:
-    """Whether every value of a matrix is a finite whole number that is not negative.
-
-    Parameters
-    ----------
-    matrix
-        Sparse or dense, numeric.
-    """
-    stored: Any = matrix
-    values = np.asarray(stored.data if sparse.issparse(matrix) else matrix).reshape(-1)
-    if values.dtype.kind not in "biuf":
-        return False
-    for start in range(0, values.size, VALUES_PER_CHUNK):
-        chunk = values[start : start + VALUES_PER_CHUNK]
-        # NaN fails the first comparison, infinity the second (inf % 1 is NaN).
-        with np.errstate(invalid="ignore"):
-            if not ((chunk >= 0).all() and (chunk % 1 == 0).all()):
-                return False
-    return True

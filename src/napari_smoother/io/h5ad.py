@@ -86,11 +86,12 @@ def libraries_in(path: str | Path) -> tuple[str, ...]:
         return tuple(name for name, item in spatial.items() if isinstance(item, h5py.Group))
 
 
-def read_h5ad_section(path: str | Path, *, library: str | None = None) -> Section:
+def read_h5ad_section(
+    path: str | Path, *, library: str | None = None, counts: str | None = None
+) -> Section:
     """Read a section from an ``.h5ad`` file. The file is not changed.
 
-    Counts are the first of these that fits: ``layers["counts"]``; ``X`` or ``raw`` where all
-    values are whole; ``X`` or ``raw`` where none is negative (with a warning). They become ``X``
+    Counts are looked for as `napari_smoother.counts.finding.find_counts` does. They become ``X``
     of the section, float32 CSR. What was in ``X`` before is kept as ``layers["X"]`` when it has
     the same genes, so that nothing is lost on saving.
 
@@ -105,6 +106,8 @@ def read_h5ad_section(path: str | Path, *, library: str | None = None) -> Sectio
     library
         Which section, when there are several; its spots are those whose column of obs (the first
         that names it) holds this name.
+    counts
+        Where the counts are: ``"X"``, ``"raw"`` or the name of a layer; None to look for them.
 
     Returns
     -------
@@ -122,8 +125,8 @@ def read_h5ad_section(path: str | Path, *, library: str | None = None) -> Sectio
     Warns
     -----
     UserWarning
-        When counts are not whole, spots of other sections are left out, or a picture cannot be
-        placed.
+        When there are no counts but normalised values, spots of other sections are left out, or
+        a picture cannot be placed.
     """
     path = check_h5ad(Path(path))
     libraries = libraries_in(path)
@@ -139,7 +142,7 @@ def read_h5ad_section(path: str | Path, *, library: str | None = None) -> Sectio
     adata = read_anndata(path)
     adata = _spots_of(adata, chosen, libraries, path)
     adata = _in_tissue(adata, path)
-    adata = with_counts_in_x(adata, where=str(path))
+    adata, origin = with_counts_in_x(adata, where=str(path), layer=counts)
     adata.obs_names_make_unique()
     adata.var_names_make_unique()
     positions = set_positions(adata, where=str(path))
@@ -158,6 +161,8 @@ def read_h5ad_section(path: str | Path, *, library: str | None = None) -> Sectio
         spot_diameter=scale.spot_diameter,
         micrometres_per_pixel=scale.micrometres_per_pixel,
         source=path,
+        origin=origin,
+        library=library,
     )
 
 

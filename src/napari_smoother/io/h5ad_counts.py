@@ -1,15 +1,20 @@
-"""Find the counts of an AnnData, and bring them to ``X``."""
+"""Bring the counts of an AnnData to ``X``."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_smoother.errors import InputError
-from napari_smoother.io.counts import are_whole, as_counts
+from napari_smoother.counts.finding import find_counts
+from napari_smoother.io.counts import as_counts
+
+if TYPE_CHECKING:
+    from napari_smoother.counts.origin import CountsOrigin
 
 
-def with_counts_in_x(adata: Any, *, where: str) -> Any:
+def with_counts_in_x(
+    adata: Any, *, where: str, layer: str | None = None
+) -> tuple[Any, CountsOrigin]:
     """Bring the counts to ``X``.
 
     Parameters
@@ -18,12 +23,16 @@ def with_counts_in_x(adata: Any, *, where: str) -> Any:
         In memory; may be changed.
     where
         The file, for messages.
+    layer
+        Where the counts are: ``"X"``, ``"raw"`` or the name of a layer; None to look for them.
 
     Returns
     -------
     anndata.AnnData
-        The same object, or another when the counts were in ``raw`` and have other genes; then
-        layers and varm are those of ``raw``, that is none.
+        The same object, or another when genes are others: those of ``raw`` (then layers and varm
+        are those of ``raw``, that is none), or those that are not antibodies, guides and the like.
+    CountsOrigin
+        Where the counts were.
 
     Raises
     ------
@@ -33,48 +42,37 @@ def with_counts_in_x(adata: Any, *, where: str) -> Any:
     Warns
     -----
     UserWarning
-        When the values are not whole, as after normalisation.
+        When there are no counts and normalised values are taken, and when features are left out.
     """
-    if "counts" in adata.layers:
-        return _moved(adata, adata.layers["counts"], where=f'{where}, layers["counts"]')
-    if adata.X is not None and are_whole(adata.X):
-        adata.X = as_counts(adata.X, where=f"{where}, X")
-        return adata
-    if adata.raw is not None and (adata.X is None or are_whole(adata.raw.X)):
-        return _from_raw(adata, where)
-    if adata.X is None:
-        raise InputError(
-            "The file has no counts",
-            where=f"{where}, X",
-            remedy='Store the counts in X or in layers["counts"]',
+    found = find_counts(adata, where=where, layer=layer)
+    origin = found.origin
+    if found.left_out:
+        kinds = ", ".join(f"{count} {name or 'unnamed'}" for name, count in found.left_out)
+        warnings.warn(
+            f"Of {where}, features that are not gene expression are left out: {kinds}.",
+            stacklevel=2,
         )
-    adata.X = as_counts(adata.X, where=f"{where}, X")
-    warnings.warn(
-        f"The values in X of {where} are not whole numbers, so they are not counts but "
-        'normalised. Models of counts want the raw counts: store them in layers["counts"].',
-        stacklevel=2,
-    )
-    return adata
-
-
-def _moved(adata: Any, counts: Any, *, where: str) -> Any:
+    counts = as_counts(found.read(), where=f"{where}, {origin.place}")
+    if origin.place == "raw.X" and not found.var.index.equals(adata.var_names):
+        return _with_genes_of_raw(adata, counts, found.var), origin
     before = adata.X
-    adata.X = as_counts(counts, where=where)
-    if before is not None and "X" not in adata.layers:
+    if found.left_out:
+        adata = adata[:, found.var.index].copy()
+        before = adata.X
+    adata.X = counts
+    is_other = origin.place != "X" or origin.base is not None
+    if is_other and before is not None and "X" not in adata.layers:
         adata.layers["X"] = before
-    return adata
+    return adata, origin
 
 
-def _from_raw(adata: Any, where: str) -> Any:
+def _with_genes_of_raw(adata: Any, counts: Any, var: Any) -> Any:
     from anndata import AnnData
 
-    raw = adata.raw
-    if raw.var_names.equals(adata.var_names):
-        return _moved(adata, raw.X, where=f"{where}, raw")
     return AnnData(
-        X=as_counts(raw.X, where=f"{where}, raw"),
+        X=counts,
         obs=adata.obs,
-        var=raw.var,
+        var=var,
         uns=adata.uns,
         obsm=dict(adata.obsm),
         obsp=dict(adata.obsp),

@@ -56,6 +56,7 @@ def open_section(
     path: str | Path,
     *,
     library: str | None = None,
+    counts: str | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Section:
     """Open a section.
@@ -67,6 +68,9 @@ def open_section(
         (``.h5``) in one.
     library
         Which section of an ``.h5ad`` that holds several.
+    counts
+        Where the counts of an ``.h5ad`` are: ``"X"``, ``"raw"`` or the name of a layer; None to
+        look for them.
     cancelled
         Asked between the files; what was read so far is dropped.
 
@@ -99,7 +103,7 @@ def open_section(
             where=str(path),
             remedy=f"Choose {FORMATS}",
         )
-    section = read_h5ad_section(path, library=library)
+    section = read_h5ad_section(path, library=library, counts=counts)
     if cancelled is not None and cancelled():
         raise Cancelled
     return section

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,9 @@ NAMES = (
 """Names of columns that hold cell types, as regular expressions, surest first."""
 
 
-def read_reference(path: str | Path, cell_type: str | None = None) -> Reference:
+def read_reference(
+    path: str | Path, cell_type: str | None = None, *, counts: str | None = None
+) -> Reference:
     """Read a reference for deconvolution.
 
     Parameters
@@ -46,6 +49,9 @@ def read_reference(path: str | Path, cell_type: str | None = None) -> Reference:
     cell_type
         For single cells: the column of obs with the type of every cell. None takes the best of
         `cell_type_candidates` where no other is as good.
+    counts
+        For single cells: where the counts are, ``"X"``, ``"raw"`` or the name of a layer; None to
+        look for them as `napari_smoother.counts.finding.find_counts` does.
 
     Returns
     -------
@@ -78,7 +84,8 @@ def read_reference(path: str | Path, cell_type: str | None = None) -> Reference:
     adata = read_anndata(path, on_disk=on_disk)
     adata.var_names_make_unique()
     try:
-        return Reference.from_cells(adata, cell_type=cell_type, name=path.stem)
+        cells = Reference.from_cells(adata, cell_type=cell_type, name=path.stem, layer=counts)
+        return replace(cells, source=path)
     finally:
         if on_disk:
             adata.file.close()

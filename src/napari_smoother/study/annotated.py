@@ -154,6 +154,7 @@ def recipe(study: Study) -> dict[str, Any]:
         "section": {
             "name": section.name if section is not None else "",
             "source": str(section.source or "") if section is not None else "",
+            "counts": section.origin.describe() if section is not None else "",
         },
         "settings": _without_none(asdict(study.settings)),
         "regions": {
@@ -168,6 +169,7 @@ def recipe(study: Study) -> dict[str, Any]:
         content["reference"] = {
             "name": study.reference.name,
             "n_genes_shared": composition.n_genes,
+            "counts": study.reference.origin.describe() if study.reference.origin else "",
         }
         content["fit"] = {
             "model": composition.settings.deconvolution.model,

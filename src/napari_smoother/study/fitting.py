@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_smoother.models.deconv.catalogue import data_scale, facts_of
+from napari_smoother.models.deconv.catalogue import check_counted, data_scale, facts_of
 from napari_smoother.models.deconv.fit import FitReport
 from napari_smoother.models.deconv.preparation import (
     PreparedDeconvolution,
@@ -183,6 +183,8 @@ class Fitting:
         scale: SectionScale,
         gene_weights: GeneWeights,
     ) -> SectionExpression:
+        if scale == "raw":
+            check_counted(model, section.origin)
         return express_section(
             section.adata.X,
             section.adata.var,

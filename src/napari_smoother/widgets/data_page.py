@@ -21,6 +21,7 @@ from superqt import QLabeledDoubleRangeSlider, QSearchableComboBox
 from napari_smoother.errors import InputError
 from napari_smoother.study.view import Source, View, viewable
 from napari_smoother.widgets import opening
+from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.sliders import NumberSlider
@@ -65,6 +66,9 @@ class DataPage(Page):
         self.facts = wrapped_label()
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
+        reading = form()
+        self.counts = CountsChoice(reading, lambda place: opening.choose_counts(session, place))
+
         self.source = QComboBox()
         self.source.addItems(list(SOURCES))
         self.source.setToolTip("Where the values to colour by are")
@@ -107,6 +111,7 @@ class DataPage(Page):
         layout = QVBoxLayout(self)
         layout.addLayout(buttons)
         layout.addWidget(self.facts)
+        layout.addLayout(reading)
         layout.addWidget(colouring)
         layout.addWidget(display)
         layout.addStretch()
@@ -130,6 +135,10 @@ class DataPage(Page):
         self.save_button.setEnabled(section is not None)
         self.image.setEnabled(section is not None and bool(section.images))
         self.facts.setText(opening.describe(section))
+        self.counts.show_origin(
+            None if section is None else section.origin,
+            can_choose=section is not None and section.source is not None,
+        )
         self._names = viewable(section) if section is not None else {}
         self.image.set_value(1.0)
         self._list_names()

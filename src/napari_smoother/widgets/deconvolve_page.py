@@ -22,6 +22,7 @@ from napari_smoother.layers.scene import DOMINANT, Quantity
 from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
+from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, wrapped_label
@@ -100,11 +101,18 @@ class DeconvolvePage(Page):
         self.map.setToolTip(MAP_TIP)
         self.types = TypeTable()
 
+        reading = form()
+        self.counts = CountsChoice(
+            reading, lambda place: opening.choose_reference_counts(session, place)
+        )
         reference = QHBoxLayout()
         reference.addWidget(self.facts, 1)
         reference.addWidget(self.open_button)
         layout = QVBoxLayout(self)
         layout.addLayout(reference)
+        layout.addLayout(reading)
+        self.consequence = wrapped_label()
+        layout.addWidget(self.consequence)
         layout.addWidget(self.model_panel)
         layout.addWidget(smoothing)
         shown = form()
@@ -136,7 +144,15 @@ class DeconvolvePage(Page):
         self.open_button.setEnabled(section is not None)
 
     def _show_reference(self, reference: Reference | None) -> None:
-        match = self.study.gene_match
+        match, section = self.study.gene_match, self.study.section
+        origin = None if reference is None else reference.origin
+        self.counts.show_origin(
+            origin, can_choose=reference is not None and reference.source is not None
+        )
+        said = [] if section is None or reference is None else [section.origin.consequence]
+        said += [] if origin is None else [origin.consequence]
+        self.consequence.setText("\n".join(f"⚠ {text}" for text in said if text))
+        self.consequence.setVisible(any(said))
         self.solve.setEnabled(reference is not None)
         if reference is None or match is None:
             self.facts.setText("No reference yet")

@@ -58,6 +58,40 @@ def open_path(session: Session, path: Path, library: str | None = None) -> None:
     session.load(read, use, f"opening {path.name}")
 
 
+def choose_counts(session: Session, counts: str) -> None:
+    """Read the open section again with counts from another matrix; its regions stay."""
+    study = session.study
+    section, regions = study.section, study.regions
+    if section is None or section.source is None:
+        return
+    source, library = section.source, section.library
+
+    def use(found: Section) -> None:
+        study.open(found)
+        study.regions = regions
+
+    session.load(
+        lambda cancelled: open_section(
+            source, library=library, counts=counts, cancelled=cancelled
+        ),
+        use,
+        f"reading {counts} of {source.name}",
+    )
+
+
+def choose_reference_counts(session: Session, counts: str) -> None:
+    """Read the reference again with counts from another matrix."""
+    reference = session.study.reference
+    if reference is None or reference.source is None:
+        return
+    source, cell_type = reference.source, reference.cell_type
+    session.load(
+        lambda cancelled: read_reference(source, cell_type, counts=counts),
+        session.study.set_reference,
+        f"reading {counts} of {source.name}",
+    )
+
+
 def ask_for_library(path: Path, libraries: tuple[str, ...]) -> str | None:
     """Ask which of several sections in a file to open; None when the user thinks better of it."""
     chosen, agreed = QInputDialog.getItem(
@@ -198,6 +232,7 @@ def describe(section: Section | None) -> str:
         lines.append(f"image: {names} ({columns} × {rows} pixels)")
     else:
         lines.append("no image")
+    lines.append(section.origin.describe())
     if section.micrometres_per_pixel is None:
         lines.append("scale unknown: distances are in pixels")
     else:

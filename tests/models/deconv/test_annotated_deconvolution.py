@@ -126,7 +126,7 @@ def test_counts_in_a_layer(section) -> None:
     adata.X = np.log1p(adata.X.toarray()) - 1
     deconvolve(adata, table, layer="raw")
     pd.testing.assert_frame_equal(adata.obsm["nnls"], expected)
-    with pytest.raises(InputError, match='no layer "counts"; there are: raw'):
+    with pytest.raises(InputError, match='no layer "counts"; there are: X, layers'):
         deconvolve(adata, table, layer="counts")
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from napari_smoother.counts import finding
+from napari_smoother.counts.rows import ROWS_PER_CHUNK, csr_chunks
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv import counts as counts_module
 from napari_smoother.models.deconv.reference import Reference
 
 COUNTS = np.array(
@@ -74,10 +75,7 @@ def test_means_by_type(form) -> None:
 
 def test_reading_in_pieces_changes_nothing(monkeypatch, tmp_path) -> None:
     whole = Reference.from_cells(cells(sparse.csr_matrix(COUNTS)), "type", "whole")
-    read = counts_module.csr_chunks
-    monkeypatch.setattr(
-        "napari_smoother.models.deconv.reference.csr_chunks", lambda matrix: read(matrix, rows=2)
-    )
+    monkeypatch.setattr(finding, "csr_chunks", lambda matrix, rows=0: csr_chunks(matrix, 2))
     path = tmp_path / "cells.h5ad"
     cells(sparse.csr_matrix(COUNTS)).write_h5ad(path)
     backed = ad.read_h5ad(path, backed="r")
@@ -103,12 +101,19 @@ def test_counts_are_found_where_scanpy_users_keep_them(place: str) -> None:
     reference = Reference.from_cells(adata, "type", place)
     np.testing.assert_allclose(reference.mean_counts, EXPECTED_COUNTS, rtol=1e-5)
     np.testing.assert_allclose(reference.mean_log, EXPECTED_LOG, rtol=1e-5)
-    assert (reference.cell_totals is None) == (place == "logged")
+    assert reference.origin is not None
+    if place == "logged":
+        # Of the third cell, 0 5 5, the logarithm tells 0 1 1: shares hold, this total does not.
+        assert reference.origin.describe() == "counts from X, log1p undone"
+    else:
+        np.testing.assert_allclose(reference.cell_totals, [6, 7])
 
 
 def test_fractional_counts_are_counts() -> None:
-    matrix = COUNTS[:4] + np.float32(0.25)
-    reference = Reference.from_cells(cells(matrix, LABELS[:4]), "type", "ambient removed")
+    matrix = 10 * COUNTS[:4] + np.float32(0.25)
+    with pytest.warns(UserWarning, match="holds no whole-number counts"):
+        reference = Reference.from_cells(cells(matrix, LABELS[:4]), "type", "ambient removed")
+    assert reference.cell_totals is None
     share = matrix / matrix.sum(axis=1, keepdims=True) * 1e4
     np.testing.assert_allclose(reference.mean_counts[:, 0], share[:2].mean(axis=0), rtol=1e-6)
 
@@ -144,11 +149,11 @@ def test_values_that_are_no_counts(bad: float) -> None:
 
 
 def test_negative_value_late_in_a_large_file() -> None:
-    matrix = np.full((counts_module.ROWS_PER_CHUNK + 3, 3), 0.5)
+    matrix = np.full((ROWS_PER_CHUNK + 3, 3), 0.5)
     matrix[:, 1] = np.arange(len(matrix))
     matrix[-1, 0] = -2
     labels = ["a"] * len(matrix)
-    with pytest.raises(InputError, match="1 values are negative"):
+    with pytest.raises(InputError, match="1 negative values"):
         Reference.from_cells(cells(matrix, labels), "type", "late")
 
 

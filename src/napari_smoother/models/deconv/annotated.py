@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.catalogue import check_scale, data_scale, facts_of
+from napari_smoother.models.deconv.catalogue import (
+    check_counted,
+    check_scale,
+    data_scale,
+    facts_of,
+)
 from napari_smoother.models.deconv.composition import proportions
-from napari_smoother.models.deconv.counts import FoundCounts, csr_chunks, find_counts
 from napari_smoother.models.deconv.fit import fit_abundance
 from napari_smoother.models.deconv.preparation import DEFAULT_LAMBDA, prepare_deconvolution
 from napari_smoother.models.deconv.reference import Reference
@@ -69,7 +74,8 @@ def deconvolve(
     cell_type
         Column of the cells' ``obs`` with their types.
     layer
-        Layer of ``adata`` with raw counts; None looks in ``X``, ``layers["counts"]`` and ``raw``.
+        Where in ``adata`` the raw counts are: ``"X"``, ``"raw"`` or the name of a layer; None
+        looks for them as `napari_smoother.counts.finding.find_counts` does.
     model
         ``"nnls"``, ``"linear_regression"``, ``"dwls"``, ``"nusvr"``, ``"lognormreg"`` or
         ``"poisson"``: see `napari_smoother.models.deconv.catalogue`.
@@ -109,6 +115,11 @@ def deconvolve(
         If counts, positions, graph, genes or settings cannot be used.
     Cancelled
         If ``cancelled`` returned True; nothing is written then.
+
+    Warns
+    -----
+    UserWarning
+        If section or cells hold no counts, and normalised values are taken.
     """
     facts = facts_of(model)
     scale = facts.scales[0] if scale is None else scale
@@ -117,8 +128,10 @@ def deconvolve(
     key_added = model if key_added is None else key_added
     check_scale(model, scale)
     known = _reference(reference, cell_type)
-    found = _section_counts(adata, layer)
-    counts = _unlogged(found)
+    found = find_counts(adata, where="section", layer=layer)
+    if scale == "raw":
+        check_counted(model, found.origin)
+    counts = found.read()
     weights, graph = section_graph(adata, n_neighbors)
 
     def prior_of(used: NDArray[np.int64]) -> Any:
@@ -195,7 +208,7 @@ def deconvolve(
     recipe = {
         "model": str(model),
         "reference": known.name,
-        "counts": found.place,
+        "counts": found.origin.describe(),
         "scale": str(scale),
         "gene_weights": gene_weights if isinstance(gene_weights, str) else "given",
         "intercept": bool(intercept),
@@ -228,23 +241,3 @@ def _reference(reference: Reference | AnnData | pd.DataFrame, cell_type: str) ->
     if isinstance(reference, pd.DataFrame):
         return Reference.from_table(reference, "signature table")
     return Reference.from_cells(reference, cell_type, "single cells")
-
-
-def _section_counts(adata: AnnData, layer: str | None) -> FoundCounts:
-    if layer is None:
-        return find_counts(adata, where="section")
-    if layer not in adata.layers:
-        raise InputError(
-            f'There is no layer "{layer}"; there are: {", ".join(adata.layers) or "none"}',
-            where="section, layers",
-            remedy="Choose the layer that holds raw counts",
-        )
-    return FoundCounts(adata.layers[layer], adata.var, f'layers["{layer}"]')
-
-
-def _unlogged(found: FoundCounts) -> Any:
-    if not found.logged:
-        return found.matrix
-    counts: sparse.csr_matrix = sparse.vstack(list(csr_chunks(found.matrix)), format="csr")
-    counts.data = np.expm1(counts.data)
-    return counts

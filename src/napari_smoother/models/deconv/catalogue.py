@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_smoother.counts.origin import CountsOrigin
     from napari_smoother.models.deconv.estimator import DeconvolutionModel
     from napari_smoother.models.deconv.expression import DataScale, GeneWeights
 
@@ -121,6 +122,24 @@ def check_scale(model: str, scale: str) -> None:
             f"{facts.title} is not fitted on the scale {scale!r}",
             where="deconvolution scale",
             remedy=f"Choose {' or '.join(facts.scales)}",
+        )
+
+
+def check_counted(model: str, origin: CountsOrigin) -> None:
+    """Refuse values that are not counts for a model of counts.
+
+    Raises
+    ------
+    InputError
+        With what to do.
+    """
+    if origin.kind == "normalised":
+        raise InputError(
+            f"{facts_of(model).title} is a model of counts, and there are none: {origin.place} "
+            "holds normalised values",
+            where="counts of the section",
+            remedy='Store the raw counts in X, in layers["counts"] or in raw, or choose a model '
+            "of least squares",
         )
 
 

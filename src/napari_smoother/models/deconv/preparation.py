@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from scipy import sparse
 
+from napari_smoother.counts.rows import csr_chunks, rows_of
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.deconv.counts import csr_chunks, rows_of
 from napari_smoother.models.deconv.expression import (
     DataScale,
     GeneWeights,

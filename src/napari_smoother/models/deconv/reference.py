@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.counts import csr_chunks, find_counts
 from napari_smoother.models.deconv.genes import alternative_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from numpy.typing import NDArray
+
+    from napari_smoother.counts.finding import FoundCounts
+    from napari_smoother.counts.origin import CountsOrigin
 
 PER_CELL = 1e4
 """The total every cell, and every column of a table, is brought to."""
@@ -54,6 +59,10 @@ class Reference:
         shares of RNA into shares of cells.
     n_dropped
         Cells that were not used: without a label, without a count, or of too rare a type.
+    origin
+        Where the counts of the cells were found; None for a table.
+    source, cell_type
+        The file it was read from and the column of its types; None where there is none.
     """
 
     name: str
@@ -65,6 +74,9 @@ class Reference:
     cells_per_type: NDArray[np.int64] | None = None
     cell_totals: NDArray[np.float64] | None = None
     n_dropped: int = 0
+    origin: CountsOrigin | None = None
+    source: Path | None = None
+    cell_type: str | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.genes), len(self.types))
@@ -99,7 +111,9 @@ class Reference:
         return len(self.types)
 
     @classmethod
-    def from_cells(cls, adata: AnnData, cell_type: str, name: str) -> Self:
+    def from_cells(
+        cls, adata: AnnData, cell_type: str, name: str, *, layer: str | None = None
+    ) -> Self:
         """Average annotated single cells by type.
 
         Every cell is brought to ten thousand counts before the mean, so that each counts as much
@@ -108,11 +122,13 @@ class Reference:
         Parameters
         ----------
         adata
-            Cells x genes. Counts are looked for in ``X``, ``layers["counts"]`` and ``raw.X``.
+            Cells x genes. Counts are looked for as `find_counts` does.
         cell_type
             Column of ``adata.obs`` with the type of every cell. Cells without one are left out.
         name
             What to call the reference.
+        layer
+            Where the counts are: ``"X"``, ``"raw"`` or the name of a layer; None to look for them.
 
         Returns
         -------
@@ -127,13 +143,12 @@ class Reference:
         Warns
         -----
         UserWarning
-            If types with fewer than two cells are left out; they are named.
+            If types with fewer than two cells are left out; they are named. If there are no
+            counts, and normalised values are taken.
         """
         codes, types = _labels(adata, cell_type, name)
-        found = find_counts(adata, where=name)
-        sums, log_sums, totals, cells = _sums_by_type(
-            found.matrix, codes, len(types), logged=found.logged, where=f"{name}, {found.place}"
-        )
+        found = find_counts(adata, where=name, layer=layer)
+        sums, log_sums, totals, cells = _sums_by_type(found, codes, len(types))
         kept = cells >= FEWEST_CELLS
         if not kept.any():
             raise InputError(
@@ -157,8 +172,10 @@ class Reference:
             mean_log=np.ascontiguousarray((log_sums[kept] / cells_kept[:, None]).T),
             gene_ids=next(iter(alternative_names(found.var).values()), None),
             cells_per_type=cells_kept,
-            cell_totals=None if found.logged else totals[kept] / cells_kept,
+            cell_totals=(None if found.origin.kind == "normalised" else totals[kept] / cells_kept),
             n_dropped=int(adata.n_obs - cells_kept.sum()),
+            origin=found.origin,
+            cell_type=cell_type,
         )
 
     @classmethod
@@ -240,23 +257,20 @@ def _labels(adata: AnnData, cell_type: str, name: str) -> tuple[NDArray[np.int64
 
 
 def _sums_by_type(
-    matrix: Any, codes: NDArray[np.int64], n_types: int, *, logged: bool, where: str
+    found: FoundCounts, codes: NDArray[np.int64], n_types: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Sum over the cells of each type: normalised, log1p of it, totals, and cells counted.
 
     Shapes: K x G, K x G, K, K. Cells without a single count do not count.
     """
-    sums = np.zeros((n_types, matrix.shape[1]))
+    sums = np.zeros((n_types, len(found.var)))
     log_sums = np.zeros_like(sums)
     totals = np.zeros(n_types)
     cells = np.zeros(n_types, dtype=np.int64)
     start = 0
-    for chunk in csr_chunks(matrix):
+    for chunk in found.chunks():
         chunk_codes = codes[start : start + chunk.shape[0]]
         start += chunk.shape[0]
-        _check_values(chunk.data, where)
-        if logged:
-            chunk.data = np.expm1(chunk.data)
         chunk_totals = np.asarray(chunk.sum(axis=1)).ravel()
         used = np.flatnonzero((chunk_codes >= 0) & (chunk_totals > 0))
         chunk, chunk_codes, chunk_totals = chunk[used], chunk_codes[used], chunk_totals[used]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from scipy import sparse
 
+from napari_smoother.counts.rows import csr_chunks
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.models.deconv.catalogue import check_scale, data_scale
-from napari_smoother.models.deconv.counts import csr_chunks
 from napari_smoother.models.deconv.expression import (
     DAMPING,
     check_choice,

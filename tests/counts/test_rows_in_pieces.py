@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from napari_smoother.models.deconv.counts import csr_chunks, rows_of
+from napari_smoother.counts.rows import csr_chunks, rows_of
 
 
 @pytest.fixture
