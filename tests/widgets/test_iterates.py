@@ -26,14 +26,18 @@ def test_iterates_come_after_the_first_wait_and_then_now_and_again(
     def run(request: Any, *, cancelled: Any, report: Callable[[Any], None]) -> str:
         for _ in range(100):
             clock[0] += 0.01
-            report(clock[0] - 5)
+            report(SimpleNamespace(at=clock[0] - 5, composition=composition))
         return "optimum"
 
     study: Any = SimpleNamespace(pipeline=SimpleNamespace(run=run))
     request: Any = None
-    shown: list[float] = []
+    worked_out: list[bool] = []
+    composition = SimpleNamespace(derived=lambda: worked_out.append(True))
+    outcomes: list[Any] = []
     computation = preview._Computation(study, request, first)
-    assert computation(lambda: False, shown.append) == "optimum"
+    assert computation(lambda: False, outcomes.append) == "optimum"
+    shown = [outcome.at for outcome in outcomes]
+    assert len(worked_out) == len(shown)  # only of what is shown
     wanted = [first + preview.ITERATES_EVERY * step for step in range(len(shown))]
     assert len(shown) >= 3
     assert shown == pytest.approx(wanted, abs=0.05)

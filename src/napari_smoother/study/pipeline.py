@@ -217,7 +217,7 @@ class Pipeline:
         precision = self.precision(linked, chosen.process, chosen.rho)
 
         def composition(fit: Fit, settled: bool) -> Composition:
-            return Composition(request.section, request.settings, data, fit, settled).derived()
+            return Composition(request.section, request.settings, data, fit, settled)
 
         if report is not None:
             steps = itertools.count()
@@ -230,7 +230,7 @@ class Pipeline:
                 )
             )
         fit = fitting.fit(data, precision, chosen, request.start)
-        found = composition(fit, settled=request.start is None)
+        found = composition(fit, settled=request.start is None).derived()
         if request.deviation and request.start is None and can_deviate(chosen):
             assert isinstance(data, PreparedDeconvolution)
             assert not isinstance(precision, MovingAverage)

@@ -264,8 +264,9 @@ class _Computation:
         def report_iterate(outcome: Outcome) -> None:
             nonlocal last
             now = time.perf_counter()
-            if now - last >= ITERATES_EVERY:
+            if now - last >= ITERATES_EVERY and outcome.composition is not None:
                 last = now
+                outcome.composition.derived()
                 report(outcome)
 
         return self._pipeline.run(self._request, cancelled=cancelled, report=report_iterate)
