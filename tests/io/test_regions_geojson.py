@@ -165,7 +165,7 @@ LINE = {"type": "LineString", "coordinates": [[0, 0], [5, 5]]}
 
 def read_with_remark(path):
     """Regions, and the one remark there has to be."""
-    with pytest.warns(UserWarning, match="") as remarks:
+    with pytest.warns(UserWarning, match="regions.geojson: ") as remarks:
         regions = read_regions_geojson(path)
     (remark,) = [str(each.message) for each in remarks]
     assert remark.startswith(str(path))
@@ -278,7 +278,8 @@ def test_colours_as_people_write_them(saved, colour, read):
 @pytest.mark.parametrize(
     "colour",
     ["crimsonish", "", "rgb(999,0,0)", [0, 0, 300], [0, 0, -1], [1, 2], ["a", "b", "c"],
-     [True] * 3, [None] * 3, {"r": 1}, True, 10**300, [[1, 2, 3]], float("nan"), [float("nan")] * 3],
+     [True] * 3, [None] * 3, {"r": 1}, True, 10**300, [[1, 2, 3]], float("nan"),
+     [float("nan")] * 3],
 )  # fmt: skip
 def test_colours_that_cannot_be_read_are_replaced(saved, colour):
     regions, remark = read_with_remark(

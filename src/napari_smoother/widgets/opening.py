@@ -21,7 +21,7 @@ from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotate, findings_of
 from napari_smoother.study.regions import RegionClass, RegionShape, outline_of
-from napari_smoother.widgets.notices import tell, tell_error
+from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +142,7 @@ def _tell_saved(path: Path, nothing: None) -> None:
 
 
 def import_regions(session: Session, path: Path) -> None:
-    """Add the areas of a GeoJSON file to the regions."""
+    """Add the areas of a GeoJSON file to the regions, and tell where they hold no spot."""
 
     def use(polygons: tuple[NamedPolygon, ...]) -> None:
         regions = session.study.regions
@@ -154,13 +154,18 @@ def import_regions(session: Session, path: Path) -> None:
                 regions = regions.with_class(RegionClass(polygon.name, shade))
                 known.add(polygon.name)
         added = [RegionShape(p.name, outline_of(p.geometry)) for p in polygons]
-        session.study.regions = regions.with_shapes([*regions.shapes, *added])
+        remark = session.outlines.add(path.name, regions, added)
+        if remark:
+            tell_warning(remark)
 
     session.load(lambda cancelled: read_regions_geojson(path), use, f"reading {path.name}")
 
 
 def export_regions(session: Session, path: Path) -> None:
-    """Write the outlines to a GeoJSON file, in full-resolution pixels."""
+    """Write the outlines to a GeoJSON file, in full-resolution pixels.
+
+    Regions without an outline, such as those taken from a column, are told.
+    """
     if path.suffix.lower() not in (".geojson", ".json"):
         path = path.with_name(path.name + ".geojson")
     regions = session.study.regions
@@ -170,6 +175,14 @@ def export_regions(session: Session, path: Path) -> None:
         for shape in regions.shapes
         for part in shape.area().geoms
     ]
+    written = {polygon.name for polygon in polygons}
+    without = [region.name for region in regions.classes if region.name not in written]
+    if without:
+        tell_warning(
+            f"{path.name} is written without {', '.join(without[:3])}"
+            f"{', …' if len(without) > 3 else ''}: "
+            f"{'these regions have' if len(without) > 1 else 'this region has'} no outline."
+        )
     session.load(
         lambda cancelled: write_regions_geojson(polygons, path),
         partial(_tell_saved, path),
