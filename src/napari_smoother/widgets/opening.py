@@ -5,12 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QInputDialog
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QInputDialog,
+    QLabel,
+    QVBoxLayout,
+)
 
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.io.opening import open_section
-from napari_smoother.io.reference import cell_type_candidates, read_reference
+from napari_smoother.io.reference import label_columns, read_reference
 from napari_smoother.io.regions_geojson import (
     NamedPolygon,
     read_regions_geojson,
@@ -24,9 +31,10 @@ from napari_smoother.study.regions import RegionClass, RegionShape, outline_of
 from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from napari_smoother.io.reference import LabelColumn
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
     from napari_smoother.study.regions import Colour
@@ -102,7 +110,13 @@ def open_reference(session: Session, path: Path, cell_type: str | None = None) -
 
 
 def ask_for_cell_type(path: Path) -> str | None:
-    """Ask which obs column of single cells holds the type; None when there is none to choose.
+    """Ask which obs column of single cells holds the type.
+
+    Returns
+    -------
+    str or None
+        The column; None where there is nothing to choose from, and "" when the user thinks
+        better of it.
 
     Raises
     ------
@@ -111,14 +125,46 @@ def ask_for_cell_type(path: Path) -> str | None:
     """
     if path.suffix.lower() != ".h5ad":
         return None
-    candidates = cell_type_candidates(path)
-    if len(candidates) < 2:
-        return candidates[0][0] if candidates else None
-    labels = [f"{column} ({levels} types)" for column, levels in candidates]
-    chosen, agreed = QInputDialog.getItem(
-        None, path.name, "Column that holds the cell type", labels, 0, False
-    )
-    return candidates[labels.index(chosen)][0] if agreed else ""
+    columns = [column for column in label_columns(path) if not column.fault]
+    if len(columns) < 2:
+        return columns[0].name if columns and columns[0].rank is not None else None
+    dialog = CellTypeDialog(path.name, columns)
+    return dialog.column if dialog.exec() else ""
+
+
+class CellTypeDialog(QDialog):
+    """Asks for the column of cell types: those that look like it first, then all others.
+
+    Parameters
+    ----------
+    title
+        What the cells are called.
+    columns
+        To choose from, candidates first.
+    """
+
+    def __init__(self, title: str, columns: Sequence[LabelColumn]) -> None:
+        super().__init__()
+        self.setWindowTitle(title)
+        self.columns = QComboBox()
+        for at, column in enumerate(columns):
+            if at > 0 and column.rank is None and columns[at - 1].rank is not None:
+                self.columns.insertSeparator(at)
+            self.columns.addItem(f"{column.name} ({column.levels:,} levels)", column.name)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(QLabel("Column that holds the cell type"))
+        layout.addWidget(self.columns)
+        layout.addWidget(buttons)
+
+    @property
+    def column(self) -> str:
+        """The column that is chosen."""
+        return str(self.columns.currentData())
 
 
 def save_results(session: Session, path: Path) -> None:
