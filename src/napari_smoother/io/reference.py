@@ -158,6 +158,8 @@ def label_columns(path: str | Path) -> list[LabelColumn]:
     try:
         with h5py.File(path, "r") as file:
             obs = file["obs"]
+            if isinstance(obs, h5py.Dataset) and obs.dtype.names is None:
+                raise ValueError("obs is not a table")
             columns = [
                 _label_column(name, values)
                 for name, values in (

@@ -160,7 +160,7 @@ class Session(QObject):
         number = next(self._numbers)
         self._uses[number] = use
         self._loader.submit(
-            lambda cancelled, report: (number, *_heard(read, cancelled)), description
+            lambda cancelled, report: (number, *heard(read, cancelled)), description
         )
 
     def cancel(self) -> None:
@@ -219,7 +219,7 @@ class Session(QObject):
         self.busy_changed.emit("")
 
 
-def _heard(
+def heard(
     read: Callable[[Callable[[], bool]], Any], cancelled: Callable[[], bool]
 ) -> tuple[Any, list[str]]:
     """Read something, and collect what its reader had to remark."""
