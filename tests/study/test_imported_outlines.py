@@ -80,6 +80,17 @@ def test_both_pictures_are_offered_where_both_fit(section: Section) -> None:
     assert [each.n_spots for each in both] == [4 * 4, 12 * 12]
 
 
+def test_a_picture_of_half_the_size_is_recognised_over_the_spots(section: Section) -> None:
+    adata = section.adata.copy()
+    adata.obsm["spatial"] = np.asarray(adata.obsm["spatial"]) - 4900  # 100 to 2,000
+    half = SectionImage("hires", np.zeros((1100, 1100), np.uint8), 0.5)
+    near = replace(section, adata=adata, images=(half,))
+    drawn = [square(45, 45, 960)]
+    assert spots_within(drawn, near.positions)[1] == 100
+    assert pictures_drawn_on(drawn, near) == (DrawnOn("hires", 0.5, 400),)
+    assert pictures_drawn_on([square(450, 450, 960)], near) == ()
+
+
 def test_scale_factors_without_pixels_will_do(section: Section) -> None:
     adata = section.adata.copy()
     factors = {"tissue_hires_scalef": np.array([HIRES]), "spot_diameter_fullres": 80.0,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from napari_smoother.study.study import Study
 
 TIMES_MORE = 10
-"""Outlines look drawn on a picture where they hold this many times more spots."""
+"""Outlines look drawn on a picture where they hold this many times more spots, or three quarters
+of the times that the section is larger than its corner of the size of the picture."""
 
 SLACK = 1.02
 """How far beyond the edge of the picture an outline may have been drawn."""
@@ -77,8 +78,7 @@ def spots_within(
 def pictures_drawn_on(shapes: Sequence[RegionShape], section: Section) -> tuple[DrawnOn, ...]:
     """Return the pictures of a section that outlines look drawn on, the finest first.
 
-    They lie within such a picture, and hold at least ten times more spots when they are placed
-    as it is.
+    They lie within such a picture, and hold many times more spots when they are placed as it is.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def pictures_drawn_on(shapes: Sequence[RegionShape], section: Section) -> tuple[
         if (vertices < (1 - SLACK) * size).any() or (vertices > SLACK * size).any():
             continue
         _, there = spots_within(shapes, scale * section.positions)
-        if there > 0 and there >= TIMES_MORE * n_spots:
+        if there > 0 and there >= min(TIMES_MORE, 0.75 / scale**2) * n_spots:
             found.append(DrawnOn(picture, scale, there))
     return tuple(sorted(found, key=lambda each: -each.scale))
 
