@@ -12,7 +12,7 @@ import pytest
 
 import napari_smoother.io.reference as reading
 from napari_smoother.errors import InputError
-from napari_smoother.io.reference import cell_type_candidates, read_reference
+from napari_smoother.io.reference import cell_type_candidates, label_columns, read_reference
 
 
 @pytest.fixture
@@ -60,6 +60,91 @@ def test_columns_that_cannot_be_types_are_no_candidates(cells):
         kind=levels(3),
     )
     assert cell_type_candidates(path) == [("kind", 3)]
+
+
+def whole(count, dtype=np.int32):
+    return (np.arange(60) % count).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [whole(4), whole(4, np.uint8), whole(4, np.float64), pd.Categorical(whole(4)),
+     pd.array([None, *whole(4)[1:]], dtype="Int64"),
+     np.where(np.arange(60) < 3, np.nan, whole(4))],
+)  # fmt: skip
+def test_clusters_that_are_numbered_are_candidates(cells, column):
+    path = cells(seurat_clusters=column)
+    assert cell_type_candidates(path) == [("seurat_clusters", 4)]
+    assert read_reference(path, "seurat_clusters").n_types == 4
+
+
+def test_measurements_and_truths_are_no_candidates(cells):
+    path = cells(
+        n_genes=whole(5),
+        is_class=whole(2, bool),
+        cluster=whole(2, bool),
+        label=pd.Categorical([None, *whole(2, bool)[1:]]),
+        identity=whole(3) + 0.5,
+        annotation=pd.array([None, *whole(2, bool)[1:]], dtype="boolean"),
+        **{"RNA_snn_res.0.8": whole(6), "orig.ident": whole(3)},
+    )
+    assert cell_type_candidates(path) == [("RNA_snn_res.0.8", 6)]
+
+
+def test_every_column_can_be_chosen_candidates_first(cells):
+    path = cells(
+        n_genes=whole(5),
+        score=np.linspace(0, 1, 60),
+        cell_type=pd.Categorical(levels(3)),
+        assay=["10x"] * 60,
+        doublet=whole(2, bool),
+        donor=levels(4),
+        empty=[np.nan] * 60,
+    )
+    columns = label_columns(path)
+    assert [(each.name, each.levels, each.rank is not None) for each in columns] == [
+        ("cell_type", 3, True),
+        ("donor", 4, True),
+        ("n_genes", 5, False),
+        ("score", 60, False),
+        ("assay", 1, False),
+        ("doublet", 2, False),
+        ("empty", 0, False),
+    ]
+    assert {each.name: each.fault for each in columns if each.fault} == {
+        "score": "has another label for each of its 60 cells",
+        "assay": "has one label only",
+        "empty": "has no label",
+    }
+    assert read_reference(path, "n_genes").types == ("0", "1", "2", "3", "4")
+    assert read_reference(path, "doublet").types == ("False", "True")
+    for column, says in (("score", "another label for each"), ("assay", "one label only")):
+        with pytest.raises(InputError, match=f'The column "{column}" has {says}') as caught:
+            read_reference(path, column)
+        assert f'cells.h5ad, obs["{column}"]' in caught.value.where
+        assert caught.value.remedy
+
+
+def test_labels_that_say_nothing_are_no_level(cells):
+    values = ["NA", "nan", "", "None", *levels(3)[4:]]
+    for column in (values, pd.Categorical(values), pd.array([None, *values[1:]], dtype="string")):
+        path = cells(cell_type=column)
+        assert cell_type_candidates(path) == [("cell_type", 3)]
+        reference = read_reference(path)
+        assert reference.types == ("level 0", "level 1", "level 2")
+        assert reference.n_dropped == 4
+
+
+def test_columns_of_another_shape_are_passed_over(cells):
+    path = cells(cell_type=levels(3), other=whole(3))
+    with h5py.File(path, "a") as file:
+        file["obs/deep"] = np.zeros((60, 2))
+        file["obs/short"] = np.zeros(7)
+        file["obs/one"] = 5
+        file["obs/complex"] = np.zeros(60, complex)
+        file.create_dataset("obs/huge", shape=(2**50,), dtype="i4", chunks=(1024,))
+        file.create_group("obs/table")
+    assert [each.name for each in label_columns(path)] == ["cell_type", "other"]
 
 
 def test_only_levels_with_cells_count(cells):

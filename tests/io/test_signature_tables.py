@@ -95,11 +95,36 @@ def refused(path, *, says, names=""):
         ("-0.5", 'is negative: "-0.5"'),
         ("inf", 'is not a number: "inf"'),
         ("1.000.000", "is not a number"),
+        ("1e400", 'is not a number: "1e400"'),
+        ("1e300", 'is beyond any count: "1e300"'),
+        ("１２", "is not a number"),
+        ("True", "is not a number"),
+        ("A" * 100_000, "is not a number"),
     ],
 )
 def test_bad_cell_is_named_by_row_and_column(table, cell, says):
     path = table(f"g,B,T\nA,1,2\nC,5,{cell}\nD,1,1\n")
     refused(path, says=says, names="row C, column T")
+
+
+def test_messages_stay_short(table):
+    long = "A" * 100_000
+    for text in (f"g,B,{long}\n{long},1,x\n", f"g,{long},{long}\nA,1,2\n", f"g,{long},T\nA,1,2\n"):
+        with pytest.raises(InputError) as caught:
+            read_signature_table(table(text))
+        assert len(str(caught.value)) < 1000
+
+
+def test_quotation_mark_without_a_partner(table):
+    refused(table('g,"B,T\nA,1,2\nC,2,3\n'), says="quotation mark in the first line")
+    refused(table('g,B,T\n"A,1,2\nC,2,3\n'), says="The first line has 3 columns")
+    refused(table('g,B,T\nA,1,2\n"C,2,3\nD,2,3\n'), says="cannot be read")
+    refused(table('g,B,T\nA,1,2\nC,"2,3\nD,2",3\n'), says="is not a number")
+
+
+def test_what_is_no_file(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    refused(tmp_path / "a.csv", says="it is not a file")
 
 
 def test_line_that_is_too_short(table):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from scipy import sparse
 from scipy.optimize import nnls
 
 from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.io.opening import open_section
+from napari_smoother.io.reference import read_reference
 from napari_smoother.models.choice import LAMBDAS, choose, judge
 from napari_smoother.models.deconv import (
     Reference,
@@ -158,6 +162,109 @@ def test_every_process_has_rhos_of_its_own(small, process):
 
 
 @QUIET
+@QUIET
+@pytest.mark.parametrize("bounded", [True, False])
+def test_variances_are_those_of_fits_on_all_genes(small, bounded):
+    counts, var, reference, weights = small
+    chosen = choose(
+        *small, rhos=[0.5, 0.9], lambdas=[0.01, 0.3, 30.0], bounded=bounded, tolerance=1e-9
+    )
+    adata = anndata.AnnData(counts, var=pd.DataFrame(index=var))
+    adata.obsp["spatial_connectivities"] = weights
+    adata.obsm["spatial"] = np.column_stack([np.arange(20.0), np.zeros(20)])
+
+    def variance(lambda_):
+        found = deconvolve(
+            adata, reference, model="nnls" if bounded else "linear_regression", rho=chosen.rho,
+            lambda_=lambda_, tolerance=1e-9, copy=True,
+        )  # fmt: skip
+        return found.obsm["nnls" if bounded else "linear_regression"].to_numpy().var(axis=0)
+
+    before, after = variance(0.01), variance(chosen.lambda_)
+    assert chosen.types == reference.types
+    np.testing.assert_allclose(chosen.variances, [before, after], rtol=1e-4)
+    np.testing.assert_allclose(chosen.variance_kept, after / before, rtol=1e-4)
+    assert chosen.total_variance_kept == pytest.approx(after.sum() / before.sum(), rel=1e-4)
+    row, column = list(chosen.rhos).index(chosen.rho), list(chosen.lambdas).index(chosen.lambda_)
+    least, best = chosen.errors[row, 0], chosen.errors[row, column]
+    assert chosen.gain == pytest.approx(1 - best.mean() / least.mean())
+    error = (least - best).std(ddof=1) / np.sqrt(3) / least.mean()
+    assert chosen.gain_standard_error == pytest.approx(error)
+
+
+def judged(variances, errors=((4.0, 4.1), (3.9, 3.95))):
+    """A choice between lambda 0.1 and 10 by errors, types named A to C."""
+    chosen = judge(np.array([errors]), np.array([1.0]), np.array([0.1, 10.0]), "icar", 1.0)
+    return replace(chosen, types=("A", "B", "<C>"), variances=np.array(variances, dtype=float))
+
+
+def test_what_is_gained_and_what_is_left_is_said():
+    chosen = judged([[0.01, 0.04, 0.0], [0.0002, 0.001, 0.0]])
+    assert chosen.gain == pytest.approx(0.125 / 4.05)
+    assert chosen.gain_standard_error == pytest.approx(0.025 / 4.05)
+    assert chosen.describe() == (
+        "λ 10, ρ 1 predict held-out genes best. Against λ 0.1 the error is lower by 3.1 ± 0.62 %, "
+        "and 2.4 % of the variance over spots is left (least of A 2 %, B 2.5 %)."
+    )
+    assert chosen.caveat == (
+        "Little was gained and much was smoothed: compare the map with that at a smaller λ before "
+        "you trust it."
+    )
+    assert chosen.describe_at(0.1) == "λ 0.1: error higher by 3.2 ± 0.64 %"
+    assert chosen.describe_at(9.0) == "λ 10: error lowest"
+    said = json.loads(json.dumps(chosen.as_dict()))
+    assert said["gain"] == pytest.approx(chosen.gain)
+    assert said["variance_kept"] == {
+        "A": pytest.approx(0.02), "B": pytest.approx(0.025), "<C>": None
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variances", "errors", "wary"),
+    [
+        ([[1, 1, 1], [0.2, 0.2, 0.2]], ((4.0, 4.1), (3.9, 3.95)), True),
+        ([[1, 1, 1], [0.3, 0.3, 0.3]], ((4.0, 4.1), (3.9, 3.95)), False),
+        ([[1, 1, 1], [0.2, 0.2, 0.2]], ((4.0, 4.1), (2.0, 2.1)), False),  # much was gained
+        ([[1, 1, 1], [1, 1, 0.05]], ((4.0, 4.1), (3.9, 3.95)), True),  # one type is gone
+        ([[1, 1, 0.01], [1, 1, 0]], ((4.0, 4.1), (3.9, 3.95)), False),  # it was never seen
+        ([[1, 1, 1], [1, 1, 1]], ((3.9, 3.95), (4.0, 4.1)), False),
+        ([[0, 0, 0], [0, 0, 0]], ((4.0, 4.1), (3.9, 3.95)), False),
+    ],
+)
+def test_little_gained_and_much_smoothed_is_warned_of(variances, errors, wary):
+    assert bool(judged(variances, errors).caveat) == wary
+
+
+def test_a_setting_within_one_standard_error_is_named():
+    chosen = judged([[1, 1, 1], [0.1, 0.1, 0.1]], ((4.0, 4.1), (3.5, 4.2)))
+    assert chosen.cautious_lambda == 0.1
+    assert chosen.caveat.endswith("trust it. λ 0.1 is within one standard error of the best.")
+
+
+def test_nothing_is_claimed_where_the_smallest_lambda_is_best():
+    chosen = judged([[1, 1, 1], [1, 1, 1]], ((3.9, 3.95), (4.0, 4.1)))
+    assert (chosen.gain, chosen.gain_standard_error) == (0, 0)
+    assert chosen.describe() == "λ 0.1, ρ 1 predict held-out genes best."
+
+
+@pytest.mark.tissue
+@QUIET
+def test_the_lymph_node_is_warned_of(tissue):
+    folder = tissue / "visium_human_lymph_node"
+    section = open_section(folder / "lymph_node_visium_1000spots.h5ad")
+    reference = read_reference(folder / "lymph_node_reference_330cells.h5ad")
+    graph = nearest_neighbours(section.positions).weights
+    with pytest.warns(UserWarning, match=r"^Little was gained and much was smoothed") as remarks:
+        chosen = choose(section.adata.X, section.adata.var, reference, graph)
+    assert [str(each.message) for each in remarks].count(
+        f"{chosen.caveat} {chosen.describe()}"
+    ) == 1
+    assert chosen.gain < 0.05
+    assert chosen.total_variance_kept < 0.05
+    assert chosen.variance_kept[list(chosen.types).index("B")] < 0.05
+    assert chosen.cautious_lambda < chosen.lambda_
+
+
 def test_progress_seed_and_cancel(small):
     seen = []
     settings = {"rhos": [0.5, 1.0], "lambdas": [0.1, 1.0, 10.0], "folds": 2}

@@ -6,13 +6,19 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotate, annotated, findings_of, recipe
-from napari_smoother.study.regions import RegionClass, Regions, RegionShape
+from napari_smoother.study.regions import (
+    RegionClass,
+    Regions,
+    RegionShape,
+    regions_from_column,
+)
 from napari_smoother.study.settings import DeconvolutionSettings, GraphSettings, Settings
 from napari_smoother.study.study import Study
 
@@ -159,6 +165,33 @@ def test_region_names_must_be_new_and_not_empty(name: str) -> None:
     regions = Regions().with_class(RegionClass("red", (1.0, 0.0, 0.0)))
     with pytest.raises(InputError):
         regions.with_class(RegionClass(name, (0.0, 0.0, 0.0)))
+
+
+def test_region_names_are_kept_letter_by_letter() -> None:
+    names = ["Tumor", "Tumor ", " Tumor", "T/NK", "/X", "<b>", "a.b", "a\0b", "x" * 10_000]
+    regions = Regions()
+    for name in names:
+        regions = regions.with_class(RegionClass(name, (1.0, 0.0, 0.0)))
+    assert [region.name for region in regions.classes] == names
+    outline = RegionShape("Tumor ", np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    renamed = regions.with_shapes([outline]).with_renamed("Tumor ", "Tumor  ")
+    assert renamed.classes[1].name == renamed.shapes[0].region == "Tumor  "
+    with pytest.raises(InputError, match="already"):
+        regions.with_renamed("Tumor", "Tumor ")
+
+
+def test_classes_of_a_column_keep_order_and_names() -> None:
+    values = ["b", "a ", "a", None, "NA", " nan ", ""]
+    colours = [(1.0, 0.0, 0.0)]
+    text = regions_from_column(pd.Series(values, name="c"), colours)
+    assert [region.name for region in text.classes] == ["a", "a ", "b"]
+    assert text.imported.tolist() == [2, 1, 0, -1, -1, -1, -1]
+    ordered = pd.Series(pd.Categorical(values, ["unused", "b", "", " nan ", "NA", "a", "a "]))
+    found = regions_from_column(ordered, colours)
+    assert [region.name for region in found.classes] == ["b", "a", "a "]
+    assert found.imported.tolist() == [0, 2, 1, -1, -1, -1, -1]
+    whole = regions_from_column(pd.Series([2, 1, 2], name="c"), colours)
+    assert [region.name for region in whole.classes] == ["1", "2"]
 
 
 def test_what_is_saved_is_what_was_found(study: Study, sample) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_smoother.io.regions_geojson import (
     write_regions_geojson,
 )
 from napari_smoother.layers.tissue import SPOTS
+from napari_smoother.section import SectionImage
 from napari_smoother.study.regions import RegionShape, outline_of
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.regions_page import RegionsPage
@@ -176,6 +178,105 @@ def test_geojson_comes_in_and_goes_out(
     assert written.name == "ring"
     assert written.colour == (10, 200, 30)
     assert written.geometry.symmetric_difference(ring).area < 1e-6 * ring.area
+
+
+def test_names_with_blanks_and_markup_come_in_and_go_out(
+    page: RegionsPage,
+    session: Session,
+    sample: Sample,
+    settle: Callable[[Session], None],
+    told: list[str],
+    tmp_path: Path,
+) -> None:
+    names = ["Tumor ", "Tumor", "T/NK", "<img src='x'>"]
+    middle = np.median(sample.section.positions, axis=0)
+    areas = [shapely.Point(middle).buffer(900 - 200 * at) for at in range(4)]
+    drawn = [NamedPolygon(name, None, area) for name, area in zip(names, areas, strict=True)]
+    write_regions_geojson(drawn, tmp_path / "in.geojson")
+    opening.import_regions(session, tmp_path / "in.geojson")
+    settle(session)
+    study = session.study
+    assert [region.name for region in study.regions.classes] == names
+    assert [page.table.item(row, 1).text() for row in range(4)] == names
+    assert (study.region_sizes > 0).all()
+    assert told == []
+    opening.export_regions(session, tmp_path / "out.geojson")
+    settle(session)
+    assert [each.name for each in read_regions_geojson(tmp_path / "out.geojson")] == names
+    page.table.item(1, 1).setText("Tumor ")  # taken
+    assert page.table.item(1, 1).text() == "Tumor"
+    assert any("already" in message for message in told)
+
+
+def test_outlines_drawn_on_the_hires_picture_are_asked_about(
+    page: RegionsPage,
+    session: Session,
+    sample: Sample,
+    settle: Callable[[Session], None],
+    told: list[str],
+    tmp_path: Path,
+) -> None:
+    section = sample.section
+    scale = 0.05
+    pixels = np.zeros((*np.ceil(scale * section.positions.max(axis=0)[::-1]).astype(int), 3))
+    picture = SectionImage("hires", pixels.astype(np.uint8), scale)
+    session.study.open(replace(section, images=(picture,)))
+    settle(session)
+    assert not page.picture.isVisible()
+    middle = np.median(section.positions, axis=0)
+    ring = shapely.Point(middle).buffer(900)
+    inside = int(shapely.intersects_xy(ring, *section.positions.T).sum())
+    on_picture = shapely.transform(ring, lambda corners: scale * corners)
+    write_regions_geojson([NamedPolygon("a", None, on_picture)], tmp_path / "in.geojson")
+    opening.import_regions(session, tmp_path / "in.geojson")
+    settle(session)
+    (message,) = told
+    assert f"{inside} if they were drawn on the hires picture" in message
+    assert page.picture.isVisible()
+    assert f"hires picture ({inside} spots)" in page.picture.text.text()
+    page.picture.scale["hires"].click()
+    settle(session)
+    assert session.study.region_sizes.tolist() == [inside]
+    assert not page.picture.isVisible()
+    page.undo.click()
+    assert not session.study.regions.shapes
+
+
+def test_outlines_of_elsewhere_are_told(
+    page: RegionsPage,
+    session: Session,
+    settle: Callable[[Session], None],
+    told: list[str],
+    tmp_path: Path,
+) -> None:
+    far = shapely.box(1e6, 1e6, 2e6, 2e6)
+    write_regions_geojson([NamedPolygon("far", None, far)], tmp_path / "in.geojson")
+    opening.import_regions(session, tmp_path / "in.geojson")
+    settle(session)
+    assert any("No spot lies in the outlines of in.geojson" in message for message in told)
+    assert len(session.study.regions.shapes) == 1
+
+
+def test_regions_without_outlines_are_told_on_export(
+    page: RegionsPage,
+    session: Session,
+    sample: Sample,
+    settle: Callable[[Session], None],
+    told: list[str],
+    tmp_path: Path,
+) -> None:
+    page.column.setCurrentText("region")
+    page.column.activated.emit(page.column.currentIndex())
+    first, *others = [region.name for region in session.study.regions.classes]
+    middle = np.median(sample.section.positions, axis=0)
+    outline = RegionShape(first, outline_of(shapely.Point(middle).buffer(900)))
+    session.study.regions = session.study.regions.with_shapes([outline])
+    settle(session)
+    opening.export_regions(session, tmp_path / "out.geojson")
+    settle(session)
+    assert [each.name for each in read_regions_geojson(tmp_path / "out.geojson")] == [first]
+    (message,) = [message for message in told if "written without" in message]
+    assert ", ".join(others[:3]) in message
 
 
 def test_outline_of_a_polygon_with_holes_keeps_them_open() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 import pandas as pd
 
 from napari_smoother.errors import InputError
@@ -16,6 +17,8 @@ from napari_smoother.io.h5ad_file import READ_FAULTS, check_h5ad, read_anndata
 from napari_smoother.io.signature_table import read_signature_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_smoother.models.deconv.reference import Reference
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".tab"})
@@ -26,12 +29,15 @@ LARGEST_IN_MEMORY = 1_000_000_000
 MOST_TYPES = 200
 """A column with more levels than this holds names of cells, barcodes or samples, not types."""
 
+MOST_CATEGORIES = 10_000_000
+"""More are not read."""
+
 NAMES = (
     r"cell_?types?",
     r"cell_?type.*|.*cell_?types?",
     r"annotations?|.*annotation.*|cell_?(labels?|class|subclass|identity)|ann(_.*)?",
     r"subclass|class|cluster_?names?|cell_?ontology.*|labels?",
-    r"clusters?|leiden.*|louvain.*|seurat_?clusters?",
+    r"clusters?|leiden.*|louvain.*|seurat_?clusters?|.*snn_res.*|(active_?)?ident",
 )
 """Names of columns that hold cell types, as regular expressions, surest first."""
 
@@ -80,6 +86,8 @@ def read_reference(
         )
     if cell_type is None:
         cell_type = _best_candidate(path)
+    else:
+        check_cell_type_column(path, cell_type)
     on_disk = check_h5ad(path).stat().st_size > LARGEST_IN_MEMORY
     adata = read_anndata(path, on_disk=on_disk)
     adata.var_names_make_unique()
@@ -91,11 +99,34 @@ def read_reference(
             adata.file.close()
 
 
+@dataclass(frozen=True, slots=True)
+class LabelColumn:
+    """A column of obs, as labels of the cells.
+
+    Parameters
+    ----------
+    name
+        Of the column.
+    levels
+        How many different labels there are; missing ones are none.
+    rank
+        How surely its name says cell types, 0 is surest; None when it is no candidate for them.
+    fault
+        Why no types can be taken from it, as the rest of a sentence; empty when they can.
+    """
+
+    name: str
+    levels: int
+    rank: int | None
+    fault: str
+
+
 def cell_type_candidates(path: str | Path) -> list[tuple[str, int]]:
     """Columns of obs that may hold the cell types, read without the counts.
 
     Candidates are columns of text or categories with at least 2 and at most 200 levels, fewer
-    than half the number of cells.
+    than half the number of cells, and such columns of whole numbers that are called like types or
+    clusters: some tools write factors as numbers.
 
     Parameters
     ----------
@@ -113,12 +144,63 @@ def cell_type_candidates(path: str | Path) -> list[tuple[str, int]]:
     InputError
         If the file is not an AnnData file.
     """
-    return [(name, levels) for _, name, levels in _ranked(Path(path))]
+    return [(each.name, each.levels) for each in label_columns(path) if each.rank is not None]
+
+
+def label_columns(path: str | Path) -> list[LabelColumn]:
+    """Every column of obs, read without the counts: candidates for cell types, then the others.
+
+    Parameters
+    ----------
+    path
+        Single cells as ``.h5ad``.
+
+    Raises
+    ------
+    InputError
+        If the file is not an AnnData file.
+    """
+    path = check_h5ad(Path(path))
+    try:
+        with h5py.File(path, "r") as file:
+            obs = file["obs"]
+            if isinstance(obs, h5py.Dataset) and obs.dtype.names is None:
+                raise ValueError("obs is not a table")
+            columns = [
+                _label_column(name, values)
+                for name, values in (
+                    _records(obs) if isinstance(obs, h5py.Dataset) else _columns(obs)
+                )
+            ]
+    except READ_FAULTS as fault:
+        raise InputError(
+            f"The columns of the cells cannot be read: {fault}",
+            where=f"{path}, obs",
+            remedy="Copy or download the file again",
+        ) from fault
+    return sorted(columns, key=lambda each: len(NAMES) + 1 if each.rank is None else each.rank)
+
+
+def check_cell_type_column(path: str | Path, name: str) -> None:
+    """Refuse a column of obs that tells no types apart; one that is not there is left to others.
+
+    Raises
+    ------
+    InputError
+        If all its labels are equal, or all different.
+    """
+    for each in label_columns(path):
+        if each.name == name and each.fault:
+            raise InputError(
+                f'The column "{name}" {each.fault}',
+                where=f'{path}, obs["{name}"]',
+                remedy="Choose the column that holds the cell types",
+            )
 
 
 def _best_candidate(path: Path) -> str:
-    ranked = _ranked(path)
-    columns = ", ".join(f"{name} ({levels} levels)" for _, name, levels in ranked)
+    ranked = [each for each in label_columns(path) if each.rank is not None]
+    columns = ", ".join(f"{each.name} ({each.levels} levels)" for each in ranked)
     if not ranked:
         raise InputError(
             "No column of the cells looks like cell types: text or categories, 2 to "
@@ -126,7 +208,7 @@ def _best_candidate(path: Path) -> str:
             where=f"{path}, obs",
             remedy="Add a column cell_type with the type of every cell",
         )
-    best = [name for rank, name, _ in ranked if rank == ranked[0][0]]
+    best = [each.name for each in ranked if each.rank == ranked[0].rank]
     if len(best) > 1:
         raise InputError(
             f"Several columns may hold the cell types: {columns}",
@@ -134,22 +216,6 @@ def _best_candidate(path: Path) -> str:
             remedy="Choose one of them",
         )
     return best[0]
-
-
-def _ranked(path: Path) -> list[tuple[int, str, int]]:
-    """Rank (0 is best), name and number of levels of every candidate, best first."""
-    path = check_h5ad(path)
-    try:
-        with h5py.File(path, "r") as file:
-            obs = file["obs"]
-            levels = _levels_of_records(obs) if isinstance(obs, h5py.Dataset) else _levels(obs)
-    except READ_FAULTS as fault:
-        raise InputError(
-            f"The columns of the cells cannot be read: {fault}",
-            where=f"{path}, obs",
-            remedy="Copy or download the file again",
-        ) from fault
-    return sorted(((_rank(name), name, count) for name, count in levels), key=lambda c: c[0])
 
 
 def _rank(name: str) -> int:
@@ -160,57 +226,81 @@ def _rank(name: str) -> int:
     return len(NAMES)
 
 
-def _levels(obs: h5py.Group) -> list[tuple[str, int]]:
-    """Name and number of levels of the columns that may hold types, in the order of the file."""
+def _label_column(name: str, values: pd.Series[Any]) -> LabelColumn:
+    from napari_smoother.models.deconv.reference import MISSING_LABELS
+
+    counts = values.value_counts()
+    kind = values.dtype.kind
+    if kind == "O":
+        counts = counts[[str(label) not in MISSING_LABELS for label in counts.index]]
+    levels = len(counts)
+    truths = kind == "b" or all(isinstance(label, bool | np.bool_) for label in counts.index)
+    rank: int | None = _rank(name)
+    if truths or not 2 <= levels <= MOST_TYPES or 2 * levels >= len(values):
+        rank = None
+    elif kind != "O" and (rank == len(NAMES) or (counts.index % 1 != 0).any()):
+        # Measurements are numbers too, and only the name tells them from types.
+        rank = None
+    fault = ""
+    if levels < 2:
+        fault = "has one label only" if levels else "has no label"
+    elif counts.iloc[0] == 1:
+        fault = f"has another label for each of its {levels} cells"
+    return LabelColumn(name, levels, rank, fault)
+
+
+def _columns(obs: h5py.Group) -> Iterator[tuple[str, pd.Series[Any]]]:
+    """Names and values of the columns, in the order of the file; labels are objects."""
     index = _as_text(obs.attrs.get("_index", "_index"))
     order = [_as_text(name) for name in obs.attrs.get("column-order", ())]
+    old_categories = obs.get("__categories", {})
     n_cells = _length(obs[index])
-    old_categories = obs.get("__categories")
-    found = []
-    for name in [*order, *(n for n in obs if n not in order)]:
+    for name in dict.fromkeys([*order, *obs]):
         if name in (index, "__categories") or name not in obs:
             continue
         item = obs[name]
-        if isinstance(item, h5py.Group):
-            if "categories" not in item:
-                continue
-            count = _used_levels(item["codes"][:], _length(item["categories"]))
-            is_text = _is_text(item["categories"])
-        elif old_categories is not None and name in old_categories:
-            count = _used_levels(item[:], _length(old_categories[name]))
-            is_text = _is_text(old_categories[name])
+        if isinstance(item, h5py.Group) and "categories" in item:
+            values = _labels(_values(item["codes"], n_cells), item["categories"])
+        elif name in old_categories:
+            values = _labels(_values(item, n_cells), old_categories[name])
         else:
-            is_text = _is_text(item)
-            count = int(pd.Series(item.asstr()[:]).nunique()) if is_text else 0
-        if is_text and _may_be_types(count, n_cells):
-            found.append((name, count))
-    return found
+            values = _values(item, n_cells)
+        if values is not None:
+            yield name, values
 
 
-def _levels_of_records(obs: h5py.Dataset) -> list[tuple[str, int]]:
+def _labels(codes: pd.Series[Any] | None, categories: Any) -> pd.Series[Any] | None:
+    """Labels of a column of categories, of which a file may list more than it has cells."""
+    n_categories = _length(categories)
+    names = _values(categories, n_categories) if n_categories <= MOST_CATEGORIES else None
+    if codes is None or names is None:
+        return None
+    return names.astype(object).reindex(codes.where(codes < n_categories, -1))
+
+
+def _values(item: Any, length: int) -> pd.Series[Any] | None:
+    """Values of a column; those that may be missing are a group, with a mask beside them.
+
+    None for anything else that may lie in a table: another table, or an array of another shape.
+    """
+    if isinstance(item, h5py.Group):
+        if "values" not in item or "mask" not in item:
+            return None
+        values = _values(item["values"], length)
+        mask = _values(item["mask"], length)
+        return None if values is None or mask is None else values.where(~mask.astype(bool))
+    is_text = h5py.check_string_dtype(item.dtype) is not None
+    if item.shape != (length,) or not (is_text or item.dtype.kind in "biuf"):
+        return None
+    return pd.Series(item.asstr()[:] if is_text else item[:])
+
+
+def _records(obs: h5py.Dataset) -> Iterator[tuple[str, pd.Series[Any]]]:
     """Do the same for files of anndata 0.6 and before, which keep obs as one table of records."""
     table = pd.DataFrame.from_records(obs[:])
-    counts = [
-        (str(name), int(table[name].nunique()))
-        for name in table
-        if table[name].dtype == object and name != "index"
-    ]
-    return [(name, count) for name, count in counts if _may_be_types(count, len(table))]
-
-
-def _used_levels(codes: Any, n_categories: int) -> int:
-    """Count the categories that a cell has; a file may list others."""
-    return int(pd.Series(codes[(codes >= 0) & (codes < n_categories)]).nunique())
-
-
-def _may_be_types(count: int, n_cells: int) -> bool:
-    return 2 <= count <= MOST_TYPES and 2 * count < n_cells
-
-
-def _is_text(item: Any) -> bool:
-    """Whether an array holds text; nullable strings are a group with their values inside."""
-    dataset = item["values"] if isinstance(item, h5py.Group) else item
-    return h5py.check_string_dtype(dataset.dtype) is not None
+    for name in table:
+        if name != "index":
+            yield str(name), table[name]
 
 
 def _length(item: Any) -> int:

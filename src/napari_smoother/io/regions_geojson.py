@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+from PIL import ImageColor
 from shapely import geometry
 from shapely.errors import ShapelyError
 
@@ -19,8 +22,30 @@ from napari_smoother.io.atomic import replacing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
+Colour = tuple[int, int, int]
+
 UNNAMED = "Unclassified"
 """What QuPath's annotations without a class and without a name are called."""
+
+FARTHEST = 1e9
+"""No picture has more pixels along a side."""
+
+COLOURS = ("color", "colorRGB")
+"""What QuPath's versions call a colour."""
+
+KINDS = frozenset(
+    {
+        "Point",
+        "MultiPoint",
+        "LineString",
+        "MultiLineString",
+        "Polygon",
+        "MultiPolygon",
+        "GeometryCollection",
+    }
+)
 
 EXPORT_AGAIN = (
     "Export the annotations as GeoJSON again, areas only "
@@ -35,7 +60,7 @@ class NamedPolygon:
     Parameters
     ----------
     name
-        Of the class; several polygons may share it.
+        Of the class, letter by letter as in the file; several polygons may share it.
     colour
         Red, green, blue, 0 to 255; None when the file gives none.
     geometry
@@ -43,52 +68,76 @@ class NamedPolygon:
     """
 
     name: str
-    colour: tuple[int, int, int] | None
+    colour: Colour | None
     geometry: shapely.Polygon
 
 
-def read_regions_geojson(path: str | Path) -> tuple[NamedPolygon, ...]:
+def read_regions_geojson(path: str | Path, *, scale: float = 1.0) -> tuple[NamedPolygon, ...]:
     """Read polygons.
 
     Parameters
     ----------
     path
-        A FeatureCollection, a list of features, a single feature, or a bare Polygon or
-        MultiPolygon, in full-resolution pixels.
+        A FeatureCollection, a list of features, a single feature, or a bare geometry.
+    scale
+        Pixels of the file per full-resolution pixel. For outlines drawn on a picture of Space
+        Ranger it is the factor of that picture, such as ``tissue_hires_scalef``.
 
     Returns
     -------
     tuple of NamedPolygon
-        In the order of the file; a MultiPolygon becomes one polygon a part. Names and colours
-        are ``properties.classification`` (``name``, ``color``), else ``properties.name`` and
+        In the order of the file, in full-resolution pixels; a MultiPolygon becomes one polygon a
+        part, and so does every area in a GeometryCollection. Names and colours are
+        ``properties.classification`` (``name``, ``color``), else ``properties.name`` and
         ``properties.color``. Outlines that cross themselves are split where they do. Heights
         (third coordinates) are dropped.
 
     Raises
     ------
     InputError
-        If the file is not GeoJSON, or a feature is no area; the feature is numbered from 1.
+        If the file is not GeoJSON, or holds no area at all.
+
+    Warns
+    -----
+    UserWarning
+        Once, when something is left out: what is no area, is not well formed or encloses nothing,
+        and colours that cannot be read, each with the numbers of its features, from 1.
     """
+    if not (np.isfinite(scale) and scale > 0):
+        raise InputError(
+            f"The scale is {scale}",
+            where="scale of the outlines",
+            remedy="Give pixels of the file per full-resolution pixel: tissue_hires_scalef, say",
+        )
     path = Path(os.path.abspath(Path(path).expanduser()))
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as fault:
-        raise InputError(
-            "There is no such file", where=str(path), remedy="Choose another file"
-        ) from fault
-    except (OSError, ValueError) as fault:
-        raise InputError(
-            f"The file is not GeoJSON: {fault}", where=str(path), remedy=EXPORT_AGAIN
-        ) from fault
+    features = _features(_content(path), path)
     polygons: list[NamedPolygon] = []
-    for number, feature in enumerate(_features(content, path), start=1):
-        where = f"{path}, feature {number}"
-        name, colour = _class_of(feature, where)
-        polygons += [
-            NamedPolygon(name, colour, part) for part in _parts(feature.get("geometry"), where)
-        ]
+    left_out: defaultdict[str, list[int]] = defaultdict(list)
+    faded: list[int] = []
+    for number, feature in enumerate(features, start=1):
+        holders = _holders(feature)
+        colour = _colour(holders)
+        if colour is None and any(
+            holder.get(key) is not None for holder in holders for key in COLOURS
+        ):
+            faded.append(number)
+        areas, others = _areas(feature)
+        name = _name(holders)
+        polygons += [NamedPolygon(name, colour, _scaled(area, scale)) for area in areas]
+        for other in others:
+            left_out[other].append(number)
+    told = ", ".join(f"{len(where)} {what} {_at(where)}" for what, where in left_out.items())
     if not polygons:
-        raise InputError("The file holds no polygon", where=str(path), remedy=EXPORT_AGAIN)
+        raise InputError(
+            f"The file holds no area: {told}" if told else "The file holds no area",
+            where=str(path),
+            remedy=EXPORT_AGAIN,
+        )
+    remarks = [f"left out what is no area: {told}"] if told else []
+    if faded:
+        remarks.append(f"chose other colours for those that cannot be read {_at(faded)}")
+    if remarks:
+        warnings.warn(f"{path}: {'; '.join(remarks)}.", UserWarning, stacklevel=2)
     return tuple(polygons)
 
 
@@ -107,16 +156,21 @@ def write_regions_geojson(polygons: Iterable[NamedPolygon], path: str | Path) ->
     Raises
     ------
     InputError
-        If the folder does not exist.
+        If the folder does not exist, or the file cannot be written.
     """
     content = {
         "type": "FeatureCollection",
         "features": [_feature_of(polygon) for polygon in polygons],
     }
-    with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1), encoding="utf-8"
-        )
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, allow_nan=False, indent=1), encoding="ascii")
+    except OSError as fault:
+        raise InputError(
+            f"The file cannot be written: {fault.strerror or fault}",
+            where=str(path),
+            remedy="Make room, or choose another folder or file name",
+        ) from fault
 
 
 def _feature_of(polygon: NamedPolygon) -> dict[str, Any]:
@@ -130,93 +184,159 @@ def _feature_of(polygon: NamedPolygon) -> dict[str, Any]:
     }
 
 
-def _features(content: Any, path: Path) -> list[dict[str, Any]]:
+def _content(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError("There is no such file", where=str(path), remedy="Choose another file")
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as fault:
+        raise InputError(
+            f"The file is not GeoJSON: {fault}", where=str(path), remedy=EXPORT_AGAIN
+        ) from fault
+
+
+def _features(content: Any, path: Path) -> list[Any]:
     features: Any = None
+    kind = content.get("type") if isinstance(content, dict) else None
     if isinstance(content, list):
         features = content
-    elif isinstance(content, dict) and content.get("type") == "FeatureCollection":
+    elif kind == "FeatureCollection":
         features = content.get("features")
-    elif isinstance(content, dict) and content.get("type") == "Feature":
+    elif kind == "Feature" or _is_kind(kind):
         features = [content]
-    elif isinstance(content, dict) and content.get("type") in ("Polygon", "MultiPolygon"):
-        features = [{"geometry": content, "properties": None}]
-    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
+    if not isinstance(features, list):
         raise InputError(
             "The file holds no GeoJSON features", where=str(path), remedy=EXPORT_AGAIN
         )
     return features
 
 
-def _class_of(feature: dict[str, Any], where: str) -> tuple[str, tuple[int, int, int] | None]:
-    """Name and colour of the class, wherever QuPath's versions put them."""
-    properties = feature.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
+def _holders(feature: Any) -> tuple[dict[str, Any], ...]:
+    """Where QuPath's versions put name and colour: in the classification, or beside it."""
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    if not isinstance(properties, dict):
+        return ()
     classification = properties.get("classification")
     if isinstance(classification, str):
         classification = {"name": classification}
-    classification = classification if isinstance(classification, dict) else {}
-    names = classification.get("names")
-    derived = ": ".join(map(str, names)) if isinstance(names, list) else None
-    name = classification.get("name") or derived or properties.get("name") or UNNAMED
-    for holder in (classification, properties):
-        if "color" in holder:
-            return str(name), _colour(holder["color"], where)
-        if isinstance(
-            holder.get("colorRGB"), int
-        ):  # QuPath 0.2: packed as alpha, red, green, blue
-            packed = holder["colorRGB"]
-            return str(name), ((packed >> 16) & 255, (packed >> 8) & 255, packed & 255)
-    return str(name), None
+    return (classification, properties) if isinstance(classification, dict) else (properties,)
 
 
-def _colour(value: Any, where: str) -> tuple[int, int, int] | None:
-    if value is None:
+def _name(holders: Iterable[dict[str, Any]]) -> str:
+    """Return the first name that holds more than blanks, as it stands there."""
+    for holder in holders:
+        for value in (holder.get("name"), holder.get("names")):
+            words = [_text(part) for part in (value if isinstance(value, list) else [value])]
+            text = ": ".join(word for word in words if word.strip())
+            if text:
+                return text
+    return UNNAMED
+
+
+def _text(value: Any) -> str:
+    """Return text or a number as text that every file can hold; nothing of anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    # Half of a pair of UTF-16, which JSON can spell, is no letter.
+    return str(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _colour(holders: Iterable[dict[str, Any]]) -> Colour | None:
+    for holder in holders:
+        for key in COLOURS:
+            found = _rgb(holder.get(key))
+            if found is not None:
+                return found
+    return None
+
+
+def _rgb(value: Any) -> Colour | None:
+    """Red, green and blue of a list, a number (alpha, red, green, blue packed) or text."""
+    if isinstance(value, str):
+        try:
+            value = list(ImageColor.getrgb(value.strip()))
+        except ValueError:
+            return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not -(2**31) <= value < 2**32:
+            return None
+        return (value >> 16) & 255, (value >> 8) & 255, value & 255
+    if not isinstance(value, list) or len(value) not in (3, 4):
         return None
-    if (
-        isinstance(value, list)
-        and len(value) in (3, 4)
-        and all(isinstance(part, int) and 0 <= part <= 255 for part in value)
-    ):
-        return (value[0], value[1], value[2])
-    raise InputError(
-        f"The colour {value!r} is not [red, green, blue] from 0 to 255",
-        where=f"{where}, color",
-        remedy="Mend or remove the colour",
-    )
+    if not all(type(part) in (int, float) and 0 <= part <= 255 for part in value):
+        return None
+    # 0.2 of a channel is a share of it, as in most plotting libraries.
+    shares = any(part % 1 for part in value[:3]) and max(value[:3]) <= 1
+    red, green, blue = (round(255 * part if shares else part) for part in value[:3])
+    return red, green, blue
 
 
-def _parts(shape: Any, where: str) -> list[shapely.Polygon]:
-    """Take a geometry apart into valid polygons."""
-    kind = shape.get("type") if isinstance(shape, dict) else None
-    if kind not in ("Polygon", "MultiPolygon"):
-        raise InputError(
-            f"A {kind} is not an area" if kind else "The feature has no geometry",
-            where=where,
-            remedy="Only polygons can be regions; " + EXPORT_AGAIN[0].lower() + EXPORT_AGAIN[1:],
-        )
+def _areas(feature: Any) -> tuple[list[shapely.Polygon], list[str]]:
+    """Take the geometry of a feature apart: its areas, and what is none, in words."""
+    areas: list[shapely.Polygon] = []
+    others: list[str] = []
+    waiting: list[Any] = [feature.get("geometry", feature) if isinstance(feature, dict) else None]
+    while waiting:
+        shape = waiting.pop()
+        shape = shape if isinstance(shape, dict) else {}
+        kind = shape.get("type")
+        if kind == "GeometryCollection" and isinstance(shape.get("geometries"), list):
+            waiting += reversed(shape["geometries"])
+        elif kind == "Polygon":
+            _take_polygon(shape.get("coordinates"), areas, others)
+        elif kind == "MultiPolygon" and isinstance(shape.get("coordinates"), list):
+            for part in shape["coordinates"]:
+                _take_polygon(part, areas, others)
+        elif kind is None:
+            others.append("without a geometry")
+        else:
+            others.append(kind if _is_kind(kind) else "of an unknown kind")
+    return areas, others
+
+
+def _take_polygon(rings: Any, areas: list[shapely.Polygon], others: list[str]) -> None:
+    """Add the valid parts of one polygon to the areas, or what is wrong with it to the others."""
     try:
-        found = shapely.force_2d(geometry.shape(shape))
-    except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as fault:
-        raise InputError(
-            f"The {kind} is not well formed: {fault}", where=where, remedy=EXPORT_AGAIN
-        ) from fault
-    if not np.isfinite(shapely.get_coordinates(found)).all():
-        raise InputError(
-            f"The {kind} has corners without finite coordinates",
-            where=where,
-            remedy=EXPORT_AGAIN,
-        )
-    if not found.is_valid:
-        found = shapely.make_valid(found, method="structure", keep_collapsed=False)
+        rim, *holes = [_ring(ring) for ring in rings]
+        # A hole of fewer than three corners takes nothing away.
+        holes = [hole for hole in holes if len(np.unique(hole, axis=0)) > 2]
+        found: Any = shapely.Polygon(rim, holes)
+        if not found.is_valid:
+            found = shapely.make_valid(found, method="structure", keep_collapsed=False)
+    except (ShapelyError, ValueError, TypeError, KeyError, OverflowError):
+        others.append("Polygon that is not well formed")
+        return
     parts = [
         part
         for part in shapely.get_parts(found)
         if isinstance(part, shapely.Polygon) and part.area > 0
     ]
+    areas += parts
     if not parts:
-        raise InputError(
-            f"The {kind} encloses no area",
-            where=where,
-            remedy="Remove it, or draw it again",
-        )
-    return parts
+        others.append("Polygon that encloses nothing")
+
+
+def _ring(ring: Any) -> NDArray[np.float64]:
+    """Corners of a ring as (x, y); a ValueError or TypeError where they are no numbers."""
+    corners = np.asarray([corner[:2] for corner in ring])
+    if corners.dtype.kind not in "iuf" or corners.ndim != 2 or corners.shape[1] != 2:
+        raise ValueError("not pairs of numbers")
+    places = corners.astype(np.float64)
+    if not (np.abs(places) <= FARTHEST).all():  # NaN is not either
+        raise ValueError("not places in a picture")
+    return places
+
+
+def _is_kind(kind: Any) -> bool:
+    return isinstance(kind, str) and kind in KINDS
+
+
+def _scaled(area: shapely.Polygon, scale: float) -> shapely.Polygon:
+    return area if scale == 1 else shapely.transform(area, lambda corners: corners / scale)
+
+
+def _at(numbers: list[int]) -> str:
+    """Features by their numbers, the first few of many."""
+    distinct = list(dict.fromkeys(numbers))
+    shown = ", ".join(map(str, distinct[:3])) + (", …" if len(distinct) > 3 else "")
+    return f"(feature{'s' if len(distinct) > 1 else ''} {shown})"

@@ -17,6 +17,12 @@ from napari_smoother.errors import InputError
 
 SEPARATORS = ("\t", ",", ";")
 
+LONGEST_LINE = 10_000_000
+"""Letters of a header with names of cell types; more is no table."""
+
+LARGEST = 1e15
+"""No count or mean is larger; sums of such numbers would overflow."""
+
 ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}")
 
 EXPORT_AGAIN = (
@@ -70,14 +76,16 @@ def read_signature_table(path: str | Path) -> pd.DataFrame:
 
 def _first_lines(path: Path) -> list[str]:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a file")
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8-sig") as file:
-            lines = [line for line in (file.readline(), file.readline()) if line.strip()]
+            lines = [file.readline(LONGEST_LINE) for _ in range(2)]
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as fault:
         raise InputError(
             f"The table cannot be read: {fault}", where=str(path), remedy=EXPORT_AGAIN
         ) from fault
-    if len(lines) < 2:
+    if not all(line.strip() for line in lines):
         raise InputError("The table is empty", where=str(path), remedy=EXPORT_AGAIN)
     return lines
 
@@ -95,7 +103,18 @@ def _separator(header: str, path: Path) -> str:
 
 def _types(lines: list[str], separator: str, path: Path) -> list[str]:
     """Names of the types: the header without the name of the first column, where it has one."""
-    header, row = csv.reader(lines, delimiter=separator)
+    try:
+        header, row = (next(csv.reader([line], delimiter=separator)) for line in lines)
+    except csv.Error as fault:
+        raise InputError(
+            f"The table cannot be read: {fault}", where=str(path), remedy=EXPORT_AGAIN
+        ) from fault
+    if lines[0].count('"') % 2:
+        raise InputError(
+            "A quotation mark in the first line has no partner",
+            where=str(path),
+            remedy=EXPORT_AGAIN,
+        )
     names = [name.strip() for name in header]
     if len(names) == len(row):
         names = names[1:]
@@ -108,7 +127,7 @@ def _types(lines: list[str], separator: str, path: Path) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1 or not name})
     if twice:
         raise InputError(
-            f'Columns without a name of their own: "{twice[0]}"',
+            f'Columns without a name of their own: "{_short(twice[0])}"',
             where=f"{path}, first line",
             remedy="Give each cell type a name of its own",
         )
@@ -129,7 +148,7 @@ def _read_text(path: Path, separator: str, n_columns: int) -> pd.DataFrame:
         )
     except (OSError, EOFError, ValueError, zlib.error) as fault:
         raise InputError(
-            f"The table cannot be read: {str(fault).strip()}",
+            f"The table cannot be read: {_short(str(fault).strip(), 200)}",
             where=str(path),
             remedy=EXPORT_AGAIN,
         ) from fault
@@ -142,7 +161,7 @@ def _check_orientation(cells: pd.DataFrame, path: Path) -> None:
     if n_columns > n_rows or 2 * ensembl > n_columns:
         raise InputError(
             f"The table has {n_rows} rows and {n_columns} columns "
-            f"({', '.join(map(str, cells.columns[:3]))}, ...): it looks transposed, with cell "
+            f"({', '.join(map(_short, cells.columns[:3]))}, ...): it looks transposed, with cell "
             "types for rows and genes for columns",
             where=str(path),
             remedy="Transpose the table: one row a gene, one column a cell type",
@@ -158,15 +177,19 @@ def _numbers(cells: pd.DataFrame, *, decimal_comma: bool, path: Path) -> pd.Data
             column = column.str.replace(",", ".", regex=False)
         columns.append(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64))
     values = np.column_stack(columns)
-    bad = ~np.isfinite(values) | (values < 0)
+    bad = ~((values >= 0) & (values <= LARGEST))  # NaN is neither
     if bad.any():
         row, column_number = (int(k) for k in np.argwhere(bad)[0])
-        found = str(text[row, column_number]).strip()
-        is_negative = values[row, column_number] < 0
+        found = _short(str(text[row, column_number]).strip())
+        value = values[row, column_number]
+        is_negative = value < 0
         what = "is negative" if is_negative else "is not a number"
+        if np.isfinite(value) and not is_negative:
+            what = "is beyond any count"
         raise InputError(
             f'Expression {what}: "{found}"' if found else "A cell is empty",
-            where=f"{path}, row {cells.index[row]}, column {cells.columns[column_number]}",
+            where=f"{path}, row {_short(cells.index[row])}, "
+            f"column {_short(cells.columns[column_number])}",
             remedy="Give expression on the linear scale, without scaling or centring"
             if is_negative
             else "Keep gene names in the first column only, and a number in every other cell",
@@ -183,7 +206,13 @@ def _once_each(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if len(summed):
         warnings.warn(
             f"{path}: {len(summed)} genes have several different lines, which were summed: "
-            f"{', '.join(map(str, summed[:3]))}{', ...' if len(summed) > 3 else ''}.",
+            f"{', '.join(map(_short, summed[:3]))}{', ...' if len(summed) > 3 else ''}.",
             stacklevel=3,
         )
     return distinct.groupby(level=0, sort=False).sum()
+
+
+def _short(text: object, most: int = 60) -> str:
+    """Text for a message, which a cell of a broken file may be too long for."""
+    whole = str(text)
+    return whole if len(whole) <= most else f"{whole[:most]}…"

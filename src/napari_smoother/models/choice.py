@@ -9,13 +9,14 @@ times the precision of the abundances, and neither depends on how many genes wer
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.models.deconv.preparation import (
     DEFAULT_GENE_WEIGHTS,
     DEFAULT_INTERCEPT,
@@ -26,7 +27,7 @@ from napari_smoother.models.deconv.preparation import (
     prepare_deconvolution,
 )
 from napari_smoother.models.held_out_genes import Fold, make_folds
-from napari_smoother.solvers import PriorTerm, solve_bounded_quadratic
+from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 from napari_smoother.weights.precision import precision, rho_range
 
 if TYPE_CHECKING:
@@ -43,6 +44,18 @@ RHO_SHARES = (0.5, 0.9, 0.97, 0.99, 1.0)
 """Of the largest rho that leaves a precision; `car` and `sar` stop short of it."""
 
 SHORT_OF_LIMIT = 0.999
+
+LITTLE_GAINED = 0.1
+"""Share of the held-out error: what gains less is weighed against what it does to the map."""
+
+MUCH_SMOOTHED = 0.25
+"""Share of the variance over spots, of all types together, of which no less should be left."""
+
+FLATTENED = 0.1
+"""The same for a single type, if it is one that the map showed."""
+
+SHOWN_ON_THE_MAP = 0.05
+"""Share of the variance over spots that a type has to have for the map to show it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +84,11 @@ class Choice:
         Where the best lies on an edge of the grid beyond which there are other settings:
         any of ``"lowest lambda"``, ``"highest lambda"``, ``"lowest rho"``, ``"highest rho"``.
         A grid of one value has no edge, and neither has rho where the best lambda is 0.
+    types
+        Names of the K cell types; empty where errors were judged without fits.
+    variances
+        2 x K: variance over spots of the proportion of every type, with the smallest lambda of
+        the grid and with the recommended one, both at the recommended rho and from all genes.
     """
 
     process: Process
@@ -83,11 +101,89 @@ class Choice:
     lambda_: float
     cautious_lambda: float
     edges: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    variances: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0)))
 
     @property
     def on_edge(self) -> bool:
         """Whether a wider grid might hold a better setting."""
         return bool(self.edges)
+
+    @property
+    def row(self) -> int:
+        """Where the recommended rho stands among `rhos`."""
+        return int(np.argmin(np.abs(self.rhos - self.rho)))
+
+    @property
+    def gain(self) -> float:
+        """Share of the held-out error with the smallest lambda that the recommended one saves."""
+        least = self.mean[self.row, 0]
+        return float((least - self.mean.min()) / least) if least > 0 else 0.0
+
+    @property
+    def gain_standard_error(self) -> float:
+        """Standard error of `gain` over the folds."""
+        least = self.mean[self.row, 0]
+        return float(self.standard_error[self.row, 0] / least) if least > 0 else 0.0
+
+    @property
+    def variance_kept(self) -> NDArray[np.float64]:
+        """Share of the variance over spots that is left of every type; NaN where none was."""
+        before, after = self.variances
+        kept: NDArray[np.float64] = np.divide(
+            after, before, out=np.full(before.shape, np.nan), where=before > 0
+        )
+        return kept
+
+    @property
+    def total_variance_kept(self) -> float:
+        """Share of the variance over spots that is left, of all types together."""
+        before, after = self.variances.sum(axis=1)
+        return float(after / before) if before > 0 else 1.0
+
+    @property
+    def caveat(self) -> str:
+        """What to be wary of, where little was gained and much was smoothed; otherwise empty."""
+        before, kept = self.variances[0], self.variance_kept
+        flattened = (kept < FLATTENED) & (before >= SHOWN_ON_THE_MAP * before.sum())
+        if self.gain >= LITTLE_GAINED or not (
+            self.total_variance_kept < MUCH_SMOOTHED or flattened.any()
+        ):
+            return ""
+        nearly = (
+            f" λ {self.cautious_lambda:.3g} is within one standard error of the best."
+            if self.cautious_lambda < self.lambda_
+            else ""
+        )
+        return (
+            "Little was gained and much was smoothed: compare the map with that at a smaller λ "
+            f"before you trust it.{nearly}"
+        )
+
+    def describe(self) -> str:
+        """Say what was chosen, what it gains, and what it does to the map."""
+        said = f"λ {self.lambda_:.3g}, ρ {self.rho:.3g} predict held-out genes best."
+        if self.lambda_ == self.lambdas[0]:
+            return said
+        gained = f"{100 * self.gain:.2g} ± {100 * self.gain_standard_error:.2g} %"
+        said += f" Against λ {self.lambdas[0]:.3g} the error is lower by {gained}"
+        if not self.types:
+            return f"{said}."
+        kept = self.variance_kept
+        least = [k for k in np.argsort(kept) if np.isfinite(kept[k])][:3]
+        named = ", ".join(f"{self.types[k]} {_percent(kept[k])}" for k in least)
+        left = _percent(self.total_variance_kept)
+        return f"{said}, and {left} of the variance over spots is left (least of {named})."
+
+    def describe_at(self, lambda_: float) -> str:
+        """Say how another lambda of the grid compares, at the recommended rho."""
+        column = int(np.argmin(np.abs(self.lambdas - lambda_)))
+        best = self.mean.min()
+        share = 100 / best if best > 0 else 0.0
+        above = share * (self.mean[self.row, column] - best)
+        error = share * self.standard_error[self.row, column]
+        said = f"λ {self.lambdas[column]:.3g}: error "
+        return said + (f"higher by {above:.2g} ± {error:.2g} %" if above > 0 else "lowest")
 
     def as_dict(self) -> dict[str, Any]:
         """Everything in it as numbers, text and lists that JSON can hold."""
@@ -100,6 +196,13 @@ class Choice:
             "lambda": self.lambda_,
             "cautious_lambda": self.cautious_lambda,
             "edges": list(self.edges),
+            "gain": self.gain,
+            "gain_standard_error": self.gain_standard_error,
+            "total_variance_kept": self.total_variance_kept,
+            "variance_kept": {
+                name: float(kept) if np.isfinite(kept) else None
+                for name, kept in zip(self.types, self.variance_kept, strict=True)
+            },
         }
 
 
@@ -175,7 +278,9 @@ def choose(
     Warns
     -----
     UserWarning
-        If the best setting lies on an edge of the grid that could be moved; it is named.
+        If the best setting lies on an edge of the grid that could be moved; it is named. If
+        little was gained over the smallest lambda and much was smoothed (`Choice.caveat`), with
+        the numbers of `Choice.describe`.
     """
     lambda_grid = _grid(lambdas, "lambdas")
     matrix = sparse.csr_matrix(counts)
@@ -234,6 +339,19 @@ def choose(
             fold, priors, strengths, bounded, tolerance, cancelled, fits_done
         )
     chosen = judge(errors, rho_grid, lambda_grid, process, limit)
+    at = int(np.flatnonzero(lambda_grid == chosen.lambda_)[0])
+    chosen = replace(
+        chosen,
+        types=prepared.types,
+        variances=_variances(
+            DataTerm.prepare(prepared.gram, prepared.linear[used]),
+            priors[chosen.row],
+            [strengths[0], strengths[at]],
+            bounded,
+            tolerance,
+            cancelled,
+        ),
+    )
     if chosen.on_edge:
         warnings.warn(
             f"The best of the grid is the {' and the '.join(chosen.edges)} tried "
@@ -241,7 +359,34 @@ def choose(
             UserWarning,
             stacklevel=2,
         )
+    if chosen.caveat:
+        warnings.warn(f"{chosen.caveat} {chosen.describe()}", UserWarning, stacklevel=2)
     return chosen
+
+
+def _variances(
+    data: DataTerm,
+    prior: PriorTerm,
+    strengths: Sequence[float],
+    bounded: bool,
+    tolerance: float,
+    cancelled: Callable[[], bool] | None,
+) -> NDArray[np.float64]:
+    """Variance over spots of the proportion of every type, one row a strength of the prior."""
+    rows: list[NDArray[np.float64]] = []
+    start: NDArray[np.floating] | None = None
+    for strength in strengths:
+        start = solve_bounded_quadratic(
+            data,
+            prior,
+            strength,
+            start=start,
+            tolerance=tolerance,
+            bounded=bounded,
+            cancelled=cancelled,
+        ).values
+        rows.append(proportions(start).var(axis=0))
+    return np.stack(rows)
 
 
 def judge(
@@ -358,3 +503,7 @@ def _default_rhos(limit: float, process: Process) -> list[float]:
         limit = 1.0
     short = 1.0 if process in ("icar", "isar") else SHORT_OF_LIMIT
     return [min(share, short) * limit for share in RHO_SHARES]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import shapely
 
 from napari_smoother.errors import InputError
@@ -13,7 +14,6 @@ from napari_smoother.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]
@@ -28,7 +28,8 @@ class RegionClass:
     Parameters
     ----------
     name
-        Unique within a study.
+        Unique within a study, and taken letter by letter, blanks at its ends included: files
+        have to come back as they went.
     colour
         Red, green, blue from 0 to 1.
     """
@@ -128,23 +129,21 @@ class Regions:
 
     def with_class(self, region: RegionClass) -> Regions:
         """Return the regions with one more class."""
-        name = region.name.strip()
-        if not name:
+        if not region.name.strip():
             raise InputError(
                 "A region needs a name", where="region name", remedy="Type at least one letter"
             )
-        if any(name == known.name for known in self.classes):
+        if any(region.name == known.name for known in self.classes):
             raise InputError(
-                f"There is a region {name!r} already",
+                f"There is a region {region.name!r} already",
                 where="region name",
                 remedy="Choose another name, or draw into the region that is there",
             )
-        return replace(self, classes=(*self.classes, replace(region, name=name)))
+        return replace(self, classes=(*self.classes, region))
 
     def with_renamed(self, before: str, after: str) -> Regions:
         """Return the regions with one class called otherwise."""
         code = self.code(before)
-        after = after.strip()
         if after == before:
             return self
         others = replace(self, classes=self.classes[:code] + self.classes[code + 1 :])
@@ -215,6 +214,7 @@ def regions_from_column(column: pd.Series[str], colours: Sequence[Colour]) -> Re
     ----------
     column
         One value a spot. Missing values, and the texts "NA", "nan" and "", are no region.
+        Categories keep their order; other values are sorted.
     colours
         One for each class, taken in turn.
 
@@ -223,9 +223,13 @@ def regions_from_column(column: pd.Series[str], colours: Sequence[Colour]) -> Re
     InputError
         If the column holds a single class, none, or more than 200.
     """
-    values = column.astype("object").where(column.notna(), "").astype(str).str.strip()
-    missing = values.isin(["", "NA", "nan", "NaN", "None"])
-    names = sorted(values[~missing].unique())
+    values = column.astype("object").where(column.notna(), "").astype(str)
+    missing = values.str.strip().isin(["", "NA", "nan", "NaN", "None"])
+    present = set(values[~missing])
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        names = [name for name in map(str, column.cat.categories) if name in present]
+    else:
+        names = sorted(present)
     if not 1 <= len(names) <= 200:
         raise InputError(
             f"The column has {len(names)} classes",
@@ -233,7 +237,7 @@ def regions_from_column(column: pd.Series[str], colours: Sequence[Colour]) -> Re
             remedy="Choose a column that sorts the spots into 1 to 200 classes",
         )
     codes = {name: code for code, name in enumerate(names)}
-    imported = values.map(codes).fillna(UNASSIGNED).to_numpy(dtype=np.int32)
+    imported = np.asarray(values.map(codes).fillna(UNASSIGNED), dtype=np.int32)
     classes = tuple(
         RegionClass(name, colours[code % len(colours)]) for name, code in codes.items()
     )

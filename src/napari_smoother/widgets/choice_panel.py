@@ -6,9 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen, QPolygonF
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QPushButton,
+    QSizePolicy,
+    QToolTip,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_smoother.errors import Cancelled
 from napari_smoother.models.choice import Choice, choose
@@ -17,10 +24,14 @@ from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.page import listen, wrapped_label
 from napari_smoother.widgets.runner import Runner
+from napari_smoother.widgets.session import heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from napari_smoother.study.settings import Settings
     from napari_smoother.widgets.session import Session
 
 CURVE = "#8ab4f8"
@@ -33,37 +44,80 @@ NO_CHOICE = (
     "Held-out genes choose for least squares (linear and non-negative) under CAR, SAR, ICAR and "
     "ISAR. λ means about the same in every model: choose with one of those, then change the model"
 )
+CURVE_TIP = (
+    "Mean error at genes that were held out, over λ on a logarithmic scale; the band is one "
+    "standard error of the difference from the best. Click to take a λ"
+)
 STEEPEST = 4.0
 """Height of the plot relative to what smoothing gains over the smallest lambda."""
 
 
 class ErrorCurve(QWidget):
-    """Error at held-out genes over lambda, at the best rho, with its standard error."""
+    """Error at held-out genes over lambda, at the best rho, with its standard error.
+
+    Attributes
+    ----------
+    lambda_clicked
+        Emitted with the lambda of the grid that is nearest to a click.
+    """
+
+    lambda_clicked = Signal(float)
 
     def __init__(self) -> None:
         super().__init__()
         self._choice: Choice | None = None
+        self._lambdas: NDArray[np.float64] = np.empty(0)
+        self._in_use: float | None = None
         self.setFixedHeight(96)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip(
-            "Mean error at genes that were held out, over λ on a logarithmic scale; the band is "
-            "one standard error of the difference from the best"
-        )
+        self.setMouseTracking(True)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setToolTip(CURVE_TIP)
 
     def show_choice(self, choice: Choice | None) -> None:
         """Draw the curve of a choice; None for none."""
         self._choice = choice
+        if choice is not None:
+            self._lambdas = choice.lambdas[choice.lambdas > 0]  # the axis is logarithmic
         self.setVisible(choice is not None)
         self.update()
 
+    def show_in_use(self, lambda_: float | None) -> None:
+        """Mark the lambda that is in use, where it is another than the chosen one."""
+        self._in_use = lambda_
+        self.update()
+
+    def place_of(self, lambda_: float) -> float:
+        """Where a lambda lies, in pixels from the left."""
+        lambdas = self._lambdas
+        across = np.log(lambda_ / lambdas[0]) / max(np.log(lambdas[-1] / lambdas[0]), 1e-9)
+        frame = self._frame()
+        return float(frame.left() + across * frame.width())
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Say what the error is at the lambda under the mouse."""
+        if self._choice is not None:
+            text = self._choice.describe_at(self._nearest(event.position().x()))
+            QToolTip.showText(event.globalPosition().toPoint(), text, self)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Take the lambda under the mouse."""
+        if self._choice is not None and event.button() == Qt.MouseButton.LeftButton:
+            self.lambda_clicked.emit(self._nearest(event.position().x()))
+
+    def event(self, event: QEvent) -> bool:
+        """Keep the text of a lambda while the mouse rests on it."""
+        if event.type() == QEvent.Type.ToolTip and QToolTip.isVisible():
+            return True
+        return bool(super().event(event))
+
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the band, the curve and the chosen lambda."""
+        """Draw the band, the curve, the chosen lambda and the one in use."""
         choice = self._choice
         if choice is None:
             return
-        row = int(np.argmin(np.abs(choice.rhos - choice.rho)))
-        shown = choice.lambdas > 0
-        places = np.log10(choice.lambdas[shown])
+        row, shown = choice.row, choice.lambdas > 0
+        across = [self.place_of(lambda_) for lambda_ in self._lambdas]
         mean, error = choice.mean[row, shown], choice.standard_error[row, shown]
         low, high = (mean - error).min(), (mean + error).max()
         if mean[0] > low:
@@ -71,36 +125,43 @@ class ErrorCurve(QWidget):
             high = min(high, low + STEEPEST * (mean[0] - low))
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        frame = QRectF(self.rect()).adjusted(18, 4, -18, -18)
-        spread = max(float(places[-1] - places[0]), 1e-9)
+        frame = self._frame()
 
-        def point(place: float, value: float) -> QPointF:
-            across = (place - places[0]) / spread
-            up = (value - low) / max(high - low, 1e-300)
-            return QPointF(
-                frame.left() + across * frame.width(), frame.bottom() - up * frame.height()
-            )
+        def line(values: NDArray[np.float64]) -> list[QPointF]:
+            up = (values - low) / max(high - low, 1e-300)
+            heights = frame.bottom() - up * frame.height()
+            return [QPointF(x, y) for x, y in zip(across, heights, strict=True)]
 
         painter.setClipRect(frame)
         band = QPainterPath()
-        above = [point(x, y) for x, y in zip(places, mean + error, strict=True)]
-        below = [point(x, y) for x, y in zip(places, mean - error, strict=True)]
-        band.addPolygon(QPolygonF([*above, *reversed(below)]))
+        band.addPolygon(QPolygonF([*line(mean + error), *reversed(line(mean - error))]))
         colour = QColor(CURVE)
         colour.setAlphaF(0.25)
         painter.fillPath(band, colour)
         painter.setPen(QPen(QColor(CURVE), 1.5))
-        painter.drawPolyline(QPolygonF([point(x, y) for x, y in zip(places, mean, strict=True)]))
-        if choice.lambda_ > 0:
-            painter.setPen(QPen(QColor(CHOSEN), 1.5))
-            x = point(float(np.log10(choice.lambda_)), low).x()
-            painter.drawLine(QPointF(x, frame.top()), QPointF(x, frame.bottom()))
+        painter.drawPolyline(QPolygonF(line(mean)))
+        text = self.palette().text().color()
+        marks = {choice.lambda_: QPen(QColor(CHOSEN), 1.5)}
+        if self._in_use is not None:
+            marks.setdefault(self._in_use, QPen(text, 1.0, Qt.PenStyle.DashLine))
+        for lambda_, pen in marks.items():
+            if lambda_ > 0:
+                painter.setPen(pen)
+                x = self.place_of(lambda_)
+                painter.drawLine(QPointF(x, frame.top()), QPointF(x, frame.bottom()))
         painter.setClipping(False)
-        painter.setPen(self.palette().text().color())
-        for decade in range(int(np.ceil(places[0])), int(np.floor(places[-1])) + 1):
-            centre = point(decade, low)
-            label = QRectF(centre.x() - 30, frame.bottom() + 2, 60, 16)
+        painter.setPen(text)
+        first, last = np.log10(self._lambdas[[0, -1]])
+        for decade in range(int(np.ceil(first)), int(np.floor(last)) + 1):
+            label = QRectF(self.place_of(10.0**decade) - 30, frame.bottom() + 2, 60, 16)
             painter.drawText(label, Qt.AlignmentFlag.AlignHCenter, f"{10.0**decade:g}")
+
+    def _frame(self) -> QRectF:
+        return QRectF(self.rect()).adjusted(18, 4, -18, -18)
+
+    def _nearest(self, x: float) -> float:
+        """Return the lambda of the grid nearest to a place."""
+        return float(min(self._lambdas, key=lambda lambda_: abs(self.place_of(lambda_) - x)))
 
 
 class ChoicePanel(QWidget):
@@ -121,7 +182,12 @@ class ChoicePanel(QWidget):
         self.stop = QPushButton("Stop")
         self.stop.setToolTip("Leaves ρ and λ as they are")
         self.stop.setEnabled(False)
+        self._choice: Choice | None = None
         self.text = wrapped_label()
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.caveat = wrapped_label()
+        self.caveat.setTextFormat(Qt.TextFormat.PlainText)
+        self.caveat.setStyleSheet(f"color: {CHOSEN}")
         self.curve = ErrorCurve()
         buttons = QHBoxLayout()
         buttons.setContentsMargins(0, 0, 0, 0)
@@ -131,6 +197,7 @@ class ChoicePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(buttons)
         layout.addWidget(self.text)
+        layout.addWidget(self.caveat)
         layout.addWidget(self.curve)
         self.runner = Runner(self)
         self.runner.returned.connect(self._on_choice)
@@ -139,9 +206,10 @@ class ChoicePanel(QWidget):
         self.runner.cancelled.connect(lambda: self._rest("stopped"))
         self.button.clicked.connect(self.choose)
         self.stop.clicked.connect(self.runner.cancel)
+        self.curve.lambda_clicked.connect(self.take)
         session.closing.connect(self.runner.shut_down)
         listen(self, self.study.reference_changed, self._forget)
-        listen(self, self.study.settings_changed, self._allow)
+        listen(self, self.study.settings_changed, self._show_settings)
         self._forget()
 
     def choose(self) -> None:
@@ -156,42 +224,68 @@ class ChoicePanel(QWidget):
         self.stop.setEnabled(True)
         self.text.setText("choosing …")
 
-        def job(cancelled: Callable[[], bool], report: Callable[[str], None]) -> Choice:
+        def job(
+            cancelled: Callable[[], bool], report: Callable[[str], None]
+        ) -> tuple[Choice, list[str]]:
             def tell(done: int, total: int) -> None:
                 if cancelled():
                     raise Cancelled
                 report(f"choosing … {done} of {total} fits")
 
-            return choose(
-                section.adata.X,
-                section.adata.var,
-                reference,
-                graph.weights,
-                process=chosen.process,
-                scale=data_scale(chosen.scale),
-                gene_weights=chosen.gene_weights,
-                intercept=chosen.intercept,
-                bounded=chosen.model == "nnls",
-                cancelled=cancelled,
-                report=tell,
-            )
+            def find(cancelled: Callable[[], bool]) -> Choice:
+                return choose(
+                    section.adata.X,
+                    section.adata.var,
+                    reference,
+                    graph.weights,
+                    process=chosen.process,
+                    scale=data_scale(chosen.scale),
+                    gene_weights=chosen.gene_weights,
+                    intercept=chosen.intercept,
+                    bounded=chosen.model == "nnls",
+                    cancelled=cancelled,
+                    report=tell,
+                )
+
+            return heard(find, cancelled)
 
         self.runner.submit(job, "choosing ρ and λ")
 
-    def _on_choice(self, choice: Choice) -> None:
-        self._rest(f"λ {choice.lambda_:.3g}, ρ {choice.rho:.3g} predict held-out genes best")
-        self.curve.show_choice(choice)
-        if choice.on_edge:
-            tell_warning(
-                f"The best setting lies at the {' and '.join(choice.edges)} that was tried "
-                "(choice of ρ and λ). Look at the curve, and try beyond it by hand."
+    def take(self, lambda_: float) -> None:
+        """Set the study to a lambda of the curve, and to the rho that the curve is for."""
+        choice = self._choice
+        if choice is not None:
+            self.study.deconvolution = replace(
+                self.study.deconvolution,
+                process=choice.process,
+                rho=choice.rho,
+                lambda_spatial_loss=lambda_,
             )
-        self.study.deconvolution = replace(
-            self.study.deconvolution,
-            process=choice.process,
-            rho=choice.rho,
-            lambda_spatial_loss=choice.lambda_,
-        )
+
+    def _on_choice(self, found: tuple[Choice, list[str]]) -> None:
+        choice, remarks = found
+        self._choice = choice
+        self.curve.show_choice(choice)
+        self._rest(choice.describe())
+        self.caveat.setText(choice.caveat)
+        self.caveat.setVisible(bool(choice.caveat))
+        for remark in remarks:
+            tell_warning(remark)
+        self.take(choice.lambda_)
+
+    def _show_settings(self, settings: Settings) -> None:
+        self._allow()
+        choice, chosen = self._choice, settings.deconvolution
+        if choice is None:
+            return
+        on_curve = (chosen.process, chosen.rho) == (choice.process, choice.rho)
+        in_use = chosen.lambda_spatial_loss if on_curve else None
+        self.curve.show_in_use(in_use)
+        beside = ""
+        if in_use is not None and in_use in choice.lambdas and in_use != choice.lambda_:
+            beside = f" In use: {choice.describe_at(in_use)}."
+        if not self._choosing:
+            self.text.setText(choice.describe() + beside)
 
     def _on_progress(self, text: str) -> None:
         self.text.setText(text)
@@ -216,5 +310,7 @@ class ChoicePanel(QWidget):
 
     def _forget(self) -> None:
         self.runner.cancel()
+        self._choice = None
+        self.caveat.hide()
         self.curve.show_choice(None)
         self._rest("")

@@ -5,12 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QInputDialog
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QInputDialog,
+    QLabel,
+    QVBoxLayout,
+)
 
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.io.opening import open_section
-from napari_smoother.io.reference import cell_type_candidates, read_reference
+from napari_smoother.io.reference import label_columns, read_reference
 from napari_smoother.io.regions_geojson import (
     NamedPolygon,
     read_regions_geojson,
@@ -21,12 +28,13 @@ from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotate, findings_of
 from napari_smoother.study.regions import RegionClass, RegionShape, outline_of
-from napari_smoother.widgets.notices import tell, tell_error
+from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from napari_smoother.io.reference import LabelColumn
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
     from napari_smoother.study.regions import Colour
@@ -136,7 +144,13 @@ def open_reference(session: Session, path: Path, cell_type: str | None = None) -
 
 
 def ask_for_cell_type(path: Path) -> str | None:
-    """Ask which obs column of single cells holds the type; None when there is none to choose.
+    """Ask which obs column of single cells holds the type.
+
+    Returns
+    -------
+    str or None
+        The column; None where there is nothing to choose from, and "" when the user thinks
+        better of it.
 
     Raises
     ------
@@ -145,14 +159,46 @@ def ask_for_cell_type(path: Path) -> str | None:
     """
     if path.suffix.lower() != ".h5ad":
         return None
-    candidates = cell_type_candidates(path)
-    if len(candidates) < 2:
-        return candidates[0][0] if candidates else None
-    labels = [f"{column} ({levels} types)" for column, levels in candidates]
-    chosen, agreed = QInputDialog.getItem(
-        None, path.name, "Column that holds the cell type", labels, 0, False
-    )
-    return candidates[labels.index(chosen)][0] if agreed else ""
+    columns = [column for column in label_columns(path) if not column.fault]
+    if len(columns) < 2:
+        return columns[0].name if columns and columns[0].rank is not None else None
+    dialog = CellTypeDialog(path.name, columns)
+    return dialog.column if dialog.exec() else ""
+
+
+class CellTypeDialog(QDialog):
+    """Asks for the column of cell types: those that look like it first, then all others.
+
+    Parameters
+    ----------
+    title
+        What the cells are called.
+    columns
+        To choose from, candidates first.
+    """
+
+    def __init__(self, title: str, columns: Sequence[LabelColumn]) -> None:
+        super().__init__()
+        self.setWindowTitle(title)
+        self.columns = QComboBox()
+        for at, column in enumerate(columns):
+            if at > 0 and column.rank is None and columns[at - 1].rank is not None:
+                self.columns.insertSeparator(at)
+            self.columns.addItem(f"{column.name} ({column.levels:,} levels)", column.name)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(QLabel("Column that holds the cell type"))
+        layout.addWidget(self.columns)
+        layout.addWidget(buttons)
+
+    @property
+    def column(self) -> str:
+        """The column that is chosen."""
+        return str(self.columns.currentData())
 
 
 def save_results(session: Session, path: Path) -> None:
@@ -176,7 +222,7 @@ def _tell_saved(path: Path, nothing: None) -> None:
 
 
 def import_regions(session: Session, path: Path) -> None:
-    """Add the areas of a GeoJSON file to the regions."""
+    """Add the areas of a GeoJSON file to the regions, and tell where they hold no spot."""
 
     def use(polygons: tuple[NamedPolygon, ...]) -> None:
         regions = session.study.regions
@@ -188,13 +234,18 @@ def import_regions(session: Session, path: Path) -> None:
                 regions = regions.with_class(RegionClass(polygon.name, shade))
                 known.add(polygon.name)
         added = [RegionShape(p.name, outline_of(p.geometry)) for p in polygons]
-        session.study.regions = regions.with_shapes([*regions.shapes, *added])
+        remark = session.outlines.add(path.name, regions, added)
+        if remark:
+            tell_warning(remark)
 
     session.load(lambda cancelled: read_regions_geojson(path), use, f"reading {path.name}")
 
 
 def export_regions(session: Session, path: Path) -> None:
-    """Write the outlines to a GeoJSON file, in full-resolution pixels."""
+    """Write the outlines to a GeoJSON file, in full-resolution pixels.
+
+    Regions without an outline, such as those taken from a column, are told.
+    """
     if path.suffix.lower() not in (".geojson", ".json"):
         path = path.with_name(path.name + ".geojson")
     regions = session.study.regions
@@ -204,6 +255,14 @@ def export_regions(session: Session, path: Path) -> None:
         for shape in regions.shapes
         for part in shape.area().geoms
     ]
+    written = {polygon.name for polygon in polygons}
+    without = [region.name for region in regions.classes if region.name not in written]
+    if without:
+        tell_warning(
+            f"{path.name} is written without {', '.join(without[:3])}"
+            f"{', …' if len(without) > 3 else ''}: "
+            f"{'these regions have' if len(without) > 1 else 'this region has'} no outline."
+        )
     session.load(
         lambda cancelled: write_regions_geojson(polygons, path),
         partial(_tell_saved, path),

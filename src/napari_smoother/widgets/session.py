@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, QObject, Signal
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.scene import Scene
 from napari_smoother.study.autoencoder import Autoencoder
+from napari_smoother.study.imported_outlines import ImportedOutlines
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 from napari_smoother.widgets.analysis_preview import AnalysisPreview
@@ -61,6 +62,8 @@ class Session(QObject):
         Keeps graph and composition up to date.
     analyses
         What keeps each further analysis up to date, by its name.
+    outlines
+        Adds outlines from files to the regions.
     """
 
     busy_changed = Signal(str)
@@ -72,6 +75,7 @@ class Session(QObject):
         self._viewer = weakref.ref(viewer)
         self.study = Study()
         self.scene = Scene(viewer, self.study)
+        self.outlines = ImportedOutlines(self.study)
         self.preview = Preview(self.study, self)
         self.preview.status_changed.connect(self._tell_status)
         self.analyses: dict[str, AnalysisPreview] = {}
@@ -156,7 +160,7 @@ class Session(QObject):
         number = next(self._numbers)
         self._uses[number] = use
         self._loader.submit(
-            lambda cancelled, report: (number, *_heard(read, cancelled)), description
+            lambda cancelled, report: (number, *heard(read, cancelled)), description
         )
 
     def cancel(self) -> None:
@@ -215,7 +219,7 @@ class Session(QObject):
         self.busy_changed.emit("")
 
 
-def _heard(
+def heard(
     read: Callable[[Callable[[], bool]], Any], cancelled: Callable[[], bool]
 ) -> tuple[Any, list[str]]:
     """Read something, and collect what its reader had to remark."""
