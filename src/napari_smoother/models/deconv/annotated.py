@@ -49,6 +49,7 @@ def deconvolve(
     rho: float = 0.99,
     lambda_: float = DEFAULT_LAMBDA,
     n_neighbors: int = 6,
+    library_key: str | None = None,
     key_added: str | None = None,
     tolerance: float = 1e-5,
     copy: bool = False,
@@ -86,6 +87,8 @@ def deconvolve(
         itself.
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
+    library_key
+        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
     key_added
         None for the name of the model. ``obsm[key_added]`` gets the proportions as a DataFrame
         with the names of the types, ``obsm[key_added + "_abundance"]`` the abundances,
@@ -119,7 +122,7 @@ def deconvolve(
     known = _reference(reference, cell_type)
     found = _section_counts(adata, layer)
     counts = _unlogged(found)
-    weights, graph = section_graph(adata, n_neighbors)
+    weights, graph = section_graph(adata, n_neighbors, library_key)
 
     def prior_of(used: NDArray[np.int64]) -> Any:
         if lambda_ == 0:
