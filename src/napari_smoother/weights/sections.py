@@ -83,20 +83,21 @@ class Sections:
     labels
         n: index of each spot's section in ``names``.
     columns
-        The columns of obs that tell them apart, several where no one does; empty where the names
-        of the spots do.
+        The columns of obs that tell them apart, several where no one does; empty where something
+        else does.
+    otherwise
+        What it is then, in words.
     """
 
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     columns: tuple[str, ...]
+    otherwise: str = "the endings of obs_names"
 
     @property
     def source(self) -> str:
         """What tells them apart, in words."""
-        if not self.columns:
-            return "the endings of obs_names"
-        return " and ".join(f'obs["{column}"]' for column in self.columns)
+        return " and ".join(f'obs["{column}"]' for column in self.columns) or self.otherwise
 
 
 def overlapping_sections(
@@ -178,6 +179,23 @@ def sections_of_column(obs: pd.DataFrame, column: str) -> Sections:
         )
     labels, names = _codes(obs[column])
     return Sections(names, labels, (column,))
+
+
+def sections_in_depth(depth: NDArray[np.float64], where: str) -> Sections | None:
+    """Take the few values of a third coordinate for sections; None where it takes many.
+
+    Parameters
+    ----------
+    depth
+        n.
+    where
+        Where it was found, in words.
+    """
+    values, labels = np.unique(depth, return_inverse=True)
+    if not 1 < len(values) <= len(depth) / FEWEST_SPOTS:
+        return None
+    names = tuple(f"z = {value:.10g}" for value in values)
+    return Sections(names, labels.ravel().astype(np.int64), (), where)
 
 
 def unexplained_overlap(obs: pd.DataFrame, positions: NDArray[np.float64]) -> str | None:
