@@ -120,6 +120,8 @@ def overlapping_sections(
         None where no names of sections stand for spots that lie over each other.
     """
     placed = np.isfinite(positions).all(axis=1)
+    if not placed.any():
+        return None
     within = np.zeros(len(obs), dtype=np.int64)
     used: list[tuple[str, NDArray[np.int64], tuple[str, ...]]] = []
     for column, labels, names in _namings(obs, further):
