@@ -138,8 +138,23 @@ def test_names_made_unique_tell_nothing():
     adata = two_sections()
     adata.obs_names = [f"AT{k % N:05d}AAAC-1" + ("-1" if k >= N else "") for k in range(2 * N)]
     assert found(adata) is None
-    with pytest.raises(InputError, match=r"several lattices.*library_key"):
+    with pytest.raises(InputError, match=r"144 names of spots come more.*library_key"):
         spatial_weights(adata)
+
+
+@pytest.mark.parametrize("unique", [False, True])
+def test_names_that_come_twice_for_scattered_cells(unique):
+    rng = np.random.default_rng(4)
+    adata = two_sections()
+    adata.obsm["spatial"] = rng.uniform(0, 1200, (2 * N, 2))
+    assert unexplained_overlap(adata.obs, adata.obsm["spatial"]) is None
+    adata.obs_names = [f"cell{k % N}" for k in range(2 * N)]
+    if unique:
+        adata.obs_names_make_unique()
+    with pytest.raises(InputError, match="144 names of spots come more than once"):
+        spatial_weights(adata)
+    adata.obsm["spatial"][N:, 0] += 1300
+    spatial_weights(adata)
 
 
 def test_running_numbers_are_no_sections():

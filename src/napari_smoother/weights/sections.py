@@ -17,6 +17,7 @@ import pandas as pd
 
 from napari_smoother.errors import InputError
 from napari_smoother.weights.overlap import (
+    SHARED,
     are_crossed_lattices,
     lie_over_each_other,
     places_taken_alike,
@@ -203,8 +204,8 @@ def sections_in_depth(depth: NDArray[np.float64], where: str) -> Sections | None
 def unexplained_overlap(obs: pd.DataFrame, positions: NDArray[np.float64]) -> str | None:
     """Say why spots that no name tells apart must be of several sections.
 
-    Only lattices and coinciding places can tell: cells at scattered positions lie over each other
-    without a trace.
+    Lattices, coinciding places and names that come twice can tell. Cells at scattered positions
+    with names of their own lie over each other without a trace.
 
     Parameters
     ----------
@@ -218,7 +219,10 @@ def unexplained_overlap(obs: pd.DataFrame, positions: NDArray[np.float64]) -> st
     str or None
         A sentence without its full stop; None where nothing speaks for several sections.
     """
-    placed = positions[np.isfinite(positions).all(axis=1)]
+    finite = np.isfinite(positions).all(axis=1)
+    placed = positions[finite]
+    if not finite.any():
+        return None
     number = places_taken_alike(placed)
     if number > 1:
         return f"Many positions are those of {number} spots each"
@@ -227,6 +231,9 @@ def unexplained_overlap(obs: pd.DataFrame, positions: NDArray[np.float64]) -> st
         number = places_taken_alike(array[np.isfinite(array).all(axis=1)].astype(np.float64))
         if number > 1:
             return f"Many pairs of array_row and array_col are those of {number} spots each"
+    repeated = _repeated(obs.index)[finite]
+    if repeated.mean() >= SHARED and lie_over_each_other(placed, repeated.astype(np.int64)):
+        return f"{int(repeated.sum())} names of spots come more than once"
     if are_crossed_lattices(placed):
         return "The spots lie on several lattices, one over the other"
     return None
@@ -310,6 +317,13 @@ def _beside_barcodes(names: pd.Index[Any]) -> pd.Series[Any] | None:
     if len(set(shown.values())) < len(kinds):
         return None
     return pd.Series([shown[kind] for kind in beside])
+
+
+def _repeated(names: pd.Index[Any]) -> NDArray[np.bool_]:
+    """Whether a name stood before, or did so before AnnData made names unique by an ending."""
+    before = names.astype(str).str.replace(r"-\d+$", "", regex=True)
+    repeated: NDArray[np.bool_] = names.duplicated() | (before.isin(names) & (before != names))
+    return repeated
 
 
 def _kinds(names: pd.Index[Any]) -> list[tuple[str, str]] | None:
