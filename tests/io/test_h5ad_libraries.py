@@ -81,11 +81,21 @@ def test_concatenated_without_uns(saved, column, shift):
 
 def test_sections_by_the_endings_of_barcodes(saved):
     path = saved(joined(section(), section(seed=1), index_unique="-", keys=["A", "B"]))
-    fault = asked(path, ("1-A", "1-B"))
+    fault = asked(path, ("A", "B"))
     assert "endings of obs_names" in fault.problem
-    names = open_section(path, library="1-B").adata.obs_names
+    names = open_section(path, library="B").adata.obs_names
     assert len(names) == N
     assert all(name.endswith("-B") for name in names)
+
+
+def test_pictures_of_sections_by_the_endings_of_barcodes(saved):
+    both = joined(section(), section(seed=1), index_unique="-", keys=["A", "B"])
+    both.uns["spatial"] = {"A": one_picture(), "B": one_picture()}
+    path = saved(both)
+    asked(path, ("A", "B"))
+    chosen = open_section(path, library="B")
+    assert all(name.endswith("-B") for name in chosen.adata.obs_names)
+    assert list(chosen.adata.uns["spatial"]) == ["B"]
 
 
 def test_spatialdata_says_which_column_names_sections(saved):

@@ -67,6 +67,9 @@ FEWEST_SPOTS = 4
 
 BARCODE = re.compile(r"[A-Za-z0-9]{8,}")
 
+WELL = re.compile(r"-[0-9]+(?=[-_])")
+"""What Cell Ranger puts behind every barcode, where something else follows."""
+
 GLIMPSE = 1_000
 """Names of spots that are read first, since most tables need no more."""
 
@@ -313,7 +316,9 @@ def _beside_barcodes(names: pd.Index[Any]) -> pd.Series[Any] | None:
     kinds = set(beside)
     if any(_is_ending_of(one, other) for one in kinds for other in kinds):
         return None
-    shown = {kind: "".join(kind).strip("-_.: ") for kind in kinds}
+    wells = {found.group() if (found := WELL.match(behind)) else "" for _, behind in kinds}
+    well = wells.pop() if len(wells) == 1 else ""
+    shown = {(a, b): (a + b.removeprefix(well)).strip("-_.: ") for a, b in kinds}
     if len(set(shown.values())) < len(kinds):
         return None
     return pd.Series([shown[kind] for kind in beside])
