@@ -57,6 +57,13 @@ def read_spot_positions(path: Path) -> pd.DataFrame:
             where=str(path),
             remedy=COPY_AGAIN,
         )
+    repeated = [name for name in COLUMNS if list(table.columns).count(name) > 1]
+    if repeated:
+        raise InputError(
+            f"The positions have several columns {repeated[0]}",
+            where=str(path),
+            remedy=COPY_AGAIN,
+        )
     barcodes = pd.Index(table["barcode"].astype(str))
     twice = barcodes[barcodes.duplicated()]
     if len(twice):
