@@ -331,3 +331,10 @@ def test_positions_with_a_column_twice(visium, column):
     head, *lines = path.read_text().splitlines()
     path.write_text("\n".join([f"{head},{column}", *(f"{line},1" for line in lines)]))
     refused(truth.outs, says=f"several columns {column}", names=str(path))
+
+
+def test_positions_with_an_endless_first_line(visium):
+    truth = visium()
+    path = truth.outs / "spatial" / "tissue_positions.csv"
+    path.write_text(",".join(["barcode"] * 50_000) + "\n" + path.read_text())
+    refused(truth.outs, says="first line has", names=str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -37,6 +38,21 @@ PLAIN_MODES = {
     "RGBa": "RGBA",
 }
 """What each of Pillow's colour modes becomes, where it is not grey, RGB or RGBA already."""
+
+TIFF_FAULTS = (
+    OSError,
+    EOFError,
+    ValueError,  # tifffile's own error is one
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What tifffile raises on broken files; which of them has changed with its versions."""
 
 COPY_AGAIN = "Copy the picture again, or take it out of the folder to open the section without it"
 
@@ -189,16 +205,7 @@ def _read_tiff(source: Path | BytesIO, path: Path, largest: int) -> Picture:
             pixels = _channels_last(fitting.asarray(), fitting.axes, path)
             width = full.shape[full.axes.index("X")]
             return Picture(pixels, reduction=pixels.shape[1] / width)
-    # Which of them a fault of TIFF itself is changed with tifffile's versions.
-    except (
-        tifffile.TiffFileError,
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        RuntimeError,
-        zlib.error,
-    ) as fault:
+    except TIFF_FAULTS as fault:
         if isinstance(fault, InputError):
             raise
         raise InputError(
