@@ -326,9 +326,17 @@ def _beside_barcodes(names: pd.Index[Any]) -> pd.Series[Any] | None:
 
 def _repeated(names: pd.Index[Any]) -> NDArray[np.bool_]:
     """Whether a name stood before, or did so before AnnData made names unique by an ending."""
-    before = names.astype(str).str.replace(r"-\d+$", "", regex=True)
-    repeated: NDArray[np.bool_] = names.duplicated() | (before.isin(names) & (before != names))
-    return repeated
+    if not names.is_unique:
+        repeated: NDArray[np.bool_] = names.duplicated()
+        return repeated
+    glimpse = _was_made_unique(names[:: -(-len(names) // GLIMPSE)], names)
+    return _was_made_unique(names, names) if glimpse.any() else np.zeros(len(names), dtype=bool)
+
+
+def _was_made_unique(some: pd.Index[Any], names: pd.Index[Any]) -> NDArray[np.bool_]:
+    before = some.astype(str).str.replace(r"-\d+$", "", regex=True)
+    made: NDArray[np.bool_] = (names.get_indexer(before) >= 0) & (before != some)
+    return made
 
 
 def _kinds(names: pd.Index[Any]) -> list[tuple[str, str]] | None:
