@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_smoother import impute, spatial_pca, spatial_weights
+from napari_smoother import deconvolve, impute, spatial_pca, spatial_weights
 from napari_smoother.errors import InputError
 from napari_smoother.models.impute.annotated import predict_at
 from napari_smoother.weights.sections import (
@@ -227,6 +227,26 @@ def test_models_take_the_key():
     recipe = adata.uns["smoother"]["imputed"]["recipe"]
     assert recipe["graph"] == 'mutual 6 nearest neighbours within obs["sample"]'
     spatial_pca(adata, n_latent=2, library_key="sample")
+
+
+def test_two_sections_are_deconvolved_as_each_alone():
+    rng = np.random.default_rng(3)
+    signature = pd.DataFrame(rng.gamma(1.0, 5.0, (30, 3)), columns=list("abc"))
+    signature.index = [f"Gene{k}" for k in range(30)]
+    mixture = signature.to_numpy() @ rng.dirichlet(np.ones(3), 2 * N).T
+    adata = two_sections(sample=("a", "b"))
+    adata = ad.AnnData(rng.poisson(mixture.T).astype(np.float32), adata.obs, obsm=adata.obsm)
+    adata.var_names = signature.index
+    with pytest.raises(InputError, match='library_key="sample"'):
+        deconvolve(adata, signature)
+    # Weights of genes would be those of all spots together.
+    options = {"lambda_": 1.0, "tolerance": 1e-9, "scale": "counts", "gene_weights": np.ones(30)}
+    deconvolve(adata, signature, library_key="sample", **options)
+    assert "within" in adata.uns["smoother"]["nnls"]["recipe"]["graph"]
+    for name in "ab":
+        alone = adata[adata.obs["sample"] == name].copy()
+        deconvolve(alone, signature, key_added="alone", **options)
+        np.testing.assert_allclose(alone.obsm["nnls"], alone.obsm["alone"], atol=1e-6)
 
 
 def test_a_graph_that_joins_sections_is_refused():
