@@ -41,5 +41,6 @@ def test_functions_on_annotated_data_come_without_torch():
     assert run(
         "import napari_smoother as package, sys;"
         "print(package.spatial_weights.__name__, package.deconvolve.__name__);"
+        "print(package.read.__name__);"
         "print('torch' in sys.modules, 'napari' in sys.modules)"
-    ).split() == ["spatial_weights", "deconvolve", "False", "False"]
+    ).split() == ["spatial_weights", "deconvolve", "read", "False", "False"]

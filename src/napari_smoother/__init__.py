@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
     from napari_smoother.models.deconv.annotated import deconvolve
@@ -21,6 +22,7 @@ __all__ = [
     "__version__",
     "deconvolve",
     "impute",
+    "read",
     "spatial_pca",
     "spatial_weights",
 ]
@@ -32,6 +34,7 @@ _HOMES = {
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
     "deconvolve": "napari_smoother.models.deconv.annotated",
     "impute": "napari_smoother.models.impute.annotated",
+    "read": "napari_smoother.io.opening",
     "spatial_pca": "napari_smoother.models.reduction.annotated",
     "spatial_weights": "napari_smoother.weights.annotated",
 }

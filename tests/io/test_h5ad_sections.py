@@ -295,12 +295,19 @@ def test_libraries_without_a_column_for_their_spots(plain, saved):
     assert "library_id" in fault.remedy
 
 
-def test_spots_of_sections_without_picture_are_left_out(plain, saved):
+def test_sections_without_picture_are_asked_about_too(plain, saved):
+    """anndata.concat with uns_merge="first" keeps the picture of the first."""
     both = two_libraries(plain, "library_id")
     del both.uns["spatial"]["two"]
-    with pytest.warns(UserWarning, match="40 spots are left out"):
-        section = read_h5ad_section(saved(both))
-    assert list(section.adata.obs_names) == list(plain.obs_names)
+    path = saved(both)
+    with pytest.raises(SeveralLibraries, match=r'as obs\["library_id"\] names them: one, two'):
+        open_section(path)
+    first, second = (open_section(path, library=name) for name in ("one", "two"))
+    assert list(first.adata.obs_names) == list(plain.obs_names)
+    assert [image.name for image in first.images] == ["hires", "lowres"]
+    assert list(second.adata.obs_names) == [f"other{k}" for k in range(40)]
+    assert second.images == ()
+    assert second.adata.uns["spatial"] == {}
 
 
 def test_no_library_means_no_picture_and_no_scale(plain, saved):

@@ -151,3 +151,19 @@ def test_share_inside_takes_x_for_columns():
     assert share_inside(positions, (60, 80, 3), 1.0) == 0.5
     assert share_inside(positions, (30, 40), 0.5) == 0.5
     assert share_inside(positions, (60, 80), 0.5) == 0.75
+
+
+def test_a_tif_with_impossible_sides(tmp_path):
+    """Its tags say that it is no pixel wide: tifffile divides by that."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((20, 30, 3), np.uint8), rowsperstrip=4)
+    data = bytearray(path.read_bytes())
+    start = int.from_bytes(data[4:8], "little")
+    for entry in range(int.from_bytes(data[start : start + 2], "little")):
+        place = start + 2 + 12 * entry
+        if int.from_bytes(data[place : place + 2], "little") == 256:  # ImageWidth
+            data[place + 8 : place + 12] = bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        read_picture(path)
+    assert caught.value.where == str(path)

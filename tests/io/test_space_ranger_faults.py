@@ -322,3 +322,19 @@ def test_marked_pictures_of_cytassist_stand_in_for_hires(visium, images, shown):
     Image.fromarray(pixels).save(spatial / "aligned_fiducials.jpg")
     section = read_space_ranger(truth.outs)
     assert [(i.name, i.scale) for i in section.images] == shown
+
+
+@pytest.mark.parametrize("column", ["barcode", "array_row", "pxl_col_in_fullres"])
+def test_positions_with_a_column_twice(visium, column):
+    truth = visium()
+    path = truth.outs / "spatial" / "tissue_positions.csv"
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},{column}", *(f"{line},1" for line in lines)]))
+    refused(truth.outs, says=f"several columns {column}", names=str(path))
+
+
+def test_positions_with_an_endless_first_line(visium):
+    truth = visium()
+    path = truth.outs / "spatial" / "tissue_positions.csv"
+    path.write_text(",".join(["barcode"] * 50_000) + "\n" + path.read_text())
+    refused(truth.outs, says="first line has", names=str(path))

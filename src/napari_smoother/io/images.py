@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +15,6 @@ import numpy as np
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 LARGEST_EAGER = 200_000_000
@@ -36,6 +38,21 @@ PLAIN_MODES = {
     "RGBa": "RGBA",
 }
 """What each of Pillow's colour modes becomes, where it is not grey, RGB or RGBA already."""
+
+TIFF_FAULTS = (
+    OSError,
+    EOFError,
+    ValueError,  # tifffile's own error is one
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What tifffile raises on broken files; which of them has changed with its versions."""
 
 COPY_AGAIN = "Copy the picture again, or take it out of the folder to open the section without it"
 
@@ -72,7 +89,7 @@ def read_picture(path: Path, *, largest: int = LARGEST_EAGER) -> Picture:
     Parameters
     ----------
     path
-        A png, jpg or tif file.
+        A png, jpg or tif file, perhaps gzipped.
     largest
         Bytes of decoded pixels that may be loaded.
 
@@ -87,9 +104,14 @@ def read_picture(path: Path, *, largest: int = LARGEST_EAGER) -> Picture:
     TooLarge
         If it has more than ``largest`` bytes and cannot be mapped.
     """
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        return _read_tiff(path, largest)
-    return Picture(_read_plain(path, largest))
+    file: Path | BytesIO = path
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        file = _unpacked(path, largest)
+        suffix = Path(path.stem).suffix.lower()
+    if suffix in TIFF_SUFFIXES:
+        return _read_tiff(file, path, largest)
+    return Picture(_read_plain(file, path, largest))
 
 
 def is_blank(pixels: NDArray[Any]) -> bool:
@@ -128,11 +150,28 @@ def share_inside(positions: NDArray[np.float64], shape: tuple[int, ...], scale: 
     return float(np.mean((x >= 0) & (x < columns) & (y >= 0) & (y < rows)))
 
 
-def _read_plain(path: Path, largest: int) -> NDArray[Any]:
+def _unpacked(path: Path, largest: int) -> BytesIO:
+    try:
+        with gzip.open(path, "rb") as packed:
+            data = packed.read(largest + 1)
+    except (OSError, EOFError, zlib.error) as fault:
+        raise InputError(
+            f"The picture cannot be unpacked: {fault}", where=str(path), remedy=COPY_AGAIN
+        ) from fault
+    if len(data) > largest:
+        raise TooLarge(
+            f"The picture is too large to unpack in memory: more than {largest / 1e6:.0f} MB",
+            where=str(path),
+            remedy="Unpack it with gunzip",
+        )
+    return BytesIO(data)
+
+
+def _read_plain(source: Path | BytesIO, path: Path, largest: int) -> NDArray[Any]:
     from PIL import Image
 
     try:
-        with Image.open(path) as file:
+        with Image.open(source) as file:
             size = file.width * file.height * len(file.getbands())
             if size > largest:
                 raise _too_large(path, size)
@@ -150,15 +189,15 @@ def _read_plain(path: Path, largest: int) -> NDArray[Any]:
         ) from fault
 
 
-def _read_tiff(path: Path, largest: int) -> Picture:
+def _read_tiff(source: Path | BytesIO, path: Path, largest: int) -> Picture:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(source) as file:
             levels = file.series[0].levels
             full = levels[0]
             fitting = next((level for level in levels if level.nbytes <= largest), None)
-            if full is not fitting and full.dataoffset is not None:
+            if full is not fitting and full.dataoffset is not None and source is path:
                 mapped = tifffile.memmap(path, mode="r", series=0, level=0)
                 return Picture(_channels_last(mapped, full.axes, path))
             if fitting is None:
@@ -166,16 +205,7 @@ def _read_tiff(path: Path, largest: int) -> Picture:
             pixels = _channels_last(fitting.asarray(), fitting.axes, path)
             width = full.shape[full.axes.index("X")]
             return Picture(pixels, reduction=pixels.shape[1] / width)
-    # Which of them a fault of TIFF itself is changed with tifffile's versions.
-    except (
-        tifffile.TiffFileError,
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        RuntimeError,
-        zlib.error,
-    ) as fault:
+    except TIFF_FAULTS as fault:
         if isinstance(fault, InputError):
             raise
         raise InputError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import warnings
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+LARGEST = 10_000_000
+"""Bytes that are read of a file of a few names and numbers."""
+
 
 def read_scale_factors(path: Path | None, *, folder: Path) -> dict[str, float]:
     """Read the scale factors of Space Ranger.
@@ -19,7 +24,7 @@ def read_scale_factors(path: Path | None, *, folder: Path) -> dict[str, float]:
     Parameters
     ----------
     path
-        ``scalefactors_json.json``; None when there is none.
+        ``scalefactors_json.json``, perhaps gzipped; None when there is none.
     folder
         Where it was looked for.
 
@@ -43,8 +48,10 @@ def read_scale_factors(path: Path | None, *, folder: Path) -> dict[str, float]:
         )
         return {}
     try:
-        factors = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rb") as file:
+            factors = json.loads(file.read(LARGEST).decode("utf-8-sig"))
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as fault:
         warnings.warn(
             f"{path} is not valid ({fault}): the pictures cannot be placed and are left out. "
             f"{remedy}.",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TISSUE = ("hires", "lowres")
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".png.gz", ".jpg.gz", ".jpeg.gz")
+
 MARKED = {
     "detected_tissue": "detected_tissue_image.jpg",
     "aligned_fiducials": "aligned_fiducials.jpg",
@@ -87,7 +89,7 @@ def space_ranger_images(
     """
     images = []
     for name in TISSUE:
-        path = one_of(folder.spatial, (f"tissue_{name}_image.png", f"tissue_{name}_image.jpg"))
+        path = one_of(folder.spatial, [f"tissue_{name}_image{ending}" for ending in ENDINGS])
         scale = factors.get(f"tissue_{name}_scalef")
         if path is None:
             continue
@@ -100,7 +102,7 @@ def space_ranger_images(
     marked = []
     if MARKED_SCALE in factors and not any(image.name == "hires" for image in images):
         for name, file_name in MARKED.items():
-            path = one_of(folder.spatial, (file_name,))
+            path = one_of(folder.spatial, (file_name, f"{file_name}.gz"))
             if path is not None:
                 marked += _shown(name, path, read_picture(path), factors[MARKED_SCALE])
     every = (*fullres, *images, *marked)
@@ -155,14 +157,16 @@ def _full_resolution(
         path
         for place in places
         for path in sorted(place.iterdir())
-        if path.suffix.lower() in IMAGE_SUFFIXES and _is_given(path.stem)
+        if path.is_file()
+        and _plain(path).suffix.lower() in IMAGE_SUFFIXES
+        and _is_given(_plain(path).stem)
     ]
     found: list[SectionImage] = []
     for path in paths:
         try:
             picture = read_picture(path)
         except InputError as fault:  # the section is of use without it
-            _warn_left_out(path, fault.problem)
+            _warn_left_out(path, f"{fault.problem}. {fault.remedy}")
             continue
         if not _fits(picture, smaller, positions):
             _warn_left_out(path, "its size is not that of this section at full resolution")
@@ -171,6 +175,11 @@ def _full_resolution(
         else:
             found = _shown("fullres", path, picture, 1.0)
     return found
+
+
+def _plain(path: Path) -> Path:
+    """Name the file that a gzipped one holds."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
 def _is_given(stem: str) -> bool:

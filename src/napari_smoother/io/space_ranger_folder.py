@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_smoother.errors import InputError
@@ -20,8 +20,15 @@ POSITIONS = (
 )
 MATRICES = ("filtered_feature_bc_matrix", "raw_feature_bc_matrix")
 MTX = ("matrix.mtx.gz", "matrix.mtx")
-SCALE_FACTORS = "scalefactors_json.json"
+AGGREGATED_POSITIONS = ("aggr_tissue_positions.csv", "aggr_tissue_positions_list.csv")
+AGGREGATION = "aggregation.csv"
+SCALE_FACTORS = ("scalefactors_json.json", "scalefactors_json.json.gz")
 BINNED = "binned_outputs"
+SEGMENTED = "segmented_outputs"
+CELLS = "cell_segmentations.geojson"
+CELL_MATRICES = ("filtered_feature_cell_matrix", "raw_feature_cell_matrix")
+PACKED = (".h5.gz", ".tar.gz", ".tgz", ".tar", ".zip", ".parquet.gz")
+"""Endings of files that have to be unpacked before they can be read."""
 USUAL_BIN = "square_008um"
 """The bins that 10x Genomics recommends to begin with."""
 
@@ -41,6 +48,10 @@ class SpaceRangerFolder:
         What to call the section: the sample's folder, and the bin for Visium HD.
     positions, matrix, scale_factors
         None when missing. ``matrix`` is an ``.h5`` or a ``matrix.mtx``.
+    is_aggregated
+        Whether ``spaceranger aggr`` put several sections together here.
+    aggregation
+        The table that names them; None when missing.
     """
 
     root: Path
@@ -49,6 +60,23 @@ class SpaceRangerFolder:
     positions: Path | None
     matrix: Path | None
     scale_factors: Path | None
+    is_aggregated: bool = False
+    aggregation: Path | None = None
+
+    def of_library(self, library: str) -> SpaceRangerFolder:
+        """Find pictures and scale factors of one of several sections, by its name."""
+        name = f"{self.name} {library}"
+        for spatial in self.spatial.iterdir():
+            if spatial.name == library and spatial.is_dir():
+                factors = one_of(spatial, SCALE_FACTORS)
+                return replace(self, name=name, spatial=spatial, scale_factors=factors)
+        return replace(self, name=name)
+
+    def packed(self) -> list[str]:
+        """Names of the files that may hold what is missing, once they are unpacked."""
+        folders = dict.fromkeys((self.root, self.spatial))
+        names = sorted(entry.name for folder in folders for entry in folder.iterdir())
+        return [name for name in names if name.lower().endswith(PACKED)]
 
     @property
     def is_complete(self) -> bool:
@@ -74,10 +102,13 @@ def find_space_ranger(folder: Path) -> SpaceRangerFolder:
     Raises
     ------
     InputError
-        If several files fit, or several bins and none of 8 µm.
+        If several files fit, several bins and none of 8 µm, or only cells that Space Ranger
+        segmented.
     """
     root = _root(folder)
+    _refuse_segmented(root)
     spatial = one_of(root, ("spatial",), folders=True) or root
+    aggregated = one_of(root, AGGREGATED_POSITIONS)
     name = root.parent.name if root.name == "outs" else root.name
     if root.parent.name == BINNED:
         above = root.parent.parent
@@ -87,10 +118,26 @@ def find_space_ranger(folder: Path) -> SpaceRangerFolder:
         root=root,
         spatial=spatial,
         name=name or str(folder),
-        positions=_positions(spatial) or _positions(root),
+        positions=aggregated or _positions(spatial) or _positions(root),
         matrix=_matrix(root),
-        scale_factors=one_of(spatial, (SCALE_FACTORS,)) or one_of(root, (SCALE_FACTORS,)),
+        scale_factors=one_of(spatial, SCALE_FACTORS) or one_of(root, SCALE_FACTORS),
+        is_aggregated=aggregated is not None,
+        aggregation=one_of(root, (AGGREGATION,)),
     )
+
+
+def _refuse_segmented(root: Path) -> None:
+    """Name the cells of Space Ranger 4 for what they are, where there is nothing else."""
+    inside = root / SEGMENTED
+    place = inside if inside.is_dir() else root
+    cells = one_of(place, (*(f"{name}.h5" for name in CELL_MATRICES), CELLS)) is not None
+    if (cells or place == inside or root.name == SEGMENTED) and _matrix(root) is None:
+        raise InputError(
+            "These are the cells that Space Ranger 4 segmented, which cannot be opened yet",
+            where=str(place),
+            remedy=f"Open {BINNED}/{USUAL_BIN} of the same outs folder instead: the same counts, "
+            "in bins of 8 µm",
+        )
 
 
 def one_of(folder: Path, names: Iterable[str], *, folders: bool = False) -> Path | None:

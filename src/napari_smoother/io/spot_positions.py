@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,9 @@ COLUMNS = (
     "pxl_col_in_fullres",
 )
 """The columns in the order of Space Ranger 1, which wrote no header."""
+
+MOST_COLUMNS = 1_000
+LONGEST_LINE = 100_000
 
 COPY_AGAIN = "Copy or download the file again from the output of Space Ranger"
 
@@ -54,6 +59,13 @@ def read_spot_positions(path: Path) -> pd.DataFrame:
         raise InputError(
             f"The positions have no column {', '.join(missing)}; there are: "
             f"{', '.join(map(str, table.columns[:8]))}",
+            where=str(path),
+            remedy=COPY_AGAIN,
+        )
+    repeated = [name for name in COLUMNS if list(table.columns).count(name) > 1]
+    if repeated:
+        raise InputError(
+            f"The positions have several columns {repeated[0]}",
             where=str(path),
             remedy=COPY_AGAIN,
         )
@@ -151,8 +163,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            width = file.readline(LONGEST_LINE).count(b",") + 1
+        if width > MOST_COLUMNS:  # pandas would take hours to find out
+            raise ValueError(f"its first line has {width} columns or more")
         table = pd.read_csv(path, header=None, dtype=str, skipinitialspace=True)
-    except (OSError, EOFError, ValueError) as fault:
+    except (OSError, EOFError, ValueError, zlib.error) as fault:
         raise InputError(
             f"The positions cannot be read: {fault}", where=str(path), remedy=COPY_AGAIN
         ) from fault

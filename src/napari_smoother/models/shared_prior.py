@@ -58,7 +58,11 @@ def shared_prior(spatial_loss: Any, n_spots: int) -> tuple[Any, float]:
 
 
 def section_precision(
-    adata: AnnData, process: Process, rho: float, n_neighbors: int
+    adata: AnnData,
+    process: Process,
+    rho: float,
+    n_neighbors: int,
+    library_key: str | None = None,
 ) -> tuple[sparse.csr_array, str]:
     """Precision on the graph of a section, and where that graph comes from.
 
@@ -71,6 +75,8 @@ def section_precision(
         ``car``, ``sar``, ``icar`` or ``isar``, and its autocorrelation.
     n_neighbors
         How many neighbours to take where there is no graph.
+    library_key
+        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
 
     Returns
     -------
@@ -82,12 +88,13 @@ def section_precision(
     Raises
     ------
     InputError
-        If there is neither graph nor positions, or rho is out of range.
+        If there is neither graph nor positions, rho is out of range, or sections lie over each
+        other and no ``library_key`` tells them apart.
     """
     from napari_smoother.weights.annotated import section_graph
     from napari_smoother.weights.precision import precision
 
-    weights, graph = section_graph(adata, n_neighbors)
+    weights, graph = section_graph(adata, n_neighbors, library_key)
     return precision(weights, process, rho), graph
 
 

@@ -9,13 +9,23 @@ from scipy import sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.weights.lattice import nearest_on_section
-from napari_smoother.weights.neighbours import neighbours_within
+from napari_smoother.weights.neighbours import Neighbourhood, neighbours_within
 from napari_smoother.weights.precision import check_weights
 from napari_smoother.weights.scaling import identity_factors, similarity_factors
+from napari_smoother.weights.sections import (
+    Sections,
+    declared_columns,
+    overlapping_sections,
+    sections_of_column,
+    unexplained_overlap,
+)
 from napari_smoother.weights.summary import graph_summary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 CONNECTIVITIES = "spatial_connectivities"
 DISTANCES = "spatial_distances"
@@ -33,6 +43,7 @@ def spatial_weights(
     n_components: int = 10,
     scale_by_obs: str | None = None,
     boundary_connectivity: float = 0.0,
+    library_key: str | None = None,
     copy: bool = False,
 ) -> AnnData | None:
     """Link neighbouring spots, and scale the links by what is known about the spots.
@@ -61,6 +72,10 @@ def spatial_weights(
         `boundary_connectivity`. Spots without a label form one region.
     boundary_connectivity
         What a link between two regions keeps: 0 cuts it, 1 leaves it.
+    library_key
+        Column of ``obs`` that says which section a spot is of, as in squidpy: neighbours are
+        looked for in each section by itself. None takes all spots for one section, and refuses
+        spots of several that lie over each other.
     copy
         Whether to return a copy and leave ``adata`` as it is.
 
@@ -74,7 +89,8 @@ def spatial_weights(
     Raises
     ------
     InputError
-        If positions, columns or settings cannot be used.
+        If positions, columns or settings cannot be used, or sections lie over each other and no
+        ``library_key`` tells them apart.
     """
     if k is not None and radius is not None:
         raise InputError(
@@ -88,17 +104,24 @@ def spatial_weights(
             where="spatial weights",
             remedy="Give the radius up to which spots are neighbours",
         )
-    positions = _positions(adata)
+    sections = _sections(adata, library_key)
     recipe: dict[str, Any]
     if radius is not None:
-        found = neighbours_within(positions, radius, bandwidth=bandwidth)
+        reach = radius
+        found = _linked(
+            adata, sections, lambda spots: neighbours_within(spots, reach, bandwidth=bandwidth)
+        )
         recipe = {"graph": "radius", "radius": float(radius)}
         if bandwidth is not None:
             recipe["bandwidth"] = float(bandwidth)
     else:
-        k = 6 if k is None else k
-        found = nearest_on_section(positions, k, mutual=mutual)
-        recipe = {"graph": "nearest neighbours", "k": int(k), "mutual": bool(mutual)}
+        most = 6 if k is None else k
+        found = _linked(
+            adata, sections, lambda spots: nearest_on_section(spots, most, mutual=mutual)
+        )
+        recipe = {"graph": "nearest neighbours", "k": int(most), "mutual": bool(mutual)}
+    if library_key is not None:
+        recipe["library_key"] = library_key
 
     values = found.weights.data.copy()
     if scale_by_expression is not None:
@@ -144,7 +167,9 @@ def spatial_weights(
     return target if copy else None
 
 
-def section_graph(adata: AnnData, n_neighbors: int = 6) -> tuple[sparse.csr_array, str]:
+def section_graph(
+    adata: AnnData, n_neighbors: int = 6, library_key: str | None = None
+) -> tuple[sparse.csr_array, str]:
     """Weights that a section has, or those of its nearest neighbours, and where they come from.
 
     Parameters
@@ -154,6 +179,8 @@ def section_graph(adata: AnnData, n_neighbors: int = 6) -> tuple[sparse.csr_arra
         nearest neighbours are taken.
     n_neighbors
         How many neighbours to take where there is no graph.
+    library_key
+        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
 
     Returns
     -------
@@ -165,7 +192,8 @@ def section_graph(adata: AnnData, n_neighbors: int = 6) -> tuple[sparse.csr_arra
     Raises
     ------
     InputError
-        If there is neither graph nor positions, or weights are negative or not finite.
+        If there is neither graph nor positions, weights are negative or not finite, or the graph
+        joins sections that lie over each other.
     """
     if CONNECTIVITIES not in adata.obsp:
         if "spatial" not in adata.obsm:
@@ -174,24 +202,147 @@ def section_graph(adata: AnnData, n_neighbors: int = 6) -> tuple[sparse.csr_arra
                 where=f'obsp["{CONNECTIVITIES}"], obsm["spatial"]',
                 remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
             )
-        weights = nearest_on_section(_positions(adata), n_neighbors).weights
-        return weights, f"mutual {n_neighbors} nearest neighbours"
+        sections = _sections(adata, library_key)
+        weights = _linked(
+            adata, sections, lambda spots: nearest_on_section(spots, n_neighbors)
+        ).weights
+        graph = f"mutual {n_neighbors} nearest neighbours"
+        return weights, graph if sections is None else f"{graph} within {sections.source}"
     weights = sparse.csr_array(adata.obsp[CONNECTIVITIES], dtype=np.float64, copy=True)
     weights.setdiag(0)
     weights.eliminate_zeros()
     weights.sort_indices()
     check_weights(weights)
+    _check_edges(adata, weights, library_key)
     return weights, f'obsp["{CONNECTIVITIES}"]'
 
 
-def _positions(adata: AnnData) -> Any:
+def refuse_overlap(adata: AnnData) -> None:
+    """Refuse spots of several sections that lie over each other.
+
+    Parameters
+    ----------
+    adata
+        With ``obsm["spatial"]``. Three coordinates tell sections apart by themselves.
+
+    Raises
+    ------
+    InputError
+        If there are such sections; it names the column that tells them apart.
+    """
+    positions = _positions(adata)
+    if positions.shape[1] != 2:
+        return
+    found = overlapping_sections(adata.obs, positions, further=declared_columns(adata.uns))
+    if found is not None:
+        raise _overlapping(found)
+    reason = unexplained_overlap(adata.obs, positions)
+    if reason is not None:
+        raise InputError(
+            f"{reason}: they are of several sections that lie over each other",
+            where='obsm["spatial"]',
+            remedy="Name a column of obs that says which section a spot is of as library_key",
+        )
+
+
+def _sections(adata: AnnData, library_key: str | None) -> Sections | None:
+    """Sections to find neighbours in, each by itself; None for one section."""
+    if library_key is not None:
+        return sections_of_column(adata.obs, library_key)
+    refuse_overlap(adata)
+    return None
+
+
+def _linked(
+    adata: AnnData, sections: Sections | None, link: Callable[[Any], Neighbourhood]
+) -> Neighbourhood:
+    """Neighbours in each section, in the order of the spots."""
+    positions = _positions(adata)
+    if sections is None or not sections.names:
+        return link(positions)
+    rows = [np.flatnonzero(sections.labels == k) for k in range(len(sections.names))]
+    blocks = [link(positions[spots]) for spots in rows]
+    order = np.concatenate(rows)
+    return Neighbourhood(
+        _in_order([block.weights for block in blocks], order),
+        _in_order([block.distances for block in blocks], order),
+    )
+
+
+def _in_order(blocks: list[sparse.csr_array], order: NDArray[np.int64]) -> sparse.csr_array:
+    """Set blocks beside each other, and put their rows and columns where they come from."""
+    entries = [block.tocoo() for block in blocks]
+    starts = np.cumsum([0, *(block.shape[0] for block in blocks)])[:-1]
+    shift = zip(entries, starts, strict=True)
+    rows, columns = np.concatenate([[b.row + s, b.col + s] for b, s in shift], axis=1)
+    values = np.concatenate([entry.data for entry in entries])
+    # A stored 0 is the distance of two spots at the same place: sums of duplicates keep it.
+    joined = sparse.csr_array((values, (order[rows], order[columns])), shape=(len(order),) * 2)
+    joined.sort_indices()
+    joined.indices, joined.indptr = joined.indices.astype(np.int32), joined.indptr.astype(np.int32)
+    return joined
+
+
+def _check_edges(adata: AnnData, weights: sparse.csr_array, library_key: str | None) -> None:
+    """Refuse a graph that joins sections."""
+    sections: Sections | None = None
+    if library_key is not None:
+        sections = sections_of_column(adata.obs, library_key)
+    elif "spatial" in adata.obsm and _positions(adata).shape[1] == 2:
+        sections = overlapping_sections(
+            adata.obs, _positions(adata), further=declared_columns(adata.uns)
+        )
+    if sections is None:
+        return
+    rows = np.repeat(sections.labels, np.diff(weights.indptr))
+    across = int((rows != sections.labels[weights.indices]).sum()) // 2
+    if across:
+        raise InputError(
+            f"{across} edges of the graph join spots of different sections, as {sections.source} "
+            "names them",
+            where=f'obsp["{CONNECTIVITIES}"]',
+            remedy="Build the graph again by spatial_weights, this column being its library_key",
+        )
+
+
+def _overlapping(found: Sections) -> InputError:
+    listed = ", ".join(found.names[:6]) + (", ..." if len(found.names) > 6 else "")
+    if len(found.columns) == 1:
+        remedy = f'Give library_key="{found.columns[0]}", or take the spots of one section'
+    else:
+        remedy = "Make one column of obs of them, and give its name as library_key"
+    return InputError(
+        f"The spots are of {len(found.names)} sections that lie over each other, as "
+        f"{found.source} names them: {listed}",
+        where='obsm["spatial"]',
+        remedy=remedy,
+    )
+
+
+def _positions(adata: AnnData) -> NDArray[Any]:
     if "spatial" not in adata.obsm:
         raise InputError(
             "The section has no positions",
             where='obsm["spatial"]',
             remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
         )
-    return np.asarray(adata.obsm["spatial"])
+    try:
+        positions = np.asarray(adata.obsm["spatial"])
+        if positions.dtype.kind not in "iuf":
+            positions = positions.astype(np.float64)
+    except (TypeError, ValueError) as fault:
+        raise InputError(
+            f"Positions are not numbers: {fault}",
+            where='obsm["spatial"]',
+            remedy="Store (x, y) in full-resolution pixels as numbers",
+        ) from fault
+    if positions.ndim != 2 or positions.shape[1] not in (2, 3):
+        raise InputError(
+            f"Positions have the shape {positions.shape}, not spots x 2 or spots x 3",
+            where='obsm["spatial"]',
+            remedy="Store one (x, y) pair for each spot",
+        )
+    return positions
 
 
 def _features(adata: AnnData, key: str) -> tuple[Any, str]:

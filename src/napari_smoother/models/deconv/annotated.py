@@ -54,6 +54,7 @@ def deconvolve(
     rho: float = 0.99,
     lambda_: float = DEFAULT_LAMBDA,
     n_neighbors: int = 6,
+    library_key: str | None = None,
     key_added: str | None = None,
     tolerance: float = 1e-5,
     copy: bool = False,
@@ -92,6 +93,8 @@ def deconvolve(
         itself.
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
+    library_key
+        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
     key_added
         None for the name of the model. ``obsm[key_added]`` gets the proportions as a DataFrame
         with the names of the types, ``obsm[key_added + "_abundance"]`` the abundances,
@@ -132,7 +135,7 @@ def deconvolve(
     if scale == "raw":
         check_counted(model, found.origin)
     counts = found.read()
-    weights, graph = section_graph(adata, n_neighbors)
+    weights, graph = section_graph(adata, n_neighbors, library_key)
 
     def prior_of(used: NDArray[np.int64]) -> Any:
         if lambda_ == 0:

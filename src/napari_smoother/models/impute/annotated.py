@@ -34,6 +34,7 @@ def impute(
     rho: float = 1.0,
     lambda_: float = 1.0,
     n_neighbors: int = 6,
+    library_key: str | None = None,
     key_added: str = "imputed",
     tolerance: float = 1e-7,
     copy: bool = False,
@@ -63,6 +64,8 @@ def impute(
         Strength of the prior, where observations are not fixed.
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
+    library_key
+        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
     key_added
         ``layers[key_added]`` gets the values of all genes, float32; with `genes`,
         ``obsm[key_added]`` gets those, as a DataFrame. ``uns["smoother"][key_added]`` gets the
@@ -93,7 +96,7 @@ def impute(
     """
     names, expression = _genes(adata, genes, layer)
     seen = _observed(adata, observed)
-    precision, graph = section_precision(adata, process, rho, n_neighbors)
+    precision, graph = section_precision(adata, process, rho, n_neighbors, library_key)
     found = impute_missing(
         expression[np.flatnonzero(seen)],
         seen,
@@ -181,6 +184,7 @@ def predict_at(
     """
     import anndata as ad
 
+    from napari_smoother.weights.annotated import refuse_overlap
     from napari_smoother.weights.neighbours import nearest_neighbours
     from napari_smoother.weights.precision import precision
 
@@ -190,6 +194,7 @@ def predict_at(
             where='obsm["spatial"]',
             remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
         )
+    refuse_overlap(adata)
     spots = np.asarray(adata.obsm["spatial"], dtype=np.float64)
     new = np.asarray(positions, dtype=np.float64)
     if new.ndim != 2 or new.shape[1] != spots.shape[1] or len(new) == 0:

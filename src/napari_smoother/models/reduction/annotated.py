@@ -30,6 +30,7 @@ def spatial_pca(
     lambda_: float = 0.1,
     smoothing: float = 0.0,
     n_neighbors: int = 6,
+    library_key: str | None = None,
     key_added: str = "spatial_pca",
     tolerance: float = TOLERANCE,
     copy: bool = False,
@@ -54,6 +55,8 @@ def spatial_pca(
         Lambda of `smooth_embedding` on the scores; 0 leaves them a projection.
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
+    library_key
+        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
     key_added
         ``obsm["X_" + key_added]`` gets the scores, ``varm[key_added]`` the loadings,
         ``uns["smoother"][key_added]`` the settings and the report (numbers and text only).
@@ -85,7 +88,7 @@ def spatial_pca(
     loss: Any = None
     graph = ""
     if lambda_ != 0 or smoothing != 0:
-        precision, graph = section_precision(adata, process, rho, n_neighbors)
+        precision, graph = section_precision(adata, process, rho, n_neighbors, library_key)
         loss = SimpleNamespace(inv_cov=precision, precisions=[precision])
     model = SpatialPCA(adata, layer, n_latent, loss, lambda_)
     model.reduce(tolerance=tolerance, cancelled=cancelled)
