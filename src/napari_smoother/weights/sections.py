@@ -362,8 +362,11 @@ def _joined(
     namings: list[NDArray[np.int64]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """One label for every combination that occurs, and the combinations."""
-    parts, labels = np.unique(np.column_stack(namings), axis=0, return_inverse=True)
-    return labels.ravel().astype(np.int64), parts
+    mixed = namings[0].astype(np.int64)
+    for further in namings[1:]:  # one number sorts far faster than a row
+        mixed = mixed * (int(further.max(initial=0)) + 1) + further
+    _, first, labels = np.unique(mixed, return_index=True, return_inverse=True)
+    return labels.ravel().astype(np.int64), np.column_stack(namings)[first]
 
 
 def _number(labels: NDArray[np.int64]) -> int:
