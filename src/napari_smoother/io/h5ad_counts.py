@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_smoother.errors import InputError
 from napari_smoother.io.counts import are_whole, as_counts
+from napari_smoother.models.deconv.genes import named_var
 
 
 def with_counts_in_x(adata: Any, *, where: str) -> Any:
@@ -74,7 +75,7 @@ def _from_raw(adata: Any, where: str) -> Any:
     return AnnData(
         X=as_counts(raw.X, where=f"{where}, raw"),
         obs=adata.obs,
-        var=raw.var,
+        var=named_var(raw.var, adata.var),
         uns=adata.uns,
         obsm=dict(adata.obsm),
         obsp=dict(adata.obsp),

@@ -12,7 +12,8 @@ from scipy import sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.counts import csr_chunks, find_counts
-from napari_smoother.models.deconv.genes import alternative_names
+from napari_smoother.models.deconv.gene_names import alternative_names
+from napari_smoother.models.deconv.genes import named_var
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -54,6 +55,8 @@ class Reference:
         shares of RNA into shares of cells.
     n_dropped
         Cells that were not used: without a label, without a count, or of too rare a type.
+    other_names
+        Further names of the same genes.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Reference:
     cells_per_type: NDArray[np.int64] | None = None
     cell_totals: NDArray[np.float64] | None = None
     n_dropped: int = 0
+    other_names: tuple[pd.Index[str], ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.genes), len(self.types))
@@ -87,6 +91,12 @@ class Reference:
                 where=self.name,
                 remedy="Choose a reference with at least one cell type",
             )
+
+    @property
+    def spellings(self) -> tuple[pd.Index[str], ...]:
+        """Every name of every gene, those of the rows first."""
+        identifiers = () if self.gene_ids is None else (self.gene_ids,)
+        return self.genes, *identifiers, *self.other_names
 
     @property
     def n_genes(self) -> int:
@@ -149,16 +159,18 @@ class Reference:
                 stacklevel=2,
             )
         cells_kept = cells[kept]
+        names = list(alternative_names(named_var(found.var, adata.var)).values())
         return cls(
             name=name,
             types=tuple(t for t, keep in zip(types, kept, strict=True) if keep),
             genes=pd.Index(found.var.index.astype(str)),
             mean_counts=np.ascontiguousarray((sums[kept] / cells_kept[:, None]).T),
             mean_log=np.ascontiguousarray((log_sums[kept] / cells_kept[:, None]).T),
-            gene_ids=next(iter(alternative_names(found.var).values()), None),
+            gene_ids=names[0] if names else None,
             cells_per_type=cells_kept,
             cell_totals=None if found.logged else totals[kept] / cells_kept,
             n_dropped=int(adata.n_obs - cells_kept.sum()),
+            other_names=tuple(names[1:]),
         )
 
     @classmethod
