@@ -123,8 +123,8 @@ class GeneNames:
 
     def label(self, row: str) -> str:
         """Return how the gene of a row is shown."""
-        places = np.flatnonzero(self.rows == row)
-        return str(self.shown[places[0]]) if len(places) else row
+        place = self.rows.get_indexer_for(pd.Index([row]))[0]
+        return str(self.shown[place]) if place >= 0 else row
 
 
 def are_identifiers(names: pd.Index[str]) -> bool:
