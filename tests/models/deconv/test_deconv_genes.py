@@ -169,6 +169,17 @@ def test_a_bare_table_borrows_names_from_another() -> None:
     assert list(raw.columns) == []
 
 
+def test_a_reference_takes_names_from_raw_too() -> None:
+    cells = ad.AnnData(
+        np.tile(np.arange(1, 13), (4, 1)), var=pd.DataFrame({"symbol": SYMBOLS}, index=IDENTIFIERS)
+    )
+    cells.obs["cell_type"] = ["a", "a", "b", "b"]
+    cells.raw = cells.copy()
+    cells.var = pd.DataFrame(index=IDENTIFIERS)
+    atlas = Reference.from_cells(cells, "cell_type", "atlas")
+    assert match_genes(pd.Index(SYMBOLS), atlas).n_shared == 12
+
+
 def test_a_bare_table_is_joined_by_a_column_of_identifiers() -> None:
     var = pd.DataFrame({"ID": [f"{name}.2" for name in IDENTIFIERS[::-1]]}, index=SYMBOLS[::-1])
     named = named_var(pd.DataFrame(index=IDENTIFIERS), var)

@@ -19,8 +19,8 @@ _RODENT = re.compile(r"(?:.+[_\-:])?ENS(?:MUS|RNO)G\d")
 _SYMBOLS = re.compile(r"symbol|(?:gene|feature).*name|^names?$", re.IGNORECASE)
 """Columns whose title says so hold symbols rather than others that may."""
 
-MOST_SHARED = 0.5
-"""Share of the names in a column that may belong to several genes."""
+FEWEST_DISTINCT = 0.5
+"""Share of the names in a column that have to differ from each other."""
 
 SAMPLE = 500
 
@@ -156,7 +156,7 @@ def _as_names(column: pd.Series[str]) -> pd.Index[str] | None:
     names = pd.Index(column.astype(object).where(column.notna(), "").astype(str).str.strip())
     named = names[names != ""]
     sample = some_of(named)
-    if not len(sample) or named.nunique() < (1 - MOST_SHARED) * len(named):
+    if not len(sample) or named.nunique() < FEWEST_DISTINCT * len(named):
         return None
     is_name = [bool(re.search(r"[^\W\d]", name)) and not re.search(r"\s", name) for name in sample]
     return names if np.mean(is_name) > 0.5 else None

@@ -129,7 +129,7 @@ def named_var(var: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
         genes that `other` does not have. No column is replaced.
     """
     rows = row_names(var)
-    if var is other or rows.str.fullmatch(r"\d+").mean() > 0.5:
+    if var is other or 2 * rows.str.fullmatch(r"\d+").sum() > len(rows):
         return var
     theirs = row_names(other)
     title = "gene_ids" if are_identifiers(theirs) else "symbol"

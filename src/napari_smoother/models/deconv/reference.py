@@ -159,7 +159,10 @@ class Reference:
                 stacklevel=2,
             )
         cells_kept = cells[kept]
-        names = list(alternative_names(named_var(found.var, adata.var)).values())
+        var = named_var(found.var, adata.var)
+        if adata.raw is not None:
+            var = named_var(var, adata.raw.var)
+        names = list(alternative_names(var).values())
         return cls(
             name=name,
             types=tuple(t for t, keep in zip(types, kept, strict=True) if keep),
