@@ -36,7 +36,7 @@ class SectionImage:
     scale: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Section:
     """The spots of one tissue slice, with counts, images and scale.
 

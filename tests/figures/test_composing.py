@@ -24,6 +24,7 @@ from napari_smoother.figures import (
     spatial_figure,
     spatial_grid,
 )
+from napari_smoother.figures.values import value_panel
 from napari_smoother.section import Section, SectionImage
 
 if TYPE_CHECKING:
@@ -412,3 +413,25 @@ def test_a_single_spot_and_values_without_any_number_can_be_drawn() -> None:
     figure = spatial_figure(one, [np.nan], quantity="q")
     assert "no value" in {item.get_text() for item in figure.findobj(Text)}
     rendered(compose_figure(one, [Panel("t", np.ones((1, 4)), ClassKey("empty", ()))]))
+
+
+def test_classes_have_the_colours_of_their_column() -> None:
+    """spatialdata-plot#414: scanpy keeps them in uns, one for each category."""
+    section = grid_section()
+    values = np.resize(["b", "a", "c"], section.n_spots)
+    section.adata.obs["cluster"] = pd.Categorical(values, categories=["c", "b", "a"])
+    section.adata.uns["cluster_colors"] = ["#ff0000", "#00ff00", "#0000ff"]
+    column = section.adata.obs["cluster"]
+    panel = value_panel(section, column, quantity="cluster", palette={"a": (1, 1, 0)})
+    assert panel.key.classes == (
+        ("c", (1, 0, 0, 1)),
+        ("b", (0, 1, 0, 1)),
+        ("a", (1, 1, 0, 1)),
+    )
+    np.testing.assert_array_equal(panel.colours[0], [0, 1, 0, 1])
+    other = value_panel(section, column.rename("mine"), quantity="cluster")
+    assert other.key.classes[0][1] != (1, 0, 0, 1)
+    section.adata.uns["cluster_colors"] = ["#ff0000"]
+    with pytest.warns(UserWarning, match=r"1 colours for 3 classes, so they are not used"):
+        ours = value_panel(section, column, quantity="cluster")
+    assert ours.key.classes == other.key.classes

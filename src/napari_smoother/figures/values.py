@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_smoother.figures.colours import (
 )
 from napari_smoother.figures.compose import compose_figure
 from napari_smoother.figures.panels import ClassKey, Colour, NumberKey, Panel
+from napari_smoother.palette import class_palette
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +61,8 @@ def spatial_figure(
     colormap, percentiles, limits
         For numbers: matplotlib's name, and the range shown, by percentile unless given.
     palette
-        For classes: name to (red, green, blue[, alpha]) from 0 to 1, for some or all.
+        For classes: name to (red, green, blue[, alpha]) from 0 to 1, for some or all. Others
+        have the colours in ``uns["<column>_colors"]`` where the values are an obs column.
     image
         Behind the spots; ``"best"`` takes the section's best, if it has one.
     image_opacity
@@ -200,7 +203,7 @@ def value_panel(
         key = NumberKey(quantity, low, high, colormap, missing)
         return Panel(title, map_numbers(numbers, low, high, colormap), key)
     codes, names = _classes(values)
-    colours = _class_colours(names, palette or {})
+    colours = _class_colours(names, palette or {}, _palette_of_column(section, values, names))
     entries: tuple[tuple[str, Colour], ...] = tuple(
         (name, (float(r), float(g), float(b), float(a)))
         for name, (r, g, b, a) in zip(names, colours, strict=True)
@@ -239,11 +242,31 @@ def _classes(values: Any) -> tuple[NDArray[np.int64], list[str]]:
     return codes, [str(name) for name in series.cat.categories]
 
 
+def _palette_of_column(
+    section: Section, values: ArrayLike, names: list[str]
+) -> NDArray[np.float32] | None:
+    """Colours in ``uns`` of an obs column, where that is what the values are."""
+    import pandas as pd
+
+    obs = section.adata.obs
+    if not isinstance(values, pd.Series) or values.name not in obs:
+        return None
+    if _classes(obs[values.name])[1] != names:
+        return None
+    try:
+        return class_palette(section.adata.uns, str(values.name), names, where=section.name)
+    except InputError as fault:
+        warnings.warn(str(fault), UserWarning, stacklevel=4)
+        return None
+
+
 def _class_colours(
-    names: Sequence[str], palette: Mapping[str, Sequence[float]]
+    names: Sequence[str],
+    palette: Mapping[str, Sequence[float]],
+    own: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
-    """Colours of classes: those given, and the palette's for the others."""
-    colours = categorical_palette(len(names))
+    """Colours of classes: those given, and those of the column or else ours for the others."""
+    colours = categorical_palette(len(names)) if own is None else own
     for place, name in enumerate(names):
         if name in palette:
             given = tuple(palette[name])

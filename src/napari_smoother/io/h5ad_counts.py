@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_smoother.counts.finding import find_counts
 from napari_smoother.io.counts import as_counts
+from napari_smoother.models.deconv.genes import fully_named
 
 if TYPE_CHECKING:
     from napari_smoother.counts.origin import CountsOrigin
@@ -54,11 +55,12 @@ def with_counts_in_x(
         )
     counts = as_counts(found.read(), where=f"{where}, {origin.place}")
     if origin.place == "raw.X" and not found.var.index.equals(adata.var_names):
-        return _with_genes_of_raw(adata, counts, found.var), origin
+        return _with_genes_of_raw(adata, counts, fully_named(found.var, adata)), origin
     before = adata.X
     if found.left_out:
         adata = adata[:, found.var.index].copy()
         before = adata.X
+    adata.var = fully_named(adata.var, adata)
     adata.X = counts
     is_other = origin.place != "X" or origin.base is not None
     if is_other and before is not None and "X" not in adata.layers:

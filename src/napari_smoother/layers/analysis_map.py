@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from napari_smoother.layers import spot_map, tissue
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.study.view import Classes, Mixture, Numbers
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class AnalysisMap(ABC, Generic[Found]):
         if not layer.visible:
             self.scene.put_on_top(name)
         self.scene.paint(layer, *self.colours(values))
-        if layer.name != values.quantity:
-            layer.name = values.quantity
+        if layer.name != as_text(values.quantity):
+            layer.name = as_text(values.quantity)
         shown = self.analysis.shown
         if shown is not None and shown.result is result and shown.request.start is None:
             spot_map.label(layer, section, values)

@@ -11,6 +11,7 @@ from napari_smoother.figures.colours import map_numbers, percentile_limits
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.analysis_map import COLORMAP, PERCENTILES, AnalysisMap
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.study.imputed import (
     Imputed,
     difference_numbers,
@@ -142,8 +143,9 @@ class ImputationMap(AnalysisMap[Imputed]):
         low, high = self.limits(imputed_numbers(result))
         tissue.recolour(layer, map_numbers(grid.values, low, high, COLORMAP))
         quantity = imputed_numbers(result).quantity
-        if layer.name != f"denser grid: {quantity}":
-            layer.name = f"denser grid: {quantity}"
+        name = as_text(f"denser grid: {quantity}")
+        if layer.name != name:
+            layer.name = name
         if self.analysis.is_up_to_date:
             layer.features = pd.DataFrame({quantity: grid.values})
         if not layer.visible:  # napari draws all anew even where nothing changes
@@ -174,7 +176,7 @@ class ImputationMap(AnalysisMap[Imputed]):
             raw, limits = raw_numbers(result), percentile_limits(result.raw, *PERCENTILES)
             tissue.recolour(layer, map_numbers(result.raw, *limits, COLORMAP))
             spot_map.label(layer, result.section, raw)
-            layer.name = f"raw: {raw.quantity}"
+            layer.name = as_text(f"raw: {raw.quantity}")
         viewer = self.scene.shelf.viewer
         if arrives and viewer is not None:
             self._camera = viewer.scene.camera.center, viewer.scene.camera.zoom

@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.graph_layers import GraphLayers
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.region_drawing import RegionDrawing
 from napari_smoother.layers.shelf import Shelf
 from napari_smoother.study.view import (
@@ -325,7 +326,7 @@ class Scene:
                 layer,
                 *spot_map.colour_numbers(values, colormap="magma", percentiles=(1.0, 99.0)),
             )
-        if layer.name != values.quantity:
-            layer.name = values.quantity
+        if layer.name != as_text(values.quantity):
+            layer.name = as_text(values.quantity)
         if composition.settled:
             spot_map.label(layer, composition.section, values)

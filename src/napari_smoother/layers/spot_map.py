@@ -72,7 +72,12 @@ def colour_classes(
     *,
     missing_name: str = "no value",
 ) -> tuple[NDArray[np.floating], ClassKey]:
-    """Return the colour of each spot (n x 4) and the key to them."""
+    """Return the colour of each spot (n x 4) and the key to them.
+
+    Without a palette classes have the colours they bring along, or else ours.
+    """
+    if palette is None:
+        palette = classes.palette
     if palette is None:
         palette = categorical_palette(len(classes.names))
     pairs = tuple(
@@ -127,8 +132,6 @@ def label(layer: Points, section: Section, values: Numbers | Classes | Mixture) 
     if isinstance(values, Numbers):
         shown: Any = np.asarray(values.values, dtype=np.float64)
     else:
-        names = pd.Index([*values.names, "none"])
-        shown = pd.Categorical.from_codes(
-            np.where(values.codes < 0, len(values.names), values.codes), categories=names
-        )
+        # Not a categorical: two classes may read the same, and one may be called "none".
+        shown = np.array([*values.names, "none"], dtype=object)[values.codes]
     layer.features = pd.DataFrame({"spot": section.adata.obs_names, values.quantity: shown})

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Points
 
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.weights.lattice import spacing_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def image_layer(section: Section, image: SectionImage) -> Image:
     side = world.pixel / image.scale
     return Image(
         image.pixels,
-        name=f"image ({image.name})",
+        name=as_text(f"image ({image.name})"),
         rgb=image.pixels.ndim == 3,
         scale=(side, side),
         units=world.units,

@@ -22,7 +22,7 @@ from napari_smoother.study.analysis import Analysis, AnalysisRequest, Progress
 from napari_smoother.study.imputed import DenserGrid, ImputationSettings, Imputed
 from napari_smoother.study.observed_spots import observed_spots, spots_with_counts
 from napari_smoother.study.stage import Stage
-from napari_smoother.study.view import Numbers, View, values_of
+from napari_smoother.study.view import Numbers, View, gene_names, values_of
 from napari_smoother.weights.precision import precision
 
 if TYPE_CHECKING:
@@ -122,9 +122,11 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
 
     def describe_settings(self, settings: ImputationSettings) -> str:
         """Return gene, lambda and rho."""
+        section = self.study.section
+        gene = settings.gene if section is None else gene_names(section).label(settings.gene)
         if settings.fixed:
-            return f"{settings.gene} filled in with ρ {settings.rho:.3g}"
-        return f"{settings.gene} smoothed with λ {settings.lambda_:.3g}, ρ {settings.rho:.3g}"
+            return f"{gene} filled in with ρ {settings.rho:.3g}"
+        return f"{gene} smoothed with λ {settings.lambda_:.3g}, ρ {settings.rho:.3g}"
 
     def write(self, adata: AnnData, result: Imputed) -> None:
         """Put values in ``obsm["imputed"]``, the grid in ``uns["imputed_grid"]``."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_smoother.errors import InputError
 from napari_smoother.study.stage import ComparedByValue
-from napari_smoother.study.view import Numbers
+from napari_smoother.study.view import Numbers, gene_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,7 +144,7 @@ class Imputed:
     section
         Whose spots they are.
     gene
-        Its name.
+        Its name in the rows of ``var``.
     raw
         n floats, log1p of counts per ten thousand; NaN for spots without any count.
     values
@@ -170,6 +170,11 @@ class Imputed:
     report: ImputationReport
     seconds: float
     grid: DenserGrid | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the gene that is shown."""
+        return gene_names(self.section).label(self.gene)
 
     @property
     def n_unreached(self) -> int:
@@ -218,16 +223,16 @@ SCALE = "log1p of counts per 10,000"
 
 def raw_numbers(imputed: Imputed) -> Numbers:
     """Return the gene as it was measured."""
-    return Numbers(f"{imputed.gene}, {SCALE}", imputed.raw)
+    return Numbers(f"{imputed.label}, {SCALE}", imputed.raw)
 
 
 def imputed_numbers(imputed: Imputed) -> Numbers:
     """Return the gene as it was smoothed or filled in."""
     done = "filled in" if imputed.fixed else "smoothed"
-    return Numbers(f"{imputed.gene} {done}, {SCALE}", imputed.values)
+    return Numbers(f"{imputed.label} {done}, {SCALE}", imputed.values)
 
 
 def difference_numbers(imputed: Imputed) -> Numbers:
     """Return what smoothing changed."""
     done = "filled in" if imputed.fixed else "smoothed"
-    return Numbers(f"{imputed.gene}, {done} minus raw, {SCALE}", imputed.difference)
+    return Numbers(f"{imputed.label}, {done} minus raw, {SCALE}", imputed.difference)

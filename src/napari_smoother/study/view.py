@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.gene_names import GeneNames
+from napari_smoother.palette import class_palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,11 +79,14 @@ class Classes:
         n ints into `names`, -1 where there is none.
     names
         Of the classes.
+    palette
+        Their colours, classes x 4, where the section brings them along.
     """
 
     quantity: str
     codes: NDArray[np.integer]
     names: tuple[str, ...]
+    palette: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +108,21 @@ class Mixture:
     values: NDArray[np.floating]
 
 
+_gene_names: WeakKeyDictionary[Section, GeneNames] = WeakKeyDictionary()
+
+
+def gene_names(section: Section) -> GeneNames:
+    """Return how the genes of a section are shown, and what else they are called."""
+    if section not in _gene_names:
+        _gene_names[section] = GeneNames.of(section.adata.var)
+    return _gene_names[section]
+
+
 def viewable(section: Section) -> dict[Source, tuple[str, ...]]:
     """Return what a section can be coloured by: names for each source.
 
-    Columns of obsm tables are written ``table / column``.
+    Genes go by their symbols where a column has them, columns of obsm tables are written
+    ``table / column``.
     """
     adata = section.adata
     tables = [
@@ -115,7 +132,7 @@ def viewable(section: Section) -> dict[Source, tuple[str, ...]]:
         for column in _columns(adata.obsm[key])
     ]
     return {
-        "gene": tuple(map(str, adata.var_names)),
+        "gene": tuple(gene_names(section).shown),
         "obs": tuple(map(str, adata.obs.columns)),
         "obsm": tuple(tables),
     }
@@ -124,7 +141,8 @@ def viewable(section: Section) -> dict[Source, tuple[str, ...]]:
 def values_of(section: Section, view: View) -> Numbers | Classes:
     """Return the values a view shows.
 
-    Genes are shown as log1p of counts per ten thousand of the spot.
+    Genes are found by any of their names and shown as log1p of counts per ten thousand of the
+    spot. Classes of an obs column have the colours in ``uns["<column>_colors"]``.
 
     Raises
     ------
@@ -136,7 +154,7 @@ def values_of(section: Section, view: View) -> Numbers | Classes:
     if view.source == "obs":
         if view.key not in section.adata.obs:
             raise _not_found(section, "obs column", view.key)
-        return _column(view.key, section.adata.obs[view.key])
+        return _coloured(section, view.key)
     table = section.adata.obsm.get(view.key)
     if table is None or view.column not in _columns(table):
         raise _not_found(section, "obsm column", f"{view.key} / {view.column}")
@@ -188,14 +206,51 @@ def misfit_of(composition: Composition) -> Numbers | None:
 
 
 def _gene(section: Section, name: str) -> Numbers:
-    adata = section.adata
-    if name not in adata.var_names:
+    adata, names = section.adata, gene_names(section)
+    row = names.find(name)
+    if row is None:
         raise _not_found(section, "gene", name)
-    counts: Any = adata.X[:, adata.var_names.get_loc(name)]
+    counts: Any = adata.X[:, adata.var_names.get_loc(row)]
     dense = np.asarray(counts.toarray() if hasattr(counts, "toarray") else counts).ravel()
     totals = np.asarray(adata.X.sum(axis=1)).ravel()
     per_ten_thousand = 1e4 * dense / np.where(totals > 0, totals, 1.0)
-    return Numbers(f"{name}, log1p of counts per 10,000", np.log1p(per_ten_thousand))
+    label = names.label(row)
+    return Numbers(f"{label}, log1p of counts per 10,000", np.log1p(per_ten_thousand))
+
+
+def palette_fault(section: Section, view: View) -> InputError | None:
+    """Return why the colours that a section has for an obs column are not used."""
+    if view.source != "obs":
+        return None
+    values = _column(view.key, section.adata.obs[view.key])
+    try:
+        _ = _palette(section, view.key, values) if isinstance(values, Classes) else None
+    except InputError as fault:
+        return fault
+    return None
+
+
+def _coloured(section: Section, key: str) -> Numbers | Classes:
+    """Return the values of an obs column, classes with their own colours if these can be used."""
+    values = _column(key, section.adata.obs[key])
+    if isinstance(values, Numbers):
+        return values
+    try:
+        palette = _palette(section, key, values)
+    except InputError:
+        return values  # `palette_fault` tells
+    return values if palette is None else replace(values, palette=palette)
+
+
+def _palette(section: Section, key: str, values: Classes) -> NDArray[np.floating] | None:
+    """Return the colours of the classes that spots of an obs column have."""
+    column = section.adata.obs[key]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        categories, codes = tuple(map(str, column.cat.categories)), column.cat.codes.to_numpy()
+    else:
+        categories, codes = values.names, values.codes
+    palette = class_palette(section.adata.uns, key, categories, where=section.name)
+    return None if palette is None else palette[np.unique(codes[codes >= 0])]
 
 
 def _column(quantity: str, column: pd.Series[Any]) -> Numbers | Classes:

@@ -16,14 +16,15 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QLabeledDoubleRangeSlider, QSearchableComboBox
+from superqt import QLabeledDoubleRangeSlider
 
 from napari_smoother.errors import InputError
-from napari_smoother.study.view import Source, View, viewable
+from napari_smoother.study.view import Source, View, gene_names, palette_fault, viewable
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
@@ -72,12 +73,8 @@ class DataPage(Page):
         self.source = QComboBox()
         self.source.addItems(list(SOURCES))
         self.source.setToolTip("Where the values to colour by are")
-        self.name = QSearchableComboBox()
-        self.name.setToolTip("Type a part of the name")
-        self.name.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.name.setMinimumContentsLength(12)
+        self.name = SearchBox()
+        self.name.setToolTip("Type a part of the name; genes are found by symbol and identifier")
         self.colormap = QComboBox()
         self.colormap.addItems(list(COLORMAPS))
         self.colormap.setToolTip("Colours of numbers, from low to high")
@@ -144,34 +141,43 @@ class DataPage(Page):
         self._list_names()
 
     def _list_names(self) -> None:
-        names = self._names.get(SOURCES[self.source.currentText()], ())
+        source, section = SOURCES[self.source.currentText()], self.study.section
+        names = self._names.get(source, ())
+        others: list[tuple[str, ...]] = []
+        if source == "gene" and section is not None:
+            genes = gene_names(section)
+            others = [("", *kind) for kind in (genes.rows, *genes.others)]
         with silent(self.name):
-            self.name.clear()
-            self.name.addItem(NOTHING)
-            self.name.addItems(list(names))
+            self.name.list_names([NOTHING, *names], others)
             view = self.scene.view
-            if view is not None and view.source == SOURCES[self.source.currentText()]:
-                shown = f"{view.key} / {view.column}" if view.column else view.key
-                self.name.setCurrentText(shown)
+            if view is not None and view.source == source:
+                self.name.setCurrentText(_shown(view, section))
 
     def chosen_view(self) -> View | None:
         """Return what the controls ask the spots to be coloured by."""
-        name = self.name.currentText()
+        name, section = self.name.currentText(), self.study.section
         source = SOURCES[self.source.currentText()]
-        if name not in self._names.get(source, ()):
-            return None
         key, _, column = name.partition(" / ") if source == "obsm" else (name, "", "")
+        if source == "gene" and section is not None:
+            key = gene_names(section).find(name) or ""
+        elif name not in self._names.get(source, ()):
+            key = ""
+        if not key:
+            return None
         low, high = cast("tuple[float, float]", self.percentiles.value())
         return View(source, key, column, low, high, self.colormap.currentText())
 
     def _colour(self) -> None:
-        known = self._names.get(SOURCES[self.source.currentText()], ())
-        if self.name.currentText() not in (NOTHING, *known):
+        view, section = self.chosen_view(), self.study.section
+        if view is None and self.name.currentText() != NOTHING:
             return  # a name half typed
         try:
-            self.scene.colour_by(self.chosen_view())
+            self.scene.colour_by(view)
+            fault = None if view is None or section is None else palette_fault(section, view)
         except InputError as error:
-            tell_error(error)
+            fault = error
+        if fault is not None:
+            tell_error(fault)
 
     def _ask_for_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Space Ranger output folder")
@@ -190,3 +196,10 @@ class DataPage(Page):
         name, _ = QFileDialog.getSaveFileName(self, "Save results", "", "AnnData (*.h5ad)")
         if name:
             opening.save_results(self.session, Path(name))
+
+
+def _shown(view: View, section: Section | None) -> str:
+    """Return the line of the list that a view is of."""
+    if view.source == "gene" and section is not None:
+        return gene_names(section).label(view.key)
+    return f"{view.key} / {view.column}" if view.column else view.key

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_smoother.widgets import opening
@@ -50,6 +52,7 @@ class FramedPages(QWidget):
         self.setMinimumWidth(NARROWEST)
         self.setAcceptDrops(True)
         self.header = QLabel()
+        self.header.setTextFormat(Qt.TextFormat.RichText)
         self.key = KeyPanel()
         self.status = StatusLine(session)
         self.pages = tuple(kind(session) for kind in self.kinds)
@@ -103,7 +106,7 @@ class FramedPages(QWidget):
             self.header.setText("<b>Smoother</b>")
         else:
             self.header.setText(
-                f"<b>{section.name}</b> · {section.n_spots:,} spots · "
+                f"<b>{html.escape(section.name)}</b> · {section.n_spots:,} spots · "
                 f"{section.adata.n_vars:,} genes"
             )
 

@@ -24,7 +24,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QSearchableComboBox
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures.save import save_figure
@@ -35,9 +34,10 @@ from napari_smoother.layers.print_out import (
     plan,
 )
 from napari_smoother.models.deconv.catalogue import MODELS
-from napari_smoother.study.view import viewable
+from napari_smoother.study.view import gene_names, viewable
 from napari_smoother.widgets.notices import tell, tell_error
 from napari_smoother.widgets.page import Page, form, listen, wrapped_label
+from napari_smoother.widgets.search_box import SearchBox
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,10 +63,9 @@ class FigurePage(Page):
         self.contents.setMaximumHeight(190)
         self.origin = wrapped_label()
         self.origin.setToolTip("How the composition was found: for the legend of the figure")
-        self.extra = QSearchableComboBox()
+        self.extra = SearchBox()
         self.extra.setToolTip("A gene or an obs column to add as a panel")
         self.extra.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.extra.setMinimumContentsLength(10)
         self.add = QPushButton("Add panel")
         adding = QHBoxLayout()
         adding.addWidget(self.extra, 1)
@@ -199,10 +198,11 @@ class FigurePage(Page):
         self._types = ()
         self._list(ON_SCREEN, ticked=True)
         self.picture.clear()
-        self.extra.clear()
-        if section is not None:
-            names = viewable(section)
-            self.extra.addItems([*names["obs"], *names["gene"]])
+        columns = () if section is None else viewable(section)["obs"]
+        genes = None if section is None else gene_names(section)
+        shown = () if genes is None else genes.shown
+        others = () if genes is None else (genes.rows, *genes.others)
+        self.extra.list_names([*columns, *shown], [(*columns, *kind) for kind in others])
 
     def _show_composition(self, composition: Composition | None) -> None:
         types = composition.types if composition is not None else ()

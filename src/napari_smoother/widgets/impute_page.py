@@ -19,19 +19,21 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QSearchableComboBox
 
 from napari_smoother.layers.imputation_map import ImputationMap, Shown
 from napari_smoother.study.imputation import NAME, Imputation
 from napari_smoother.study.imputed import MOST_HELD_OUT, SCALE
 from napari_smoother.study.observed_spots import class_columns
+from napari_smoother.study.view import gene_names
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
+from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
+    from napari_smoother.models.deconv.gene_names import GeneNames
     from napari_smoother.section import Section
     from napari_smoother.study.imputed import ImputationSettings, Imputed
     from napari_smoother.weights.precision import Process
@@ -69,16 +71,12 @@ class ImputePage(Page):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self.analysis, self.map, self.preview = imputation_of(session)
-        self._genes: frozenset[str] = frozenset()
+        self._genes: GeneNames | None = None
         self._classes: dict[str, tuple[str, ...]] = {}
         self._listed: Section | None = None
 
-        self.gene = QSearchableComboBox()
-        self.gene.setToolTip(f"Type a part of the name; values are {SCALE}")
-        self.gene.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.gene.setMinimumContentsLength(12)
+        self.gene = SearchBox()
+        self.gene.setToolTip(f"Type a part of the symbol or identifier; values are {SCALE}")
         chosen = form()
         chosen.addRow("Gene", self.gene)
 
@@ -277,13 +275,16 @@ class ImputePage(Page):
         if section is self._listed:
             return
         self._listed = section
-        names = [] if section is None else list(map(str, section.adata.var_names))
-        self._genes = frozenset(names)
+        self._genes = None if section is None else gene_names(section)
         self._classes = {} if section is None else class_columns(section)
         with silent(self.gene, self.column):
-            self.gene.clear()
-            self.gene.addItem(NO_GENE)
-            self.gene.addItems(names)
+            if self._genes is None:
+                self.gene.list_names([NO_GENE])
+            else:
+                others = (self._genes.rows, *self._genes.others)
+                self.gene.list_names(
+                    [NO_GENE, *self._genes.shown], [("", *kind) for kind in others]
+                )
             self.column.clear()
             self.column.addItems([NO_COLUMN, *self._classes])
         self._show_settings(self.analysis.settings)
@@ -292,8 +293,8 @@ class ImputePage(Page):
         choices = (self.gene, self.observed, self.process, self.column, self.hidden_class)
         numbers = (self.nonneg, self.held_out, self.seed, self.denser, self.factor)
         with silent(*choices, *numbers):
-            if self.gene.currentText() != chosen.gene:
-                self.gene.setCurrentText(chosen.gene or NO_GENE)
+            if (self._find(self.gene.currentText()) or "") != chosen.gene:
+                self.gene.setCurrentText(self._label(chosen.gene) or NO_GENE)
             self.observed.setCurrentIndex(list(OBSERVED.values()).index(chosen.fixed))
             self.process.setCurrentIndex(list(PROCESSES.values()).index(chosen.process))
             self.column.setCurrentText(chosen.hidden_column or NO_COLUMN)
@@ -325,16 +326,25 @@ class ImputePage(Page):
 
     # The hand changes
 
+    def _find(self, name: str) -> str | None:
+        return None if self._genes is None else self._genes.find(name)
+
+    def _label(self, gene: str) -> str:
+        return gene if self._genes is None else self._genes.label(gene)
+
     def _choose_gene(self, name: str) -> None:
-        if name in self._genes:  # otherwise half typed
-            self._set(gene=name)
+        gene = self._find(name)
+        if gene is not None:  # otherwise half typed
+            self._set(gene=gene)
 
     def _ask_for_gene(self) -> None:
         """Take the name as it was typed; one that is not there is told."""
         typed = self.gene.currentText().strip()
-        alike = [name for name in self._genes if name.casefold() == typed.casefold()]
+        listed = () if self._genes is None else self._genes.shown
+        alike = [name for name in listed if name.casefold() == typed.casefold()]
         if typed and typed != NO_GENE:
-            self._set(gene=typed if typed in self._genes or len(alike) != 1 else alike[0])
+            found = self._find(typed) or (self._find(alike[0]) if len(alike) == 1 else None)
+            self._set(gene=found or typed)
 
     def _choose_column(self, name: str) -> None:
         column = name if name in self._classes else ""

@@ -18,6 +18,8 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.figures.colours import MISSING, map_numbers
 from napari_smoother.figures.panels import ClassKey, NumberKey
+from napari_smoother.layers.plain_text import as_text
+from napari_smoother.widgets.page import text_label
 
 if TYPE_CHECKING:
     from napari_smoother.layers.spot_map import Key
@@ -32,7 +34,7 @@ class KeyPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.quantity = QLabel()
+        self.quantity = text_label()
         self.quantity.setWordWrap(True)
         self.bar = QLabel()
         self.bar.setFixedHeight(BAR_HEIGHT)
@@ -87,8 +89,8 @@ class KeyPanel(QWidget):
             pixmap = QPixmap(BAR_HEIGHT, BAR_HEIGHT)
             pixmap.fill(QColor.fromRgbF(*map(float, colour)))
             swatch.setPixmap(pixmap)
-            label = QLabel(name)
-            label.setToolTip(name)
+            label = text_label(name)
+            label.setToolTip(as_text(name))
             column, row = divmod(place, ROWS)
             grid.addWidget(swatch, row, 3 * column)
             grid.addWidget(label, row, 3 * column + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QMainWindow, QSizePolicy, QWidget
 
 if TYPE_CHECKING:
@@ -53,9 +54,17 @@ def form() -> QFormLayout:
     return layout
 
 
+def text_label(text: str = "") -> QLabel:
+    """Return a label that shows names from files as they are, never as HTML."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setText(text)
+    return label
+
+
 def wrapped_label(text: str = "") -> QLabel:
     """Return a label that breaks its lines instead of widening the dock."""
-    label = QLabel(text)
+    label = text_label(text)
     label.setWordWrap(True)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label

@@ -17,6 +17,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QObject, Qt, QThreadPool, Signal
 
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.widgets.jobs import Begun, Ended, Job, Message, Warned
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Relay(QObject):
             _start_thread=False,
             _ignore_errors=True,
             _worker_class=_Worker,
-            _progress={"desc": description} if description else None,
+            _progress={"desc": as_text(description)} if description else None,
         )
         self._workers[job] = worker
         self._pool.start(worker)

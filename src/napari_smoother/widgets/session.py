@@ -7,9 +7,11 @@ import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtWidgets import QLabel, QStatusBar
 
 from napari_smoother.layers.embedding_map import EmbeddingMap
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.scene import Scene
 from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.imported_outlines import ImportedOutlines
@@ -83,6 +85,7 @@ class Session(QObject):
         self.autoencoder = self.add_analysis(Autoencoder(self.study), EmbeddingMap)
         self.scene.stage_changed.connect(self._bring_forward)
         self.is_closed = False
+        viewer.tooltip.events.text.connect(_show_as_text)
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
         self._loader = Runner(self)
         self._loader.returned.connect(self._on_loaded)
@@ -181,10 +184,16 @@ class Session(QObject):
             wait_for_shut_down()
 
     def follow_window(self, window: QWidget) -> None:
-        """Shut down when a window is closed, while everything in it is still there."""
+        """Shut down when a window is closed, while everything in it is still there.
+
+        Names of layers and of what is under the pointer stand in its status bar as they are.
+        """
         if window not in self._windows:
             self._windows.add(window)
             window.installEventFilter(self)
+            for bar in window.findChildren(QStatusBar):
+                for label in bar.findChildren(QLabel):
+                    label.setTextFormat(Qt.TextFormat.PlainText)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """See the window being closed; minimising it is spontaneous, closing it is not.
@@ -217,6 +226,14 @@ class Session(QObject):
     def _on_loader_idle(self) -> None:
         self._uses.clear()  # of what was cancelled, or failed
         self.busy_changed.emit("")
+
+
+def _show_as_text(event: Any) -> None:
+    """Show what is under the pointer as it is, also where napari shows it in a tooltip."""
+    tooltip = event.source
+    text = as_text(tooltip.text)
+    if text != tooltip.text:
+        tooltip.text = text
 
 
 def heard(

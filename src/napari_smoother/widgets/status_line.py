@@ -8,6 +8,7 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.widgets.page import wrapped_label
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class StatusLine(QWidget):
             return
         self.lamp.show_kind(status.kind)
         self.text.setText(status.text)
-        self.text.setToolTip(status.detail)
+        self.text.setToolTip(as_text(status.detail))
         self.cancel.setEnabled(status.kind == "working")
 
     def _show_loading(self, description: str) -> None:

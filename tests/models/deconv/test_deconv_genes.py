@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.genes import match_genes
+from napari_smoother.models.deconv.gene_names import GeneNames, alternative_names
+from napari_smoother.models.deconv.genes import match_genes, named_var
 from napari_smoother.models.deconv.reference import Reference
 
 SYMBOLS = [f"Gene{letter}" for letter in "abcdefghijkl"]
 IDENTIFIERS = [f"ENSMUSG{i:011d}" for i in range(12)]
+HUMAN_IDENTIFIERS = [f"ENSG{i:011d}" for i in range(12)]
 
 
 def reference(genes, gene_ids=None) -> Reference:
@@ -62,18 +64,163 @@ def test_version_is_taken_from_identifiers_only() -> None:
         match_genes(pd.Index([name[:-2] for name in names]), reference(names))
 
 
-def test_first_of_duplicates_is_used_on_both_sides() -> None:
-    match = match_genes(
-        pd.Index([SYMBOLS[0], *SYMBOLS]), reference([*SYMBOLS, SYMBOLS[3], SYMBOLS[0]])
-    )
-    np.testing.assert_array_equal(match.section_index, [0, *range(2, 13)])
-    np.testing.assert_array_equal(match.reference_index, np.arange(12))
+def test_a_name_of_several_genes_is_left_out_on_both_sides() -> None:
+    match = match_genes(pd.Index([SYMBOLS[0], *SYMBOLS]), reference([*SYMBOLS, SYMBOLS[3]]))
+    assert list(match.names) == [*SYMBOLS[1:3], *SYMBOLS[4:]]
+    np.testing.assert_array_equal(match.section_index, [2, 3, *range(5, 13)])
+    np.testing.assert_array_equal(match.reference_index, [1, 2, *range(4, 12)])
 
 
 def test_missing_names_do_not_match_each_other() -> None:
     var = pd.DataFrame({"gene_ids": [*IDENTIFIERS[:10], None, None]}, index=SYMBOLS)
     match = match_genes(var, reference([*IDENTIFIERS[:10], "", ""]))
     assert match.n_shared == 10
+
+
+@pytest.mark.parametrize("column", ["Symbol", "SYMBOL", "hgnc", "Unnamed: 0", "feature name", "x"])
+def test_columns_are_found_by_what_is_in_them(column: str) -> None:
+    """DropletUtils#101 names them "ID" and "Symbol"; others as they like."""
+    decoys = {
+        "chromosome": ["1", "2", "X"] * 4,
+        "length": range(12),
+        "description": [f"family member {name}" for name in SYMBOLS],
+        "feature_types": "Gene Expression",
+    }
+    var = pd.DataFrame({**decoys, column: SYMBOLS}, index=IDENTIFIERS)
+    assert list(alternative_names(var)) == [column]
+    assert match_genes(var, reference(SYMBOLS)).n_shared == 12
+
+
+def test_every_other_name_of_the_reference_is_tried() -> None:
+    var = pd.DataFrame(
+        {"symbol": SYMBOLS, "ID": IDENTIFIERS, "probe": [f"DA{i:07d}" for i in range(12)]},
+        index=[f"row{i}" for i in range(12)],
+    )
+    cells = ad.AnnData(np.tile(np.arange(1, 13), (4, 1)), var=var)
+    cells.obs["cell_type"] = ["a", "a", "b", "b"]
+    atlas = Reference.from_cells(cells, "cell_type", "atlas")
+    assert list(atlas.gene_ids) == IDENTIFIERS
+    for names in (var.index, var["symbol"], var["ID"], var["probe"]):
+        np.testing.assert_array_equal(
+            match_genes(pd.Index(names), atlas).reference_index, np.arange(12)
+        )
+
+
+@pytest.mark.parametrize("human", ["GRCh38_", "GRCh38-", "hg19_", "GRCh38.p13_", "human_"])
+@pytest.mark.parametrize("mouse", ["mm10___", "GRCm39_", "mm10---", "mouse_"])
+def test_a_reference_of_one_species_matches_its_part_of_two_genomes(human, mouse) -> None:
+    """scanpy#2246: C3 is a gene of both, and must not be taken for the other's."""
+    ours = [f"{mouse}{name}" for name in ["C3", *SYMBOLS]]
+    theirs = [f"{human}{name.upper()}" for name in ["C3", *SYMBOLS]]
+    match = match_genes(pd.Index([*ours, *theirs]), reference(["C3", *SYMBOLS]))
+    np.testing.assert_array_equal(match.section_index, np.arange(13))
+    upper = reference(["C3", *(name.upper() for name in SYMBOLS)])
+    match = match_genes(pd.Index([*ours, *theirs]), upper)
+    np.testing.assert_array_equal(match.section_index, np.arange(13, 26))
+    assert match.names[0] == f"{human}C3"
+
+
+def test_identifiers_bear_a_genome_too() -> None:
+    names = [f"mm10___{name}.3" for name in IDENTIFIERS]
+    assert match_genes(pd.Index(names), reference(IDENTIFIERS)).n_shared == 12
+
+
+def test_symbols_with_underscores_are_no_genomes() -> None:
+    names = [f"{name}_RNA" for name in SYMBOLS]
+    with pytest.raises(InputError, match="share 0 genes"):
+        match_genes(pd.Index([f"RNA_{name}" for name in SYMBOLS]), reference(SYMBOLS))
+    assert match_genes(pd.Index(names), reference(names)).n_shared == 12
+
+
+def test_the_few_symbols_that_two_species_spell_alike_are_not_enough() -> None:
+    """C2, C3, F2, ... are genes of mouse and man; a fit on these alone looks right."""
+    alike = [f"C{i}" for i in range(12)]
+    mouse = [f"Gene{i}x" for i in range(60)]
+    with pytest.raises(InputError, match=r"share 12 genes.*72 match .* species differ"):
+        match_genes(
+            pd.Index([*alike, *(name.upper() for name in mouse)]), reference([*alike, *mouse])
+        )
+
+
+def test_a_column_in_another_case_is_no_name() -> None:
+    """A table of orthologues beside mouse symbols does not make a human reference fit."""
+    mouse = pd.DataFrame({"human": [name.upper() for name in SYMBOLS]}, index=SYMBOLS)
+    assert alternative_names(mouse) == {}
+    with pytest.raises(InputError, match="species differ"):
+        match_genes(mouse, reference([name.upper() for name in SYMBOLS]))
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "species"), [(IDENTIFIERS, "mouse"), (HUMAN_IDENTIFIERS, "human")]
+)
+def test_identifiers_tell_which_case_is_right(identifiers, species) -> None:
+    symbols = {"mouse": SYMBOLS, "human": [name.upper() for name in SYMBOLS]}
+    for order in (("human", "mouse"), ("mouse", "human")):
+        var = pd.DataFrame({title: symbols[title] for title in order}, index=identifiers)
+        assert list(alternative_names(var)) == [species]
+
+
+def test_a_bare_table_borrows_names_from_another() -> None:
+    """single-cell-curation#202: symbols are in var, not in raw.var, and only of some genes."""
+    var = pd.DataFrame({"feature_name": SYMBOLS[5:2:-1]}, index=IDENTIFIERS[5:2:-1])
+    raw = pd.DataFrame(index=IDENTIFIERS)
+    named = named_var(raw, var)
+    assert list(named["feature_name"]) == ["", "", "", *SYMBOLS[3:6], *[""] * 6]
+    assert list(raw.columns) == []
+
+
+def test_a_reference_takes_names_from_raw_too() -> None:
+    cells = ad.AnnData(
+        np.tile(np.arange(1, 13), (4, 1)), var=pd.DataFrame({"symbol": SYMBOLS}, index=IDENTIFIERS)
+    )
+    cells.obs["cell_type"] = ["a", "a", "b", "b"]
+    cells.raw = cells.copy()
+    cells.var = pd.DataFrame(index=IDENTIFIERS)
+    atlas = Reference.from_cells(cells, "cell_type", "atlas")
+    assert match_genes(pd.Index(SYMBOLS), atlas).n_shared == 12
+
+
+def test_a_bare_table_is_joined_by_a_column_of_identifiers() -> None:
+    var = pd.DataFrame({"ID": [f"{name}.2" for name in IDENTIFIERS[::-1]]}, index=SYMBOLS[::-1])
+    named = named_var(pd.DataFrame(index=IDENTIFIERS), var)
+    assert list(named["symbol"]) == SYMBOLS
+
+
+def test_names_are_not_borrowed_by_place() -> None:
+    """Rows that are only counted are no names: gene 0 here is not gene 0 there."""
+    counted = [str(i) for i in range(12)]
+    raw, var = pd.DataFrame(index=counted), pd.DataFrame({"symbol": SYMBOLS}, index=counted)
+    assert named_var(raw, var) is raw
+    raw = pd.DataFrame({"symbol": SYMBOLS}, index=IDENTIFIERS)
+    var = pd.DataFrame({"symbol": SYMBOLS[::-1]}, index=IDENTIFIERS)
+    assert named_var(raw, var) is raw
+    other = pd.DataFrame({"ID": IDENTIFIERS}, index=[name.upper() for name in SYMBOLS])
+    raw = pd.DataFrame(index=SYMBOLS)
+    assert named_var(raw, other) is raw
+
+
+def test_symbols_are_shown_and_identifiers_found() -> None:
+    """cellxgene#2605: rows are identifiers; a gene is looked for by its symbol."""
+    symbols = [*SYMBOLS[:10], "", SYMBOLS[0]]
+    var = pd.DataFrame(
+        {"place": [f"chr1:{i}-{i + 9}" for i in range(12)], "feature_name": symbols},
+        index=IDENTIFIERS,
+    )
+    names = GeneNames.of(var)
+    first, last = (f"{SYMBOLS[0]} ({IDENTIFIERS[place]})" for place in (0, 11))
+    assert list(names.shown) == [first, *SYMBOLS[1:10], IDENTIFIERS[10], last]
+    for name in (SYMBOLS[4], IDENTIFIERS[4], "chr1:4-13"):
+        assert names.find(name) == IDENTIFIERS[4]
+    assert names.find(last) == IDENTIFIERS[11]
+    for name in (SYMBOLS[0], SYMBOLS[4].lower(), "", "nothing"):
+        assert names.find(name) is None
+    assert names.label(IDENTIFIERS[4]) == SYMBOLS[4]
+
+
+def test_symbols_in_the_rows_are_shown_as_they_are() -> None:
+    names = GeneNames.of(pd.DataFrame({"gene_ids": IDENTIFIERS}, index=SYMBOLS))
+    assert list(names.shown) == SYMBOLS
+    assert names.find(IDENTIFIERS[3]) == SYMBOLS[3]
 
 
 def test_too_few_shows_both_spellings() -> None:

@@ -18,6 +18,7 @@ from napari_smoother.models.deconv.catalogue import (
 )
 from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.models.deconv.fit import fit_abundance
+from napari_smoother.models.deconv.genes import fully_named
 from napari_smoother.models.deconv.preparation import DEFAULT_LAMBDA, prepare_deconvolution
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.models.deconv.section_expression import express_section
@@ -134,7 +135,7 @@ def deconvolve(
     found = find_counts(adata, where="section", layer=layer)
     if scale == "raw":
         check_counted(model, found.origin)
-    counts = found.read()
+    counts, genes = found.read(), fully_named(found.var, adata)
     weights, graph = section_graph(adata, n_neighbors, library_key)
 
     def prior_of(used: NDArray[np.int64]) -> Any:
@@ -150,7 +151,7 @@ def deconvolve(
     if facts.least_squares:
         given = prepare_deconvolution(
             counts,
-            found.var,
+            genes,
             known,
             scale=data_scale(scale),
             gene_weights=gene_weights,
@@ -180,7 +181,7 @@ def deconvolve(
     else:
         given = express_section(
             counts,
-            found.var,
+            genes,
             known,
             model=model,
             scale=scale,

@@ -12,7 +12,8 @@ from scipy import sparse
 
 from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.genes import alternative_names
+from napari_smoother.models.deconv.gene_names import alternative_names
+from napari_smoother.models.deconv.genes import fully_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +64,8 @@ class Reference:
         Where the counts of the cells were found; None for a table.
     source, cell_type
         The file it was read from and the column of its types; None where there is none.
+    other_names
+        Further names of the same genes.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Reference:
     origin: CountsOrigin | None = None
     source: Path | None = None
     cell_type: str | None = None
+    other_names: tuple[pd.Index[str], ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.genes), len(self.types))
@@ -99,6 +103,12 @@ class Reference:
                 where=self.name,
                 remedy="Choose a reference with at least one cell type",
             )
+
+    @property
+    def spellings(self) -> tuple[pd.Index[str], ...]:
+        """Every name of every gene, those of the rows first."""
+        identifiers = () if self.gene_ids is None else (self.gene_ids,)
+        return self.genes, *identifiers, *self.other_names
 
     @property
     def n_genes(self) -> int:
@@ -164,18 +174,20 @@ class Reference:
                 stacklevel=2,
             )
         cells_kept = cells[kept]
+        names = list(alternative_names(fully_named(found.var, adata)).values())
         return cls(
             name=name,
             types=tuple(t for t, keep in zip(types, kept, strict=True) if keep),
             genes=pd.Index(found.var.index.astype(str)),
             mean_counts=np.ascontiguousarray((sums[kept] / cells_kept[:, None]).T),
             mean_log=np.ascontiguousarray((log_sums[kept] / cells_kept[:, None]).T),
-            gene_ids=next(iter(alternative_names(found.var).values()), None),
+            gene_ids=names[0] if names else None,
             cells_per_type=cells_kept,
             cell_totals=(None if found.origin.kind == "normalised" else totals[kept] / cells_kept),
             n_dropped=int(adata.n_obs - cells_kept.sum()),
             origin=found.origin,
             cell_type=cell_type,
+            other_names=tuple(names[1:]),
         )
 
     @classmethod
