@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <numeric>
 
 #include "local_quadratic.hpp"
@@ -62,6 +63,23 @@ INLINE Values load(const T* from) {
 template <class T>
 INLINE void store(Values values, T* to) {
     Row<double, register_values>{values, {}}.store(to);
+}
+
+// Multipliers, by way of 32 bits: compilers convert shorter numbers one by one.
+using Whole = Register<std::int32_t, register_values>::type;
+using Short = Register<std::int16_t, register_values>::type;
+
+INLINE Values load(const std::int16_t* from) {
+    Short numbers;
+    std::memcpy(&numbers, from, sizeof(numbers));
+    return __builtin_convertvector(__builtin_convertvector(numbers, Whole), Values) * step;
+}
+
+INLINE void store(Values multiplier, std::int16_t* to) {
+    const Values exact = multiplier * (1 / step);
+    const Values rounded = exact > 0.0 ? exact + 0.5 : exact - 0.5;
+    const Short numbers = __builtin_convertvector(__builtin_convertvector(rounded, Whole), Short);
+    std::memcpy(to, &numbers, sizeof(numbers));
 }
 
 // Call `some(weight, lane, i)` for the values from i on of sixteen spots, of genes with a weight, and return the
@@ -159,11 +177,12 @@ struct Likelihood::Workspace {
         }
     }
 
-    // Write sums by type as rows.
-    void give(std::int64_t first, int size, double* out) const {
+    // Write some sums by type as rows.
+    template <class T>
+    void give(std::int64_t first, int size, const T* by_type, double* out) const {
         for (int lane = 0; lane < size; ++lane) {
             double* row = out + (first + lane) * types;
-            for (int k = 0; k < types; ++k) row[k] = sums[k * lanes + lane];
+            for (int k = 0; k < types; ++k) row[k] = by_type[k * lanes + lane];
         }
     }
 
@@ -292,7 +311,7 @@ void Likelihood::run(State& state, bool curvature, double next_band, Expansion& 
                 std::fill_n(work.curve.data() + gene * lanes, lanes, 0.0f);
             }
             slope_.multiply(work.slope.data(), work.sums.data());
-            work.give(first, size, found.gradient.data());
+            work.give(first, size, work.sums.data(), found.gradient.data());
             for (int lane = 0; lane < size; ++lane) {
                 found.by_constant[first + lane] = work.sums[types * lanes + lane];
                 found.amount[first + lane] = work.size[lane];
@@ -300,9 +319,11 @@ void Likelihood::run(State& state, bool curvature, double next_band, Expansion& 
             }
             if (fresh) sums.curvature = collect(group, size, work, *fresh);
             if (fresh && certified()) {
-                for (double& slope : work.slope) slope = std::abs(slope);
-                slope_.multiply(work.slope.data(), work.sums.data());
-                work.give(first, size, found.sizes.data());
+                for (std::int64_t i = 0; i < genes * lanes; ++i) {
+                    work.curve[i] = static_cast<float>(std::abs(work.slope[i]));
+                }
+                signed_.multiply(work.curve.data(), work.curve_sums.data());
+                work.give(first, size, work.curve_sums.data(), found.sizes.data());
             }
         }
     });
@@ -387,30 +408,27 @@ Likelihood::Sums Likelihood::absolute(std::int64_t group, int size, State& state
     TubeAbsolute tube(state.width, band);
     Sums sums;
     if (next_band > 0) {
+        const TubeAbsolute next(state.width, next_band);
         std::int16_t* renewed = renewed_.data() + place;
-        const auto before = sum_values<1>(weights_, [=](double weight, int lane, std::int64_t i) {
-            const auto at = tube.at(residual(lane, i), load(kept + i) * step);
-            const Values rounded = at.multiplier * (1 / step);
-            store(rounded > 0.0 ? rounded + 0.5 : rounded - 0.5, renewed + i);
-            return std::array{weight * at.loss};
+        const auto [before, net, bend] = sum_values<3>(weights_, [=](double weight, int lane, std::int64_t i) {
+            const Values left = residual(lane, i);
+            const auto at = tube.at(left, load(kept + i));
+            store(at.multiplier, renewed + i);
+            const auto then = next.at(left, load(renewed + i));
+            return std::array{weight * at.loss, weight * then.multiplier, weight * then.inside};
         });
-        for (int lane = 0; lane < size; ++lane) sums.before += before[0][lane];
         kept = renewed;
-        tube = TubeAbsolute(state.width, next_band);
-    }
-    if (next_band > 0 && settings_.bias) {
-        const auto [net, bend] = sum_values<2>(weights_, [=](double weight, int lane, std::int64_t i) {
-            const auto at = tube.at(residual(lane, i), load(kept + i) * step);
-            return std::array{weight * at.multiplier, weight * at.inside};
-        });
+        tube = next;
         for (int lane = 0; lane < size; ++lane) {
+            sums.before += before[lane];
+            if (!settings_.bias) continue;
             if (bend[lane] > 0) constants[lane] -= next_band * std::clamp(net[lane] / bend[lane], -1.0, 1.0);
             state.constants[group * lanes + lane] = constants[lane];
         }
     }
     const auto [loss, sharp, amount, up, down] = sum_values<5>(weights_, [=](double weight, int lane, std::int64_t i) {
         const Values left = residual(lane, i), none = all(0);
-        const auto at = tube.at(left, load(kept + i) * step);
+        const auto at = tube.at(left, load(kept + i));
         const Values slope = weight * at.multiplier;
         store(slope, fitted + i);
         store(weight * tube.steep * at.inside, curve + i);
@@ -436,6 +454,9 @@ void Likelihood::collect_few(Workspace& work) const {
     sums.fill(0);
     for (std::int64_t gene = 0; gene < genes; ++gene) {
         const float* signature = centred_.data() + gene * stride;
+        std::array<std::uint64_t, lanes / 2> bits;
+        std::memcpy(&bits, work.curve.data() + gene * lanes, sizeof(bits));
+        if (std::accumulate(bits.begin(), bits.end(), std::uint64_t{0}, std::bit_or<>()) == 0) continue;
         for (int lane = 0; lane < lanes; ++lane) {
             const float curve = work.curve[gene * lanes + lane];
             if (curve == 0) continue;
@@ -495,17 +516,18 @@ double Likelihood::collect(std::int64_t group, int size, Workspace& work, Curvat
                 work.sums[k * lanes + lane] = cross[k * lanes + lane] + own[lane] * mean_[k];
             }
         }
-        work.give(first, size, found.cross.data());
+        work.give(first, size, work.sums.data(), found.cross.data());
     }
     if (has_width()) {
-        for (std::int64_t i = 0; i < genes * lanes; ++i) {
-            const double slope = work.slope[i];
-            work.curve[i] = slope > 0 ? -work.curve[i] : slope < 0 ? work.curve[i] : 0.0f;
+        // There is a curvature only where there is a slope.
+        for (std::int64_t i = 0; i < genes * lanes; i += register_values) {
+            const Values curve = load(work.curve.data() + i);
+            store(load(work.slope.data() + i) > 0.0 ? -curve : curve, work.curve.data() + i);
         }
+        const float* sums = work.curve_sums.data();
         signed_.multiply(work.curve.data(), work.curve_sums.data());
-        for (int i = 0; i < (types + 1) * lanes; ++i) work.sums[i] = work.curve_sums[i];
-        work.give(first, size, found.width_cross.data());
-        for (int lane = 0; lane < size; ++lane) found.width_constant[first + lane] = work.sums[types * lanes + lane];
+        work.give(first, size, sums, found.width_cross.data());
+        for (int lane = 0; lane < size; ++lane) found.width_constant[first + lane] = sums[types * lanes + lane];
     }
     return total;
 }

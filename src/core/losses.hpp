@@ -128,7 +128,7 @@ struct TubeAbsolute {
         const Values moved = residual + band * multiplier, none = all(0), one = all(1);
         const Values over = size_of(moved) - width, size = smaller(larger(over * steep, none), one);
         const Values loss = size * over - band / 2 * (size * size + multiplier * multiplier);
-        const Values inside = ((size > 0.0) & (size < 1.0)) ? one : none;
+        const Values inside = size > 0.0 ? (size < 1.0 ? one : none) : none;
         return {loss, moved > 0.0 ? size : -size, inside};
     }
 };
