@@ -163,7 +163,7 @@ def test_a_name_taken_by_a_folder_is_refused_and_nothing_is_left(
     section: Section, tmp_path: Path
 ) -> None:
     (tmp_path / "figure.png").mkdir()
-    with pytest.raises(InputError, match="could not be written"):
+    with pytest.raises(InputError, match="in the way"):
         save_figure(draw(section), tmp_path / "figure.png", dpi=50)
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 
 from napari_smoother.errors import InputError
-from napari_smoother.io.atomic import replacing
+from napari_smoother.atomic import replacing
 
 READ_FAULTS = (
     OSError,
