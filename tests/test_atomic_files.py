@@ -6,16 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from napari_smoother.atomic import UNFINISHED, replacing
 from napari_smoother.errors import InputError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
 NOT_ROOT = pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() == 0, reason="needs a user who may not write everywhere"
+    sys.platform == "win32" or os.geteuid() == 0,
+    reason="needs a user who may not write everywhere",
 )
 
 

@@ -71,7 +71,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary = None
     except OSError as fault:
         raise InputError(
-            f"The file could not be written: {fault.strerror or _first_line(fault)}",
+            f"The file could not be written: {_reason(fault)}",
             where=str(target),
             remedy=ANOTHER_FOLDER,
         ) from fault
@@ -171,5 +171,6 @@ def _remove_abandoned(folder: Path) -> None:
                 )
 
 
-def _first_line(fault: BaseException) -> str:
-    return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+def _reason(fault: OSError) -> str:
+    """Return what the system says: libraries put pages around it."""
+    return os.strerror(fault.errno) if fault.errno else str(fault).partition("\n")[0]

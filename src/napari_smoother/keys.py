@@ -7,10 +7,11 @@ beside, as JSON, where no text is a path.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 SMOOTHER = "smoother"
 """Key of ``uns`` that settings and reports are under."""
@@ -20,20 +21,13 @@ WRITTEN = "written"
 
 PLACES = ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns")
 
-LOOK_ALIKES = str.maketrans({"/": "\N{DIVISION SLASH}", "\0": "\N{SYMBOL FOR NULL}"})
+HALVES = re.compile("[\ud800-\udfff]")
+
+TAKEN = {"": "unnamed", ".": "\N{ONE DOT LEADER}", "_index": "_index_"}
+"""Keys with a meaning: none, the group itself, what anndata calls the names of rows."""
 
 LONGEST = 200
 """Characters of a key; the format has a limit, and so has the patience of who reads it."""
-
-
-def safe_text(name: str) -> str:
-    """Return text that a file can hold: without NUL and halves of characters."""
-    return name.translate(LOOK_ALIKES).encode("utf-8", "replace").decode() if unstorable(name) else name
-
-
-def unstorable(name: str) -> bool:
-    """Whether text holds NUL or half a character, which HDF5 cannot store at all."""
-    return "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def safe_keys(names: Iterable[str]) -> dict[str, str]:
@@ -42,34 +36,52 @@ def safe_keys(names: Iterable[str]) -> dict[str, str]:
     Parameters
     ----------
     names
-        All of one place, without repeats.
+        All of one place.
 
     Returns
     -------
     dict
         Name to key; most are the same.
     """
-    names = list(names)
-    keys = {name: name for name in names if _safe_key(name) == name}
-    taken = set(keys.values())
-    for name in names:
-        if name not in keys:
-            key = base = _safe_key(name)
-            number = 2
+    return _distinct(names, _safe_key)
+
+
+def safe_texts(values: Iterable[str]) -> dict[str, str]:
+    """Give every text a form of its own that a file can hold: no NUL, no half of a character.
+
+    Parameters
+    ----------
+    values
+        All texts of one place.
+
+    Returns
+    -------
+    dict
+        Text to stored text; most are the same.
+    """
+    return _distinct(values, _safe_text)
+
+
+def _distinct(names: Iterable[str], safe: Callable[[str], str]) -> dict[str, str]:
+    found = {name: safe(name) for name in names}
+    taken = {name for name, key in found.items() if name == key}
+    for name, base in found.items():
+        if name != base:
+            key, number = base, 2
             while key in taken:
-                key = f"{base} {number}"
-                number += 1
-            keys[name] = key
+                key, number = f"{base} {number}", number + 1
+            found[name] = key
             taken.add(key)
-    return {name: keys[name] for name in names}
+    return found
+
+
+def _safe_text(text: str) -> str:
+    return HALVES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", "\N{SYMBOL FOR NULL}"))
 
 
 def _safe_key(name: str) -> str:
-    key = safe_text(name).translate(LOOK_ALIKES)
-    if not key.strip("."):
-        key = key.replace(".", "\N{ONE DOT LEADER}") or "unnamed"
-    if key == "_index":  # what anndata calls the names of rows
-        key = "_index_"
+    key = _safe_text(name).replace("/", "\N{DIVISION SLASH}")
+    key = TAKEN.get(key, key)
     return key if len(key) <= LONGEST else f"{key[: LONGEST - 3]}..."
 
 
@@ -81,18 +93,28 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
     uns
         Of the AnnData.
     """
-    ours = uns.get(SMOOTHER)
-    written = ours.get(WRITTEN) if hasattr(ours, "get") else None
-    if not hasattr(written, "get"):
+    ours: Any = uns.get(SMOOTHER)
+    if not hasattr(ours, "items"):
         return {}
-    return {
-        place: {str(name) for name in written.get(place, ())}
-        for place in PLACES
-        if not isinstance(written.get(place, ()), str)
-    }
+    found: dict[str, set[str]] = {place: set() for place in PLACES}
+    written: Any = ours.get(WRITTEN)
+    if hasattr(written, "items"):
+        for place, names in written.items():
+            if place in found and not isinstance(names, str):
+                found[place].update(map(str, names))
+    for name, entry in ours.items():
+        if hasattr(entry, "items") and {"recipe", "report"} <= set(entry):
+            # What a function of the library was called for.
+            found["obsm"] |= {name, f"{name}_abundance", f"X_{name}"}
+            found["varm"].add(name)
+            if name == "weights":
+                found["obsp"] |= {"spatial_connectivities", "spatial_distances"}
+    return found
 
 
-def key_beside(key: str, there: Collection[str], ours: Collection[str]) -> str:
+def key_beside(
+    key: str, there: Collection[str], ours: Collection[str], suffix: str = "_smoother"
+) -> str:
     """Return a key for what is ours that replaces nothing of anybody else.
 
     Parameters
@@ -103,15 +125,18 @@ def key_beside(key: str, there: Collection[str], ours: Collection[str]) -> str:
         All keys of the place.
     ours
         Those of them that we wrote, which may be replaced.
+    suffix
+        What is put behind a key that is not free.
 
     Returns
     -------
     str
-        ``key`` where it is free or ours, else ``key`` with ``_smoother`` behind it.
+        ``key`` where it is free or ours, else ``key`` with the suffix behind it, and a number
+        where that is taken as well.
     """
     number, free = 1, key
     while free in there and free not in ours:
-        free = f"{key}_smoother" + (f"_{number}" if number > 1 else "")
+        free = f"{key}{suffix}" + (f"_{number}" if number > 1 else "")
         number += 1
     return free
 

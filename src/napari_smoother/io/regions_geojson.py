@@ -13,8 +13,8 @@ import shapely
 from shapely import geometry
 from shapely.errors import ShapelyError
 
-from napari_smoother.errors import InputError
 from napari_smoother.atomic import replacing
+from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
