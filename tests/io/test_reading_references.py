@@ -12,6 +12,7 @@ import pytest
 
 import napari_smoother.io.reference as reading
 from napari_smoother.errors import InputError
+from napari_smoother.io.h5ad_file import read_anndata
 from napari_smoother.io.reference import cell_type_candidates, read_reference
 
 
