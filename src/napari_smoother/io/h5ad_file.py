@@ -140,9 +140,10 @@ def _read(path: Path, on_disk: bool) -> tuple[Any, dict[str, str]]:
         content = {"obs": obs, "var": var, "uns": elements.read_all(file, "uns")}
         if on_disk:
             needed("X", n_obs, n_vars, read=elements.check)
-            adata = anndata.AnnData(
-                filename=path, filemode="r", raw=_raw_on_disk(elements, file, n_obs), **content
-            )
+            raw = _raw_on_disk(elements, file, n_obs)
+            adata = anndata.AnnData(filename=path, filemode="r", raw=raw, **content)
+            if not raw:
+                del adata.raw
         else:
             counts = needed("X", n_obs, n_vars) if "X" in file else None
             adata = anndata.AnnData(X=counts, **content)
@@ -182,17 +183,17 @@ def _add_raw(adata: Any, raw: dict[str, Any], left_out: dict[str, str]) -> None:
         left_out.setdefault("raw", f"it is not whole: {first_line(fault)}")
 
 
-def _raw_on_disk(elements: Elements, file: h5py.File, n_obs: int) -> dict[str, Any] | None:
+def _raw_on_disk(elements: Elements, file: h5py.File, n_obs: int) -> dict[str, Any]:
     """Return what is to be known of raw beside its matrix, which stays in the file."""
     if "raw" not in file:
-        return None
+        return {}
     try:
         elements.check(file, "raw")
         elements.check(file["raw"], "X", shape=(n_obs,))
         return {"var": elements.read(file["raw"], "var")}
     except Unreadable as fault:
         elements.left_out["raw"] = str(fault)
-        return None
+        return {}
 
 
 def write_h5ad(adata: Any, path: str | Path) -> None:

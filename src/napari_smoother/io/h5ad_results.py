@@ -72,8 +72,8 @@ def write_results_beside(
         spots = _places(adata.obs_names, obs.index)
         if spots is None:
             raise InputError(
-                "Names of spots come several times in the file, so it cannot be told which of "
-                "them the results belong to",
+                "It cannot be told which spots of the file the results belong to: names come "
+                "several times there, or have changed since it was opened",
                 where=f"{source}, obs",
                 remedy=ANOTHER_NAME,
             )
