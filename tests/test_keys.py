@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
-from napari_smoother.keys import key_beside, own_entries, safe_keys, safe_texts, with_report
+from napari_smoother.keys import (
+    key_beside,
+    own_entries,
+    safe_keys,
+    safe_texts,
+    warn_of_paths,
+    with_report,
+)
 
 
 def test_usual_names_are_their_own_keys():
@@ -63,9 +72,20 @@ def test_what_was_written_before_is_known():
 
 def test_reports_are_added_and_nothing_is_replaced():
     uns = {"smoother": {"mine": 1, "nnls": "old"}, "other": 2}
-    assert with_report(uns, nnls="new") == {"smoother": {"mine": 1, "nnls": "new"}, "other": 2}
+    assert with_report(uns, {"nnls": "new"}) == {
+        "smoother": {"mine": 1, "nnls": "new"},
+        "other": 2,
+    }
     assert uns["smoother"]["nnls"] == "old"
-    assert with_report({"smoother": [1, 2]}, nnls="new") == {
+    assert with_report({"smoother": [1, 2]}, {"nnls": "new"}) == {
         "smoother_before": [1, 2],
         "smoother": {"nnls": "new"},
     }
+
+
+def test_columns_that_anndata_would_take_for_paths_are_told():
+    with pytest.warns(UserWarning, match=r"cell types '/X', 'a\\x00' cannot be columns"):
+        warn_of_paths(["B cell", "/X", "a\0"], "The cell types")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_paths(["B cell", "T/cell".replace("/", " ")], "The cell types")

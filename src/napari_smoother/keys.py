@@ -8,6 +8,7 @@ beside, as JSON, where no text is a path.
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
             # What a function of the library was called for.
             found["obsm"] |= {name, f"{name}_abundance", f"X_{name}"}
             found["varm"].add(name)
+            found["layers"].add(name)
             if name == "weights":
                 found["obsp"] |= {"spatial_connectivities", "spatial_distances"}
     return found
@@ -141,7 +143,7 @@ def key_beside(
     return free
 
 
-def with_report(uns: Mapping[str, Any], **entries: Any) -> dict[str, Any]:
+def with_report(uns: Mapping[str, Any], entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``uns`` with entries added to those of ``uns["smoother"]``.
 
     Parameters
@@ -162,3 +164,23 @@ def with_report(uns: Mapping[str, Any], **entries: Any) -> dict[str, Any]:
         return {**uns, SMOOTHER: {**before, **entries}}
     kept = key_beside(f"{SMOOTHER}_before", uns, ())
     return {**uns, kept: before, SMOOTHER: dict(entries)}
+
+
+def warn_of_paths(names: Iterable[str], what: str) -> None:
+    """Warn of names of columns that anndata would take for paths, or could not write.
+
+    Parameters
+    ----------
+    names
+        Of columns that were written into an AnnData in memory.
+    what
+        What they name.
+    """
+    odd = [name for name, key in safe_keys(names).items() if name != key]
+    if odd:
+        warnings.warn(
+            f"{what} {', '.join(map(ascii, odd[:3]))} cannot be columns of a file, where names "
+            "are paths: save with napari_smoother.io.h5ad.write_h5ad, which keeps them; "
+            "AnnData.write_h5ad may destroy other entries.",
+            stacklevel=3,
+        )

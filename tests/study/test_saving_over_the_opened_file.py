@@ -237,7 +237,7 @@ def test_spots_that_cannot_be_told_apart_are_refused(tmp_path):
     section_file(path, change)
     content = path.read_bytes()
     study = study_of(path)
-    with pytest.raises(InputError, match="cannot be told which spots.*another file name"):
+    with pytest.raises(InputError, match=r"cannot be told which spots.*another file name"):
         save(study, path)
     assert path.read_bytes() == content
     save(study, tmp_path / "other.h5ad")

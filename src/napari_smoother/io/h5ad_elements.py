@@ -102,6 +102,8 @@ class Elements:
             return found
         try:
             inside = _child(group, name)
+            if not isinstance(inside, h5py.Group):
+                raise Unreadable("it is an array, not a group of entries")
             names = list(inside)
         except Exception as fault:
             self.left_out[_place(group, name)] = first_line(fault)
@@ -140,7 +142,7 @@ class Elements:
     def _value(self, element: Any, depth: int) -> Any:
         if isinstance(element, h5py.Dataset):
             self._check(element, depth)
-            return _read_elem(element)
+            return _native(_read_elem(element))
         kind = _encoding(element)
         if kind in SPARSE:
             return self._sparse(element, kind)
@@ -186,7 +188,7 @@ class Elements:
         parts = [_child(group, name) for name in SPARSE_PARTS]
         for part in parts:
             self._check(part, DEEPEST - 1)
-        data, indices, indptr = (part[()] for part in parts)
+        data, indices, indptr = (_native(part[()]) for part in parts)
         _check_sparse(group, data, indices, indptr)
         narrow = np.int32 if len(data) <= np.iinfo(np.int32).max else np.int64
         matrix = (sparse.csr_matrix if kind == "csr_matrix" else sparse.csc_matrix)(
@@ -309,7 +311,7 @@ def _check_sparse(group: h5py.Group, data: Any, indices: Any, indptr: Any) -> No
     sound = (
         indices.dtype.kind in "iu"
         and indptr.dtype.kind in "iu"
-        and data.dtype.kind in "biufc"
+        and data.dtype.kind in "biuf"
         and indptr.shape == (major + 1,)
         and data.shape == indices.shape
         and len(indices.shape) == 1
@@ -329,6 +331,13 @@ def _starts_fit(indptr: NDArray[Any], stored: int) -> bool:
 def _pieces(indices: Any) -> Iterator[NDArray[Any]]:
     for start in range(0, indices.shape[0], INDICES_AT_ONCE):
         yield indices[start : start + INDICES_AT_ONCE]
+
+
+def _native(value: Any) -> Any:
+    """Return an array in the byte order of this machine, which compiled code wants."""
+    if isinstance(value, np.ndarray) and not value.dtype.isnative:
+        return value.astype(value.dtype.newbyteorder("="))
+    return value
 
 
 def _read_elem(element: Any) -> Any:

@@ -16,6 +16,7 @@ from napari_smoother.io.h5ad_elements import Elements, Unreadable, first_line
 from napari_smoother.io.h5ad_names import with_exact_names
 from napari_smoother.io.h5ad_results import write_results_beside
 from napari_smoother.io.h5ad_writing import write_elements
+from napari_smoother.io.hdf5_heaps import has_endless_heap
 
 READ_FAULTS = (Exception,)
 """What h5py and anndata raise on files that are damaged or were written by something else.
@@ -48,11 +49,15 @@ def check_h5ad(path: Path) -> Path:
     if not path.is_file():
         raise InputError("There is no such file", where=str(path), remedy="Choose another file")
     try:
+        if has_endless_heap(path):
+            raise ValueError("texts in it were overwritten")
         with h5py.File(path, "r") as file:
             names = set(file)
-    except OSError as fault:
+            for name in names.intersection(("obs", "var")):
+                Elements(file).check(file, name)
+    except READ_FAULTS as fault:
         raise InputError(
-            f"The file is truncated or not an AnnData file: {fault}",
+            f"The file is truncated, damaged or not an AnnData file: {first_line(fault)}",
             where=str(path),
             remedy=COPY_AGAIN,
         ) from fault

@@ -82,7 +82,7 @@ def write_results_beside(
         content = _content(adata, obs, spots, len(var), genes, left_out, record)
         record = _with_earlier(record, content, elements, old)
         if record:
-            content["uns"] = with_report(content["uns"], **{NAMES: json.dumps(record)})
+            content["uns"] = with_report(content["uns"], {NAMES: json.dumps(record)})
         _copy(old, file, {place: set(entries) for place, entries in content.items()})
     for place, entries in content.items():
         group = file[place] if place in file else write_group(file, place)

@@ -58,7 +58,7 @@ def write_elements(adata: Any, file: h5py.File, left_out: dict[str, str]) -> Non
     for name in MAPPINGS:
         content = with_safe_names(dict(getattr(adata, name)), (name,), record)
         if name == "uns" and record:
-            content = with_report(content, **{NAMES: json.dumps(record)})
+            content = with_report(content, {NAMES: json.dumps(record)})
         write_element(file, name, content, left_out)
 
 

@@ -79,6 +79,10 @@ def read_reference(path: str | Path, cell_type: str | None = None) -> Reference:
     adata.var_names_make_unique()
     try:
         return Reference.from_cells(adata, cell_type=cell_type, name=path.stem)
+    except InputError as refused:  # from where files are not known
+        raise InputError(
+            refused.problem, where=f"{path}, {refused.where}", remedy=refused.remedy
+        ) from refused
     finally:
         if on_disk:
             adata.file.close()

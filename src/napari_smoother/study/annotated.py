@@ -150,11 +150,8 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
         for place in {*ours, *adata.results}
     }
     before = set(adata.uns)
-    adata.uns = with_report(
-        adata.uns,
-        **findings.recipe,
-        **{WRITTEN: {place: names for place, names in written.items() if names}},
-    )
+    written = {place: names for place, names in written.items() if names}
+    adata.uns = with_report(adata.uns, {**findings.recipe, WRITTEN: written})
     adata.results.setdefault("uns", []).extend(set(adata.uns) - before - {SMOOTHER})
     if keys:
         told = ", ".join(f"{key} ({name} was there before)" for name, key in keys.items())
@@ -189,7 +186,7 @@ def _results(findings: Findings) -> AnnData:
     return results
 
 
-def annotated(study: Study) -> AnnData:
+def annotated(study: Study, suffix: str = "_smoother") -> AnnData:
     """Return a copy of the section with everything the study found; see `annotate`.
 
     Raises
@@ -197,7 +194,7 @@ def annotated(study: Study) -> AnnData:
     InputError
         If no section is open, or the results do not belong to the settings.
     """
-    return annotate(findings_of(study)).copy()
+    return annotate(findings_of(study), suffix).copy()
 
 
 def recipe(study: Study) -> dict[str, Any]:

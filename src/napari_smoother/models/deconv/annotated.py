@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.keys import warn_of_paths, with_report
 from napari_smoother.models.deconv.catalogue import check_scale, data_scale, facts_of
 from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.models.deconv.counts import FoundCounts, csr_chunks, find_counts
@@ -186,6 +187,7 @@ def deconvolve(
 
     target = adata.copy() if copy else adata
     columns = list(given.types)
+    warn_of_paths(columns, "The cell types")
     target.obsm[key_added] = pd.DataFrame(
         proportions(abundance), index=target.obs_names, columns=columns
     )
@@ -214,11 +216,7 @@ def deconvolve(
         "n_types": given.n_types,
         **report.as_dict(),
     }
-    # A new dictionary: the copy of an AnnData may share the old one.
-    target.uns["smoother"] = {
-        **target.uns.get("smoother", {}),
-        key_added: {"recipe": recipe, "report": summary},
-    }
+    target.uns = with_report(target.uns, {key_added: {"recipe": recipe, "report": summary}})
     return target if copy else None
 
 
