@@ -60,7 +60,7 @@ def safe_texts(values: Iterable[str]) -> dict[str, str]:
     dict
         Text to stored text; most are the same.
     """
-    return _distinct(values, _safe_text)
+    return _distinct(values, safe_text)
 
 
 def _distinct(names: Iterable[str], safe: Callable[[str], str]) -> dict[str, str]:
@@ -76,12 +76,13 @@ def _distinct(names: Iterable[str], safe: Callable[[str], str]) -> dict[str, str
     return found
 
 
-def _safe_text(text: str) -> str:
+def safe_text(text: str) -> str:
+    """Return text that can be stored and drawn: without NUL and halves of characters."""
     return HALVES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\0", "\N{SYMBOL FOR NULL}"))
 
 
 def _safe_key(name: str) -> str:
-    key = _safe_text(name).replace("/", "\N{DIVISION SLASH}")
+    key = safe_text(name).replace("/", "\N{DIVISION SLASH}")
     key = TAKEN.get(key, key)
     return key if len(key) <= LONGEST else f"{key[: LONGEST - 3]}..."
 
