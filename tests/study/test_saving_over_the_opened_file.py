@@ -261,3 +261,50 @@ def test_the_link_to_the_file_stays_one(tmp_path):
     assert link.is_symlink()
     check_nothing_lost(before, anndata.read_h5ad(path))
     assert "nnls" in anndata.read_h5ad(path).obsm
+
+
+def test_what_was_written_since_the_file_was_opened_stays(tmp_path):
+    path = tmp_path / "section.h5ad"
+    section_file(path)
+    study = study_of(path)
+    save(study, path)
+    save(study, path)  # ours, though not in memory
+    changed = anndata.read_h5ad(path)
+    changed.obs["mine"] = np.arange(N_SPOTS)
+    del changed.uns["smoother"]
+    changed.obs["region"] = "mine"
+    changed.write_h5ad(path)
+    told = save(study, path)
+    assert 'obs["region_smoother"]' in " ".join(told)
+    after = anndata.read_h5ad(path)
+    assert (after.obs["region"] == "mine").all()
+    assert after.obs["mine"].tolist() == list(range(N_SPOTS))
+    assert list(after.obs["region_smoother"].cat.categories) == ["corner"]
+
+
+def test_reports_of_an_earlier_save_stay_with_their_results(tmp_path):
+    path = tmp_path / "section.h5ad"
+    section_file(path)
+    study = study_of(path)
+    save(study, path)
+    study.regions = Regions()
+    study.update()
+    save(study, path)
+    after = anndata.read_h5ad(path)
+    assert "region" in after.obs
+    assert "region" in after.uns["smoother"]["written"]["obs"]
+
+
+@pytest.mark.parametrize("place", ["uns", "obsp"])
+def test_a_file_that_nothing_can_be_added_to_is_refused(tmp_path, place):
+    path = tmp_path / "section.h5ad"
+    section_file(path)
+    with h5py.File(path, "r+") as file:
+        del file[place]
+        file[place] = np.zeros(3)
+    with pytest.warns(UserWarning, match=f"{place} .*not a group"):
+        study = study_of(path)
+    content = path.read_bytes()
+    with pytest.raises(InputError, match="another file name"):
+        save(study, path)
+    assert path.read_bytes() == content

@@ -9,6 +9,7 @@ have missing values.
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -20,7 +21,7 @@ from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad_elements import Elements, Unreadable
 from napari_smoother.io.h5ad_names import NAMES, Record, read_record, with_safe_names
 from napari_smoother.io.h5ad_writing import write_element, write_group
-from napari_smoother.keys import SMOOTHER, with_report
+from napari_smoother.keys import PLACES, SMOOTHER, WRITTEN, key_beside, own_entries, with_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,9 +64,10 @@ def write_results_beside(
             raise InputError(
                 f"The file can no longer be read: {fault}", where=str(source), remedy=ANOTHER_NAME
             ) from fault
+        modern &= all(isinstance(old.get(place, {}), h5py.Group | dict) for place in PLACES)
         if not modern or "__categories" in old["obs"]:
             raise InputError(
-                "The file is of an old form that nothing can be added to",
+                "The file is damaged, or of an old form that nothing can be added to",
                 where=str(source),
                 remedy=ANOTHER_NAME,
             )
@@ -79,8 +81,14 @@ def write_results_beside(
             )
         genes = _places(adata.var_names, var.index)
         record: Record = []
-        content = _content(adata, obs, spots, len(var), genes, left_out, record)
-        record = _with_earlier(record, content, elements, old)
+        content = _content(adata, obs, spots, len(var), genes, left_out)
+        earlier = elements.read_all(old["uns"], SMOOTHER) if _is_dict(old) else {}
+        content = _beside(content, adata.uns[SMOOTHER], earlier, old)
+        content = {
+            place: with_safe_names(entries, (place,), record) for place, entries in content.items()
+        }
+        record = [*_still_valid(earlier.get(NAMES), content), *record]
+        content["uns"][SMOOTHER].pop(NAMES, None)
         if record:
             content["uns"] = with_report(content["uns"], {NAMES: json.dumps(record)})
         _copy(old, file, {place: set(entries) for place, entries in content.items()})
@@ -113,9 +121,8 @@ def _content(
     n_genes: int,
     genes: NDArray[np.intp] | None,
     left_out: dict[str, str],
-    record: Record,
 ) -> dict[str, dict[str, Any]]:
-    """Return the results by place and key, for all rows of the file, as they can be written."""
+    """Return the results by place and key, for all rows of the file."""
     results = adata.results
     found: dict[str, dict[str, Any]] = {
         "obs": {
@@ -129,7 +136,7 @@ def _content(
             name: _pairs(adata.obsp[name], spots, len(obs)) for name in results.get("obsp", ())
         },
         "varm": {},
-        "uns": {name: adata.uns[name] for name in (*results.get("uns", ()), SMOOTHER)},
+        "uns": {name: adata.uns[name] for name in results.get("uns", ())},
     }
     for name in results.get("varm", ()):
         if genes is None:
@@ -138,7 +145,45 @@ def _content(
         whole = np.zeros((n_genes, *adata.varm[name].shape[1:]))
         whole[genes] = adata.varm[name]
         found["varm"][name] = whole
-    return {place: with_safe_names(entries, (place,), record) for place, entries in found.items()}
+    return found
+
+
+def _is_dict(old: h5py.File) -> bool:
+    """Whether reports stand in the file, from before."""
+    return isinstance(old.get(f"uns/{SMOOTHER}"), h5py.Group)
+
+
+def _beside(
+    content: dict[str, dict[str, Any]],
+    reports: dict[str, Any],
+    earlier: dict[str, Any],
+    old: h5py.File,
+) -> dict[str, dict[str, Any]]:
+    """Return the results under keys that are free or ours, and the reports added to earlier ones.
+
+    The file may have been written to since it was opened, by us and by others.
+    """
+    ours = own_entries({SMOOTHER: earlier})
+    found: dict[str, dict[str, Any]] = {}
+    for place, entries in content.items():
+        there = set(old.get(place, ()))
+        found[place] = {}
+        for name, value in entries.items():
+            key = key_beside(name, there, ours.get(place, ()))
+            found[place][key] = value
+            if key != name:
+                warnings.warn(
+                    f'A result stands in {place}["{key}"], since {place}["{name}"] was written to '
+                    "the file by something else after it was opened.",
+                    stacklevel=4,
+                )
+    written = {
+        place: sorted({*ours.get(place, ()), *entries})
+        for place, entries in found.items()
+        if entries or ours.get(place)
+    }
+    found["uns"][SMOOTHER] = {**earlier, **reports, WRITTEN: written}
+    return found
 
 
 def _rows(values: Any, spots: NDArray[np.intp], names: pd.Index[Any]) -> Any:
@@ -155,20 +200,13 @@ def _pairs(values: Any, spots: NDArray[np.intp], n_spots: int) -> Any:
     return sparse.csr_matrix((pairs.data, (spots[row], spots[column])), shape=(n_spots, n_spots))
 
 
-def _with_earlier(
-    record: Record, content: dict[str, dict[str, Any]], elements: Elements, old: h5py.File
-) -> Record:
-    """Return the record with the exact names of what an earlier save wrote and stays."""
-    try:
-        text = elements.read(old["uns"][SMOOTHER], NAMES)
-    except (Unreadable, KeyError, AttributeError):
-        return record
-    stays = [
+def _still_valid(text: Any, content: dict[str, dict[str, Any]]) -> Record:
+    """Return the exact names of what an earlier save wrote and this one leaves as it is."""
+    return [
         entry
-        for entry in read_record(str(text))
+        for entry in (read_record(text) if isinstance(text, str) else [])
         if len(entry["place"]) == 1 or entry["place"][1] not in content.get(entry["place"][0], ())
     ]
-    return [*stays, *record]
 
 
 def _copy(old: h5py.Group, new: h5py.Group, replaced: dict[str, set[str]]) -> None:
