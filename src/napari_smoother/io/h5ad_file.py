@@ -57,7 +57,7 @@ def check_h5ad(path: Path) -> Path:
                 Elements(file).check(file, name)
     except READ_FAULTS as fault:
         raise InputError(
-            f"The file is truncated, damaged or not an AnnData file: {first_line(fault)}",
+            f"The file is truncated or not an AnnData file: {first_line(fault)}",
             where=str(path),
             remedy=COPY_AGAIN,
         ) from fault
