@@ -163,9 +163,17 @@ def test_a_name_taken_by_a_folder_is_refused_and_nothing_is_left(
     section: Section, tmp_path: Path
 ) -> None:
     (tmp_path / "figure.png").mkdir()
-    with pytest.raises(InputError, match="could not be written"):
+    with pytest.raises(InputError, match="in the way"):
         save_figure(draw(section), tmp_path / "figure.png", dpi=50)
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("name", ["\udc80", "a\0b", "<b>&\"'", "$\\frac{", "日本"])
+@pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
+def test_any_name_can_be_drawn(section: Section, tmp_path: Path, ending: str, name: str) -> None:
+    values = np.arange(section.n_spots, dtype=float)
+    figure = spatial_figure(section, values, quantity=name)
+    assert save_figure(figure, tmp_path / f"figure.{ending}", dpi=20).stat().st_size > 1000
 
 
 def test_an_interrupted_write_leaves_the_older_file(section: Section, tmp_path: Path) -> None:

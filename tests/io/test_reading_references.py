@@ -12,6 +12,7 @@ import pytest
 
 import napari_smoother.io.reference as reading
 from napari_smoother.errors import InputError
+from napari_smoother.io.h5ad_file import read_anndata
 from napari_smoother.io.reference import cell_type_candidates, label_columns, read_reference
 
 
@@ -192,16 +193,16 @@ def test_large_files_stay_on_disk_and_give_the_same(cells, monkeypatch):
     path = cells(cell_type=levels(3))
     small = read_reference(path)
     opened = []
-    real = anndata.read_h5ad
 
-    def watched(file, backed=None, **options):
-        opened.append(backed)
-        return real(file, backed=backed, **options)
+    def watched(file, *, on_disk=False):
+        adata = read_anndata(file, on_disk=on_disk)
+        opened.append(adata.isbacked)
+        return adata
 
-    monkeypatch.setattr(anndata, "read_h5ad", watched)
+    monkeypatch.setattr(reading, "read_anndata", watched)
     monkeypatch.setattr(reading, "LARGEST_IN_MEMORY", 100)
     large = read_reference(path)
-    assert opened == ["r"]
+    assert opened == [True]
     np.testing.assert_array_equal(large.mean_counts, small.mean_counts)
     with h5py.File(path, "a"):  # closed: otherwise it could not be opened for writing
         pass

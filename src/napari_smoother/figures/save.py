@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
+from napari_smoother.atomic import replacing
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
+    import os
+
     from matplotlib.figure import Figure
 
 METADATA: dict[str, dict[str, str | None]] = {
@@ -63,44 +64,28 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 30
             where="dpi",
             remedy="Choose 10 to 2400, for example 300 for print",
         )
-    if not path.parent.is_dir():
-        raise InputError(
-            "The folder does not exist",
-            where=str(path.parent),
-            remedy="Create it, or choose another folder",
+    with (
+        # Settings of the caller, such as a tight box, must not change what was composed.
+        rc_context(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": "napari-smoother",
+                "svg.image_inline": True,
+                "pdf.fonttype": 42,
+                "pdf.use14corefonts": False,
+                "savefig.bbox": None,
+                "savefig.transparent": False,
+                "image.composite_image": True,
+            }
+        ),
+        replacing(path) as unfinished,
+        unfinished.open("wb") as stream,
+    ):
+        figure.savefig(
+            stream,
+            format=ending[1:],
+            dpi=dpi,
+            metadata=METADATA[ending],
+            facecolor=figure.get_facecolor(),
         )
-    unfinished = path.with_name(f".{path.stem}-{uuid4().hex}{ending}")
-    try:
-        with (
-            # Settings of the caller, such as a tight box, must not change what was composed.
-            rc_context(
-                {
-                    "svg.fonttype": "none",
-                    "svg.hashsalt": "napari-smoother",
-                    "svg.image_inline": True,
-                    "pdf.fonttype": 42,
-                    "pdf.use14corefonts": False,
-                    "savefig.bbox": None,
-                    "savefig.transparent": False,
-                    "image.composite_image": True,
-                }
-            ),
-            unfinished.open("xb") as stream,
-        ):
-            figure.savefig(
-                stream,
-                format=ending[1:],
-                dpi=dpi,
-                metadata=METADATA[ending],
-                facecolor=figure.get_facecolor(),
-            )
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise InputError(
-            f"The figure could not be written: {error.strerror or error}",
-            where=str(path),
-            remedy="Choose a folder you may write to, with space left",
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path

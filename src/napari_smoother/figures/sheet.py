@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from napari_smoother.figures.text import FAMILY
+from napari_smoother.keys import safe_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +78,7 @@ class Sheet:
         axes.text(
             x,
             y,
-            text,
+            safe_text(text),
             fontsize=self.font_size,
             family=FAMILY,
             weight="bold" if bold else "normal",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from napari_smoother.keys import safe_text
+
 POINT = 25.4 / 72
 """Millimetres."""
 
@@ -28,7 +30,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     if not text:
         return 0.0
     font = FontProperties(family=FAMILY, weight="bold" if bold else "normal", size=size)
-    width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+    width, _, _ = TextToPath().get_text_width_height_descent(safe_text(text), font, ismath=False)
     return float(width) * POINT
 
 

@@ -94,6 +94,10 @@ def read_reference(
     try:
         cells = Reference.from_cells(adata, cell_type=cell_type, name=path.stem, layer=counts)
         return replace(cells, source=path)
+    except InputError as refused:  # from where files are not known
+        raise InputError(
+            refused.problem, where=f"{path}, {refused.where}", remedy=refused.remedy
+        ) from refused
     finally:
         if on_disk:
             adata.file.close()

@@ -16,8 +16,8 @@ from PIL import ImageColor
 from shapely import geometry
 from shapely.errors import ShapelyError
 
+from napari_smoother.atomic import replacing
 from napari_smoother.errors import InputError
-from napari_smoother.io.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,21 @@ import pandas as pd
 
 import napari_smoother
 from napari_smoother.errors import InputError
+from napari_smoother.keys import (
+    PLACES,
+    SMOOTHER,
+    WRITTEN,
+    key_beside,
+    own_entries,
+    with_report,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from napari_smoother.annotated_section import AnnotatedSection
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.regions import Regions
@@ -85,24 +95,39 @@ def findings_of(study: Study) -> Findings:
     )
 
 
-def annotate(findings: Findings) -> AnnData:
+def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     """Return an AnnData with what was found beside the section's own content.
 
     ``obsp["spatial_connectivities"]`` and ``obsp["spatial_distances"]`` hold the graph as scaled
     by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` (or the name of another model) the
     proportions with the names of the types, ``obsm["nnls_deviation"]`` their standard deviations
     where they were asked for, what the study's analyses found, and ``uns["smoother"]`` settings,
-    outlines and reports. Matrices are shared with the section, not copied: to be read, or
-    written to a file.
+    outlines and reports beside those of before. Matrices are shared with the section, not copied:
+    to be read, or written to a file.
+
+    Parameters
+    ----------
+    findings
+        Of a study.
+    suffix
+        What is put behind the key of a result where something that we did not write has that
+        key, which stays as it is.
+
+    Warns
+    -----
+    UserWarning
+        Naming the keys of such results.
     """
-    from anndata import AnnData
+    from napari_smoother.annotated_section import AnnotatedSection
 
     source = findings.section.adata
-    adata = AnnData(
+    results = _results(findings)
+    adata = AnnotatedSection(
+        findings.section.source,
         X=source.X,
         obs=source.obs.copy(),
         var=source.var.copy(),
-        uns={**source.uns, "smoother": findings.recipe},
+        uns=dict(source.uns),
         obsm=dict(source.obsm),
         varm=dict(source.varm),
         layers=dict(source.layers),
@@ -110,28 +135,58 @@ def annotate(findings: Findings) -> AnnData:
         varp=dict(source.varp),
         raw=source.raw,
     )
-    graph, composition, regions = findings.graph, findings.composition, findings.regions
-    if graph is not None:
-        adata.obsp["spatial_connectivities"] = graph.weights
-        adata.obsp["spatial_distances"] = graph.neighbourhood.distances
-    if regions.classes:
-        names = pd.Index([region.name for region in regions.classes])
-        adata.obs["region"] = pd.Categorical.from_codes(findings.labels, categories=names)
-    if composition is not None:
-        key, types = composition.settings.deconvolution.model, list(composition.types)
-        adata.obsm[key] = pd.DataFrame(
-            composition.proportions, index=adata.obs_names, columns=types
-        )
-        if composition.deviation is not None:
-            adata.obsm[f"{key}_deviation"] = pd.DataFrame(
-                composition.deviation.proportion_deviation, index=adata.obs_names, columns=types
-            )
-    for analysis, result in findings.analyses:
-        analysis.write(adata, result)
+    ours = own_entries(source.uns)
+    keys: dict[str, str] = {}
+    for place in PLACES:
+        holder: Any = getattr(adata, place)
+        for name, value in getattr(results, place).items():
+            key = key_beside(name, holder, ours.get(place, ()), suffix)
+            holder[key] = value
+            adata.results.setdefault(place, []).append(key)
+            if key != name:
+                keys[f'{place}["{name}"]'] = f'{place}["{key}"]'
+    written = {
+        place: sorted({*ours.get(place, ()), *adata.results.get(place, ())})
+        for place in {*ours, *adata.results}
+    }
+    before = set(adata.uns)
+    written = {place: names for place, names in written.items() if names}
+    adata.uns = with_report(adata.uns, {**findings.recipe, WRITTEN: written})
+    adata.results.setdefault("uns", []).extend(set(adata.uns) - before - {SMOOTHER})
+    if keys:
+        told = ", ".join(f"{key} ({name} was there before)" for name, key in keys.items())
+        warnings.warn(f"Results stand beside what was there, in {told}.", stacklevel=2)
     return adata
 
 
-def annotated(study: Study) -> AnnData:
+def _results(findings: Findings) -> AnnData:
+    """Return what was found, and nothing else, under the keys that scanpy users expect."""
+    from anndata import AnnData
+
+    graph, composition, regions = findings.graph, findings.composition, findings.regions
+    section = findings.section.adata
+    results = AnnData(obs=section.obs[[]], var=section.var[[]])
+    if graph is not None:
+        results.obsp["spatial_connectivities"] = graph.weights
+        results.obsp["spatial_distances"] = graph.neighbourhood.distances
+    if regions.classes:
+        names = pd.Index([region.name for region in regions.classes])
+        results.obs["region"] = pd.Categorical.from_codes(findings.labels, categories=names)
+    if composition is not None:
+        key, types = composition.settings.deconvolution.model, list(composition.types)
+        results.obsm[key] = pd.DataFrame(
+            composition.proportions, index=section.obs_names, columns=types
+        )
+        if composition.deviation is not None:
+            results.obsm[f"{key}_deviation"] = pd.DataFrame(
+                composition.deviation.proportion_deviation, index=section.obs_names, columns=types
+            )
+    for analysis, result in findings.analyses:
+        analysis.write(results, result)
+    return results
+
+
+def annotated(study: Study, suffix: str = "_smoother") -> AnnData:
     """Return a copy of the section with everything the study found; see `annotate`.
 
     Raises
@@ -139,7 +194,7 @@ def annotated(study: Study) -> AnnData:
     InputError
         If no section is open, or the results do not belong to the settings.
     """
-    return annotate(findings_of(study)).copy()
+    return annotate(findings_of(study), suffix).copy()
 
 
 def recipe(study: Study) -> dict[str, Any]:
@@ -158,7 +213,9 @@ def recipe(study: Study) -> dict[str, Any]:
         },
         "settings": _without_none(asdict(study.settings)),
         "regions": {
-            "classes": {region.name: list(region.colour) for region in regions.classes},
+            # Lists: names as keys of dictionaries would be paths in a file.
+            "names": [region.name for region in regions.classes],
+            "colours": [list(region.colour) for region in regions.classes],
             "shapes": {
                 f"{order:04d}": {"region": shape.region, "vertices": shape.vertices.tolist()}
                 for order, shape in enumerate(regions.shapes)

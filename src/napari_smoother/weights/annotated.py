@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.keys import with_report
 from napari_smoother.weights.lattice import nearest_on_section
 from napari_smoother.weights.neighbours import Neighbourhood, neighbours_within
 from napari_smoother.weights.precision import check_weights
@@ -159,11 +160,7 @@ def spatial_weights(
         "n_isolated": int(summary.n_isolated),
         "n_components": int(summary.n_components),
     }
-    # A new dictionary: the copy of an AnnData may share the old one.
-    target.uns["smoother"] = {
-        **target.uns.get("smoother", {}),
-        "weights": {"recipe": recipe, "report": report},
-    }
+    target.uns = with_report(target.uns, {"weights": {"recipe": recipe, "report": report}})
     return target if copy else None
 
 

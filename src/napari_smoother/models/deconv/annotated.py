@@ -10,6 +10,7 @@ from scipy import sparse
 
 from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
+from napari_smoother.keys import warn_of_paths, with_report
 from napari_smoother.models.deconv.catalogue import (
     check_counted,
     check_scale,
@@ -203,6 +204,7 @@ def deconvolve(
 
     target = adata.copy() if copy else adata
     columns = list(given.types)
+    warn_of_paths(columns, "The cell types")
     target.obsm[key_added] = pd.DataFrame(
         proportions(abundance), index=target.obs_names, columns=columns
     )
@@ -231,11 +233,7 @@ def deconvolve(
         "n_types": given.n_types,
         **report.as_dict(),
     }
-    # A new dictionary: the copy of an AnnData may share the old one.
-    target.uns["smoother"] = {
-        **target.uns.get("smoother", {}),
-        key_added: {"recipe": recipe, "report": summary},
-    }
+    target.uns = with_report(target.uns, {key_added: {"recipe": recipe, "report": summary}})
     return target if copy else None
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.keys import warn_of_paths, with_report
 from napari_smoother.models.impute.missing import impute_missing
 from napari_smoother.models.shared_prior import expression_of, section_precision
 
@@ -111,6 +112,7 @@ def impute(
     if genes is None:
         target.layers[key_added] = found.values.astype(np.float32)
     else:
+        warn_of_paths(names, "The genes")
         target.obsm[key_added] = pd.DataFrame(found.values, index=target.obs_names, columns=names)
     recipe = {
         "model": "impute",
@@ -125,11 +127,8 @@ def impute(
         "lambda": float(lambda_),
         "tolerance": float(tolerance),
     }
-    # A new dictionary: the copy of an AnnData may share the old one.
-    target.uns["smoother"] = {
-        **target.uns.get("smoother", {}),
-        key_added: {"recipe": recipe, "report": _report(found, int(seen.sum()), len(names))},
-    }
+    report = _report(found, int(seen.sum()), len(names))
+    target.uns = with_report(target.uns, {key_added: {"recipe": recipe, "report": report}})
     return target if copy else None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_smoother.errors import InputError
+from napari_smoother.keys import with_report
 from napari_smoother.models.reduction.pca import TOLERANCE, SpatialPCA
 from napari_smoother.models.reduction.smoothed_embedding import smooth_columns
 from napari_smoother.models.shared_prior import section_precision
@@ -116,9 +117,5 @@ def spatial_pca(
         "n_genes": int(adata.n_vars),
         **model.report.as_dict(),
     }
-    # A new dictionary: the copy of an AnnData may share the old one.
-    target.uns["smoother"] = {
-        **target.uns.get("smoother", {}),
-        key_added: {"recipe": recipe, "report": report},
-    }
+    target.uns = with_report(target.uns, {key_added: {"recipe": recipe, "report": report}})
     return target if copy else None
