@@ -143,7 +143,6 @@ def test_columns_of_another_shape_are_passed_over(cells):
         file["obs/short"] = np.zeros(7)
         file["obs/one"] = 5
         file["obs/complex"] = np.zeros(60, complex)
-        file.create_dataset("obs/huge", shape=(2**50,), dtype="i4", chunks=(1024,))
         file.create_group("obs/table")
     assert [each.name for each in label_columns(path)] == ["cell_type", "other"]
 

@@ -378,7 +378,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 def test_where_nothing_can_be_written(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         write_regions_geojson([], tmp_path / "none" / "a.geojson")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="name cannot be used"):
         write_regions_geojson([], tmp_path / ("a" * 300 + ".geojson"))
 
 

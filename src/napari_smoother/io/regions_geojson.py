@@ -162,15 +162,8 @@ def write_regions_geojson(polygons: Iterable[NamedPolygon], path: str | Path) ->
         "type": "FeatureCollection",
         "features": [_feature_of(polygon) for polygon in polygons],
     }
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, allow_nan=False, indent=1), encoding="ascii")
-    except OSError as fault:
-        raise InputError(
-            f"The file cannot be written: {fault.strerror or fault}",
-            where=str(path),
-            remedy="Make room, or choose another folder or file name",
-        ) from fault
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, allow_nan=False, indent=1), encoding="ascii")
 
 
 def _feature_of(polygon: NamedPolygon) -> dict[str, Any]:
