@@ -119,14 +119,15 @@ class Descent {
         return change;
     }
 
-    // Go along a change of the state until the objective falls; the length gone, zero where it falls nowhere.
+    // Go along a change of the state until the objective falls, first to `longest`; the length gone, zero where it
+    // falls nowhere.
     // `next_band(length)` is that after a step of this length, zero where multipliers stay.
     template <class NextBand>
-    double step(Place& place, const State& change, NextBand&& next_band) {
+    double step(Place& place, const State& change, double longest, NextBand&& next_band) {
         double slope = dot(place.at.gradient, change.values) + dot(place.smooth, change.values);
         slope += dot(place.at.by_constant, change.constants) + place.at.by_width * change.width;
         const double allowed = rounding * std::abs(place.value);
-        for (double length = 1; length > shortest; length /= 2) {
+        for (double length = longest; length > shortest; length /= 2) {
             Place there = at(along(place.state, change, length), next_band(length));
             if (there.at.before <= place.value + sufficient * length * std::min(slope, 0.0) + allowed) {
                 place = std::move(there);
@@ -212,7 +213,9 @@ Minimum minimise(Likelihood& likelihood, const Prior& prior, double weight, bool
         const State change = descent.direction(place, exact);
         be_cautious(found.steps + 1);
         const bool due = renewal.due();
-        const double length = descent.step(place, change, [&](double tried) {
+        // The first model of the absolute loss is of a band too wide for its full step.
+        const double longest = certified && found.steps == 0 ? 0.5 : 1.0;
+        const double length = descent.step(place, change, longest, [&](double tried) {
             if (!due) return 0.0;
             return std::min(renewal.length, tried) > whole ? renewal.band(place.state.width) : likelihood.band;
         });
