@@ -216,12 +216,12 @@ class Session(QObject):
     def _on_loaded(self, loaded: tuple[int, Any, list[str]]) -> None:
         number, value, remarks = loaded
         use = self._uses.pop(number)
-        for remark in remarks:
-            tell_warning(remark)
         try:
             use(value)
         except Exception as error:
             tell_error(error)
+        for remark in remarks:  # last, so that they lie on top
+            tell_warning(remark)
 
     def _on_loader_idle(self) -> None:
         self._uses.clear()  # of what was cancelled, or failed
