@@ -1,5 +1,8 @@
 """The errors a user can mend: each says what was wrong, where, and what to do."""
 
+LONGEST = 600
+"""Characters of a part of a message: what is wrong may be a value of any length."""
+
 
 class InputError(ValueError):
     """Input that cannot be used as it is.
@@ -15,10 +18,12 @@ class InputError(ValueError):
     """
 
     def __init__(self, problem: str, *, where: str, remedy: str) -> None:
-        self.problem = problem
-        self.where = where
-        self.remedy = remedy
-        super().__init__(f"{problem} ({where}). {remedy}.")
+        self.problem, self.where, self.remedy = map(_shortened, (problem, where, remedy))
+        super().__init__(f"{self.problem} ({self.where}). {self.remedy}.")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 class Cancelled(Exception):

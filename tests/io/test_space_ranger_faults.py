@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import h5py
@@ -79,6 +80,49 @@ def test_h5_whose_indices_leave_the_matrix(visium):
     with h5py.File(path, "a") as file:
         file["matrix/indices"][3] = 30
     refused(truth.outs, says="contradicts itself", names=str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("indices", {"shape": (2**33,), "dtype": "i4", "chunks": (1024,)}),
+        ("shape", {"shape": (2**40,), "dtype": "i4", "chunks": (1024,)}),
+        ("barcodes", {"shape": (2**29,), "dtype": "S32", "chunks": (1024,), "compression": 9}),
+        ("indptr", {"shape": (5,), "dtype": "i4"}),
+        ("shape", {"data": np.array([30.0, 100.0])}),
+        ("indices", {"shape": (3,), "dtype": h5py.vlen_dtype("i4")}),
+    ],
+)
+def test_h5_of_impossible_sizes_asks_for_no_memory(visium, name, made):
+    truth = visium()
+    path = truth.outs / "filtered_feature_bc_matrix.h5"
+    with h5py.File(path, "a") as file:
+        del file[f"matrix/{name}"]
+        file.create_dataset(f"matrix/{name}", **made)
+    refused(truth.outs, says=name, names=str(path))
+
+
+def test_mtx_of_an_impossible_size_asks_for_no_memory(visium):
+    truth = visium(matrix="mtx")
+    path = truth.outs / "filtered_feature_bc_matrix" / "matrix.mtx.gz"
+    head = "%%MatrixMarket matrix coordinate integer general\n"
+    for size, says in (
+        ("2147483648 2147483648 0", "its lists name"),
+        (f"{truth.counts.shape[1]} {truth.counts.shape[0]} 999999999999", "does not hold"),
+    ):
+        path.write_bytes(gzip.compress(f"{head}{size}\n".encode()))
+        refused(truth.outs, says=says, names=str(path))
+
+
+def test_a_value_of_any_length_makes_a_message_of_some_length(visium):
+    truth = visium()
+    rewrite_positions(
+        truth,
+        lambda table: table.assign(pxl_row_in_fullres=["A" * 10**6, *["1"] * (len(table) - 1)]),
+    )
+    with pytest.raises(InputError, match="AAAA…") as caught:
+        read_space_ranger(truth.outs)
+    assert len(str(caught.value)) < 2000
 
 
 def test_h5_of_something_else(visium):

@@ -348,7 +348,7 @@ def _pictured(
         adata.uns["spatial"] = {k: v for k, v in spatial.items() if k not in others}
     if key is None:
         return {}, where
-    return spatial[key], f'{where}["{key}"]'
+    return spatial.get(key, {}), f'{where}["{key}"]'
 
 
 def _pictures(

@@ -155,7 +155,7 @@ def match_barcodes(
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as fault:  # pyarrow's own errors derive from these
+    except Exception as fault:  # of pandas, pyarrow or what they read metadata with
         raise InputError(
             f"The positions cannot be read: {fault}", where=str(path), remedy=COPY_AGAIN
         ) from fault

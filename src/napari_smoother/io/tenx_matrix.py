@@ -17,6 +17,7 @@ from scipy import io as scipy_io
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.io.h5ad_elements import Elements, Unreadable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,9 @@ GENE_EXPRESSION = "Gene Expression"
 """The feature type of genes; others are antibodies, CRISPR guides and custom features."""
 
 COPY_AGAIN = "Copy or download the file again"
+
+DENSEST = 300
+"""Values that a byte of a gzipped text file may hold at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,20 +95,25 @@ def read_matrix(path: Path) -> FeatureMatrix:
 def _read_h5(path: Path) -> FeatureMatrix:
     try:
         with h5py.File(path, "r") as file:
+            elements = Elements(file)
             if "matrix" in file:
                 group = file["matrix"]
                 features = group["features"]
-                names = (features["name"], features["id"])
-                feature_types = _text(features["feature_type"])
+                names = [(features, "name"), (features, "id"), (features, "feature_type")]
             else:  # the layout of Cell Ranger 1 and 2: one group a genome
                 group = _only_genome(file, path)
-                names = (group["gene_names"], group["genes"])
-                feature_types = None
-            symbols, gene_ids = (_text(name) for name in names)
-            barcodes = _text(group["barcodes"])
-            data, indices, indptr = (group[key][:] for key in ("data", "indices", "indptr"))
-            n_features, n_barcodes = (int(size) for size in group["shape"][:])
-    except (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError) as fault:
+                names = [(group, "gene_names"), (group, "genes")]
+            shape = _whole(elements, group, "shape", 2)
+            n_features, n_barcodes = (int(size) for size in shape)
+            texts = [_text(elements, *name, n_features) for name in names]
+            barcodes = _text(elements, group, "barcodes", n_barcodes)
+            indptr = _whole(elements, group, "indptr", n_barcodes + 1)
+            n_values = int(indptr[-1])
+            indices = _whole(elements, group, "indices", n_values)
+            data = _array(elements, group, "data", n_values)
+    except InputError:
+        raise
+    except Exception as fault:  # anything can be wrong, and every library says it otherwise
         raise InputError(
             f"The count matrix cannot be read: {_first_line(fault)}",
             where=str(path),
@@ -115,7 +124,30 @@ def _read_h5(path: Path) -> FeatureMatrix:
         (data, _narrow(indices, data.size), _narrow(indptr, data.size)),
         shape=(n_barcodes, n_features),
     )
-    return _assemble(values, barcodes, symbols, gene_ids, feature_types, path)
+    symbols, gene_ids, *feature_types = texts
+    return _assemble(values, barcodes, symbols, gene_ids, next(iter(feature_types), None), path)
+
+
+def _check(elements: Elements, group: h5py.Group, name: str, size: int) -> None:
+    try:
+        elements.check(group, name, shape=(size,))
+    except Unreadable as fault:
+        raise Unreadable(f"{name}: {fault}") from fault
+
+
+def _array(elements: Elements, group: h5py.Group, name: str, size: int) -> Any:
+    """Read numbers, once their size is known to be right."""
+    _check(elements, group, name, size)
+    if group[name].dtype.kind not in "biuf":
+        raise Unreadable(f"{name} is of the type {group[name].dtype}, not numbers")
+    return group[name][:]
+
+
+def _whole(elements: Elements, group: h5py.Group, name: str, size: int) -> Any:
+    array = _array(elements, group, name, size)
+    if array.dtype.kind not in "iu":
+        raise Unreadable(f"{name} is of the type {array.dtype}, not whole numbers")
+    return array
 
 
 def _only_genome(file: h5py.File, path: Path) -> h5py.Group:
@@ -144,8 +176,11 @@ def _read_mtx(path: Path) -> FeatureMatrix:
             remedy=COPY_AGAIN,
         )
     try:
+        _check_header(path, len(features), len(barcodes))
         columns = scipy_io.mmread(path)
-    except (OSError, EOFError, ValueError, OverflowError, zlib.error) as fault:
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error) as fault:
         raise InputError(
             f"The count matrix cannot be read: {_first_line(fault)}",
             where=str(path),
@@ -159,6 +194,15 @@ def _read_mtx(path: Path) -> FeatureMatrix:
         pd.Index(features[2]) if features.shape[1] > 2 else None,
         path,
     )
+
+
+def _check_header(path: Path, n_features: int, n_barcodes: int) -> None:
+    """Refuse a matrix of another size before memory is asked for."""
+    rows, columns, entries, *_ = scipy_io.mminfo(path)
+    if (rows, columns) != (n_features, n_barcodes):
+        raise _unequal(columns, rows, n_barcodes, n_features, path)
+    if entries > DENSEST * path.stat().st_size:
+        raise ValueError(f"it claims to have {entries} values, which the file does not hold")
 
 
 def _beside(path: Path, prefix: str, names: tuple[str, ...], ending: str) -> Path:
@@ -200,13 +244,19 @@ def _assemble(
     lengths = (len(barcodes), len(symbols), len(gene_ids), len(feature_types))
     n_barcodes, n_features = values.shape
     if lengths != (n_barcodes, n_features, n_features, n_features):
-        raise InputError(
-            f"The matrix has {n_barcodes} barcodes and {n_features} features, its lists name "
-            f"{len(barcodes)} and {len(symbols)}",
-            where=str(path),
-            remedy="Take the matrix and its lists of barcodes and features from the same run",
-        )
+        raise _unequal(n_barcodes, n_features, len(barcodes), len(symbols), path)
     return FeatureMatrix(values, barcodes, symbols, gene_ids, feature_types)
+
+
+def _unequal(
+    n_barcodes: int, n_features: int, barcodes: int, features: int, path: Path
+) -> InputError:
+    return InputError(
+        f"The matrix has {n_barcodes} barcodes and {n_features} features, its lists name "
+        f"{barcodes} and {features}",
+        where=str(path),
+        remedy="Take the matrix and its lists of barcodes and features from the same run",
+    )
 
 
 def _check_structure(
@@ -234,8 +284,13 @@ def _narrow(indices: Any, n_values: int) -> Any:
     return indices.astype(np.int32, copy=False) if fits else indices.astype(np.int64, copy=False)
 
 
-def _text(dataset: h5py.Dataset) -> pd.Index[str]:
-    return pd.Index(np.char.decode(np.asarray(dataset[:], dtype="S"), "utf-8"), dtype=object)
+def _text(elements: Elements, group: h5py.Group, name: str, size: int) -> pd.Index[str]:
+    _check(elements, group, name, size)
+    dataset = group[name]
+    if dataset.dtype.kind == "S":
+        return pd.Index(np.char.decode(dataset[:], "utf-8"), dtype=object)
+    texts: pd.Index[str] = pd.Index(dataset.asstr()[:], dtype=object)
+    return texts
 
 
 def _first_line(fault: BaseException) -> str:
