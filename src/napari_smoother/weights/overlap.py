@@ -169,7 +169,7 @@ def are_crossed_lattices(positions: NDArray[np.float64]) -> bool:
     if len(positions) < 4 * SURROUNDING:
         return False
     tree = cKDTree(positions, balanced_tree=False, compact_nodes=False)
-    asked = positions[:: -(-len(positions) // (10 * ASKED))]
+    asked = positions[:: -(-len(positions) // (2 * ASKED))]
     distances, found = tree.query(asked, k=2 * SURROUNDING + 1)
     steps = positions[found[:, 1:]] - asked[:, None]
     lengths = distances[:, 1:]
