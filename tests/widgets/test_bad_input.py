@@ -12,6 +12,7 @@ import pytest
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+from napari_smoother.widgets.graph_page import GraphPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,3 +232,11 @@ def test_saving_where_one_cannot(
     assert any("no such folder" in message for message in told)
     assert not any("Saved" in message for message in told)
     still_usable(busy_desk, settle)
+
+
+def test_no_radius_of_zero_can_be_typed(busy_desk: Session, dock: SmootherDock) -> None:
+    page = dock.turn_to(GraphPage)
+    page.rule.setCurrentText("Radius")
+    page.radius.setValue(0.0)
+    assert page.radius.value() > 0
+    assert busy_desk.study.graph_settings.radius == page.radius.value()

@@ -52,8 +52,8 @@ class GraphPage(Page):
         self.mutual = QCheckBox("Mutual only")
         self.mutual.setToolTip("Connect two spots only if each is among the other's k nearest")
         self.radius = QDoubleSpinBox()
-        self.radius.setRange(0.01, 1e7)
-        self.radius.setDecimals(1)
+        self.radius.setDecimals(2)
+        self.radius.setRange(0.01, 1e7)  # after the decimals, which would round it to 0
         self.radius.setKeyboardTracking(False)
         self.radius.setToolTip("Connect every two spots that are at most this far apart")
         self.radius_unit = QLabel("Radius, µm")
