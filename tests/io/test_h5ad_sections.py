@@ -171,6 +171,15 @@ def test_features_that_are_no_genes_are_left_out(plain, saved, counts):
     np.testing.assert_array_equal(section.adata.layers["z"], counts[:, [0, 1, 2, 3, 5]] * 0.5)
 
 
+def test_features_are_left_out_by_place_where_names_come_twice(plain, saved, counts):
+    plain.var["feature_types"] = ["Gene Expression"] * 4 + ["Antibody Capture"] * 2
+    plain.var_names = ["CD3", "A", "A", "CD4", "CD3", "CD4"]
+    with pytest.warns(UserWarning, match="left out: 2 Antibody Capture"):
+        section = read_h5ad_section(saved(plain))
+    np.testing.assert_array_equal(section.adata.X.toarray(), counts[:, :4])
+    assert section.adata.n_vars == 4
+
+
 def test_scaled_values_are_refused(plain, saved, counts):
     plain.X = counts - counts.mean(axis=0)
     fault = refused(

@@ -122,6 +122,11 @@ class FoundCounts:
                 stacklevel=2,
             )
 
+    @property
+    def columns(self) -> NDArray[np.intp] | None:
+        """Columns of the matrix as it is stored that are genes; None for all."""
+        return self.matrix.columns if isinstance(self.matrix, SomeColumns) else None
+
     def read(self) -> Any:
         """Read all observations x genes.
 
@@ -193,8 +198,22 @@ def find_counts(
     Warns
     -----
     UserWarning
-        If no counts were found and normalised values are taken instead.
+        If no counts were found and normalised values are taken instead, and if features are left
+        out.
     """
+    found = _best(adata, where, layer, all_features)
+    if found.left_out:
+        kinds = ", ".join(f"{count} {name or 'unnamed'}" for name, count in found.left_out)
+        warnings.warn(
+            f"Of {where}, features that are not gene expression are left out: {kinds}.",
+            stacklevel=2,
+        )
+    if found.origin.kind == "normalised":
+        warnings.warn(f"In {where} {found.origin.consequence}.", stacklevel=2)
+    return found
+
+
+def _best(adata: AnnData, where: str, layer: str | None, all_features: bool) -> FoundCounts:
     candidates = _candidates(adata) if layer is None else iter([_chosen(adata, layer, where)])
     flaws: dict[str, str] = {}
     usable: list[_Candidate] = []
@@ -214,9 +233,7 @@ def find_counts(
             if _is_restored(candidate.matrix, base):
                 return candidate.found("restored", base)
     if usable:
-        found = usable[0].found("normalised", _logarithm_of(usable[0].matrix, adata.uns))
-        warnings.warn(f"In {where} {found.origin.consequence}.", stacklevel=2)
-        return found
+        return usable[0].found("normalised", _logarithm_of(usable[0].matrix, adata.uns))
     if empty:
         return empty[0].found("counts")
     if not flaws:

@@ -66,7 +66,7 @@ def readable_by_rows(matrix: Any) -> Any:
     if getattr(matrix, "format", "csr") != "csr" or sparse.issparse(matrix):
         in_memory: Any = matrix if sparse.issparse(matrix) else matrix.to_memory()
         if in_memory.dtype == np.float16:  # which scipy does not convert
-            in_memory.data = in_memory.data.astype(np.float32)
+            in_memory = in_memory.astype(np.float32)
         return in_memory.tocsr()
     return matrix
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from napari_smoother.counts.finding import find_counts
@@ -47,19 +46,12 @@ def with_counts_in_x(
     """
     found = find_counts(adata, where=where, layer=layer)
     origin = found.origin
-    if found.left_out:
-        kinds = ", ".join(f"{count} {name or 'unnamed'}" for name, count in found.left_out)
-        warnings.warn(
-            f"Of {where}, features that are not gene expression are left out: {kinds}.",
-            stacklevel=2,
-        )
     counts = as_counts(found.read(), where=f"{where}, {origin.place}")
     if origin.place == "raw.X" and not found.var.index.equals(adata.var_names):
         return _with_genes_of_raw(adata, counts, fully_named(found.var, adata)), origin
+    if found.columns is not None:
+        adata = adata[:, found.columns].copy()
     before = adata.X
-    if found.left_out:
-        adata = adata[:, found.var.index].copy()
-        before = adata.X
     adata.var = fully_named(adata.var, adata)
     adata.X = counts
     is_other = origin.place != "X" or origin.base is not None
