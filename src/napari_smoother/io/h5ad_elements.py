@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -76,14 +76,7 @@ class Elements:
         Unreadable
             If it cannot be read.
         """
-        try:
-            element = _child(group, name)
-            _check_shape(element, shape)
-            return self._value(element, 0)
-        except Unreadable:
-            raise
-        except Exception as fault:  # anything can be wrong, and every library says it otherwise
-            raise Unreadable(first_line(fault)) from fault
+        return self._guarded(self._value, group, name, shape)
 
     def read_all(
         self, group: h5py.Group, name: str, *, shape: tuple[int | None, ...] = ()
@@ -130,13 +123,22 @@ class Elements:
         Unreadable
             If something is not to be read.
         """
+        self._guarded(self._check, group, name, shape)
+
+    def _guarded(
+        self,
+        work: Callable[[Any, int], Any],
+        group: h5py.Group,
+        name: str,
+        shape: tuple[int | None, ...],
+    ) -> Any:
         try:
             element = _child(group, name)
             _check_shape(element, shape)
-            self._check(element, 0)
+            return work(element, 0)
         except Unreadable:
             raise
-        except Exception as fault:
+        except Exception as fault:  # anything can be wrong, and every library says it otherwise
             raise Unreadable(first_line(fault)) from fault
 
     def _value(self, element: Any, depth: int) -> Any:
