@@ -70,6 +70,13 @@ def test_layers_that_say_counts(counts, name) -> None:
     np.testing.assert_array_equal(dense(found), counts)
 
 
+@pytest.mark.parametrize("made", [np.sign, lambda counts: np.round(normalised(counts))])
+def test_whole_numbers_in_x_that_are_no_counts(counts, made) -> None:
+    found = quietly(annotated(made(counts), counts=counts))
+    assert found.origin.place == 'layers["counts"]'
+    np.testing.assert_array_equal(dense(found), counts)
+
+
 def test_a_name_alone_makes_no_counts(counts) -> None:
     """scanpy#2389: layers["counts"] is an alias of X, normalised in place; raw is whole."""
     adata = annotated(logged(counts), counts=logged(counts))

@@ -164,12 +164,12 @@ def find_counts(
 ) -> FoundCounts:
     """Find the counts of an AnnData.
 
-    Whole numbers win: looked for in ``X``, in layers whose names say counts (``counts``,
-    ``raw_counts``, ``umi``, ...), in ``raw.X``, and in other layers that have values where ``X``
-    has. Without any, the first of them is taken whose values are log1p, log2 or log10 of whole
-    numbers times a factor of the cell, which is undone. Without that, the first that has no
-    negative values, as normalised expression. A name alone decides nothing, and a matrix without
-    a value is passed over.
+    Whole numbers win: looked for in layers whose names say counts (``counts``, ``raw_counts``,
+    ``umi``, ...), in ``X``, which may hold whole numbers that are none (binarised, rounded), in
+    ``raw.X``, and in other layers that have values where ``X`` has. Without any, the first of
+    them is taken whose values are log1p, log2 or log10 of whole numbers times a factor of the
+    cell, which is undone. Without that, the first that has no negative values, as normalised
+    expression. A name alone decides nothing, and a matrix without a value is passed over.
 
     Features whose ``var["feature_types"]`` is not gene expression (antibodies, guides, controls)
     are left out.
@@ -256,7 +256,7 @@ def _candidates(adata: AnnData) -> Iterator[_Candidate]:
     there = _places(adata)
     names = {f'layers["{name}"]': str(name).strip().lower() for name in adata.layers}
     said = [place for place, name in names.items() if COUNT_LAYERS.fullmatch(name)]
-    yield from (there[place] for place in ("X", *said, "raw.X") if place in there)
+    yield from (there[place] for place in (*said, "X", "raw.X") if place in there)
     for place, name in names.items():
         if place in said or name in PARTIAL_LAYERS:
             continue
