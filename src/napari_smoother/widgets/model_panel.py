@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGroupBox, QHBoxLayout, QLabel, QWidget
 
 from napari_smoother.models.deconv.catalogue import MODELS, SectionScale, TubeLoss
+from napari_smoother.models.deconv.composition import Shares
 from napari_smoother.models.deconv.preparation import GeneWeights
 from napari_smoother.widgets.page import form, listen, silent
 
@@ -22,10 +23,12 @@ SCALES: dict[SectionScale, str] = {
     "raw": "raw counts",
 }
 WEIGHTS: dict[str, GeneWeights] = {
+    "By noise, learnt from cells and section": "within_type",
     "Inverse variance": "inverse_variance",
     "Inverse mean": "inverse_mean",
     "All genes alike": "none",
 }
+SHARES: dict[str, Shares] = {"Shares of cells": "cells", "Shares of RNA": "rna"}
 LOSSES: dict[str, TubeLoss] = {"squared (l2)": "l2", "absolute (l1)": "l1"}
 TIPS: dict[ModelName, str] = {
     "nnls": "Squared differences, abundances not below zero. Follows the sliders at once",
@@ -71,12 +74,25 @@ class ModelPanel(QGroupBox):
         self.scale = QComboBox()
         self.weights = QComboBox()
         self.weights.addItems(list(WEIGHTS))
-        self.weights.setToolTip("How much each gene counts in the fit")
+        self.weights.setToolTip(
+            "How much each gene counts in the fit. By noise: counting, the spread of cells within "
+            "their type, and what the section adds, with a signature adjusted to the section; a "
+            "signature table has no cells, and other models and log1p do not take it: there genes "
+            "count by their inverse mean"
+        )
+        self.shares = QComboBox()
+        self.shares.addItems(list(SHARES))
+        self.shares.setToolTip(
+            "Shares of cells: RNA divided by the mean total of a cell of each type, which the cells "
+            "of the reference tell. Shares of RNA: a type with large cells has more of it. A "
+            "signature table has no cells, so its shares are always of RNA"
+        )
         rows = form()
         rows.addRow("Model", self.model)
         rows.addRow(self.tube_label, self.tube)
         rows.addRow("Data", self.scale)
         rows.addRow("Genes", self.weights)
+        rows.addRow("Result", self.shares)
         self.setLayout(rows)
 
         self.model.currentIndexChanged.connect(self._change_model)
@@ -84,6 +100,7 @@ class ModelPanel(QGroupBox):
         self.nonneg.toggled.connect(self._change)
         self.scale.currentIndexChanged.connect(self._change)
         self.weights.currentTextChanged.connect(self._change)
+        self.shares.currentTextChanged.connect(self._change)
         listen(self, study.settings_changed, self.show_settings)
         self.show_settings(study.settings)
 
@@ -91,7 +108,9 @@ class ModelPanel(QGroupBox):
         """Show the model of a study and what it can be given."""
         chosen = settings.deconvolution
         facts = MODELS[chosen.model]
-        with silent(self.model, self.tube_loss, self.nonneg, self.scale, self.weights):
+        with silent(
+            self.model, self.tube_loss, self.nonneg, self.scale, self.weights, self.shares
+        ):
             self.model.setCurrentIndex(self.model.findData(chosen.model))
             self.tube_loss.setCurrentIndex(list(LOSSES.values()).index(chosen.tube_loss))
             self.nonneg.setChecked(chosen.nonneg)
@@ -101,6 +120,7 @@ class ModelPanel(QGroupBox):
                     self.scale.addItem(SCALES[scale], scale)
             self.scale.setCurrentIndex(self.scale.findData(chosen.scale))
             self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
+            self.shares.setCurrentIndex(list(SHARES.values()).index(chosen.shares))
         self.model.setToolTip(TIPS[chosen.model])
         self.scale.setEnabled(len(facts.scales) > 1)
         self.scale.setToolTip(
@@ -123,9 +143,11 @@ class ModelPanel(QGroupBox):
             nonneg=self.nonneg.isChecked(),
             scale=self.scale.currentData(),
             gene_weights=WEIGHTS[self.weights.currentText()],
+            shares=SHARES[self.shares.currentText()],
         )
 
 
 assert set(SCALES) == set(get_args(SectionScale))
 assert set(WEIGHTS.values()) == set(get_args(GeneWeights))
+assert set(SHARES.values()) == set(get_args(Shares))
 assert set(LOSSES.values()) == set(get_args(TubeLoss))

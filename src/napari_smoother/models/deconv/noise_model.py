@@ -7,8 +7,8 @@ gene at a spot is taken as
 .. math:: d_g = c\,m_g + b_g / N + \kappa m_g^2
 
 c being known from the depth of the spots; N, the cells that a spot is worth, and kappa, what
-types cannot explain, are found from the residuals of a first fit. Generalised least squares (Aitken
-1935, Proc. R. Soc. Edinb. 55) then weighs every gene by ``1 / d_g``.
+types cannot explain, are found from the residuals of a first fit. Generalised least squares
+(Aitken 1935, Proc. R. Soc. Edinb. 55) then weighs every gene by ``1 / d_g``.
 
 The signature is a mean over few cells, seen on another platform. Three steps make the best of it:
 factors on the genes, shrunk by how well each is known (empirical Bayes: Efron and Morris 1973,
@@ -147,7 +147,7 @@ def signature_error(
     *,
     intercept: bool,
 ) -> NDArray[np.float64]:
-    """What errors of the signature add to the diagonal of its Gram matrix.
+    """Return what errors of the signature add to the diagonal of its Gram matrix.
 
     Errors of different types are independent, so they add ``sum_g w_g v_gk`` to entry k. Where
     that is most of the matrix in some direction, only a common share of it is returned.
@@ -174,8 +174,9 @@ def signature_error(
     if not added.any():
         return added
     steadied = gram + 1e-9 * np.trace(gram) * np.eye(len(gram))
-    share = eigh(np.diag(added), steadied, eigvals_only=True)[-1]
-    return added * min(1.0, MOST_REMOVED / share)
+    share = float(eigh(np.diag(added), steadied, eigvals_only=True)[-1])
+    removed: NDArray[np.float64] = added * min(1.0, MOST_REMOVED / share)
+    return removed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -266,9 +266,7 @@ def prepare_deconvolution(
         done = rows.stop
     error = np.zeros(reference.n_types)
     if noise_model is not None:
-        error = signature_error(
-            gram, weights, noise_model.signature_variance, intercept=intercept
-        )
+        error = signature_error(gram, weights, noise_model.signature_variance, intercept=intercept)
     return PreparedDeconvolution(
         gram=gram - np.diag(error),
         linear=linear,
@@ -403,7 +401,7 @@ class _Pieces:
             yield piece
 
     def _taken(self, start: int) -> sparse.csr_matrix:
-        """Counts of the shared genes in the spots of one block."""
+        """Return the counts of the shared genes in the spots of one block."""
         whole = self._matrix.shape[0] <= SPOTS_PER_PIECE
         rows: Any = (
             self._matrix if whole else rows_of(self._matrix, start, start + SPOTS_PER_PIECE)
@@ -412,7 +410,7 @@ class _Pieces:
         return taken
 
     def sample(self, most: int) -> tuple[sparse.csr_matrix, float]:
-        """Some spots with counts, and the mean of the common total over each one's own."""
+        """Return some spots with counts, and the mean of the common total over their own."""
         totals = np.concatenate(
             [
                 np.asarray(self._taken(start).sum(axis=1)).ravel()

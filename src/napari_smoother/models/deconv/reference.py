@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.counts.finding import FoundCounts
     from napari_smoother.counts.origin import CountsOrigin
+    from napari_smoother.models.deconv.composition import Shares
 
 PER_CELL = 1e4
 """The total every cell, and every column of a table, is brought to."""
@@ -123,6 +124,14 @@ class Reference:
     def n_types(self) -> int:
         """Number of cell types."""
         return len(self.types)
+
+    def totals_for(self, shares: Shares) -> NDArray[np.float64] | None:
+        """Return what abundances are divided by for shares of cells or of RNA, K.
+
+        Only counted cells tell how much RNA a cell of each type holds. Without them all shares
+        are shares of RNA: None.
+        """
+        return self.cell_totals if shares == "cells" and self.spread is not None else None
 
     @classmethod
     def from_cells(
@@ -301,9 +310,12 @@ class _SumsByType:
 def _sums_by_type(found: FoundCounts, codes: NDArray[np.int64], n_types: int) -> _SumsByType:
     shape = (n_types, len(found.var))
     by_type = _SumsByType(
-        *(np.zeros(shape) for _ in range(3)),
-        *(np.zeros(n_types) for _ in range(2)),
-        np.zeros(n_types, dtype=np.int64),
+        sums=np.zeros(shape),
+        squares=np.zeros(shape),
+        logs=np.zeros(shape),
+        totals=np.zeros(n_types),
+        counting=np.zeros(n_types),
+        cells=np.zeros(n_types, dtype=np.int64),
     )
     start = 0
     for chunk in found.chunks():
