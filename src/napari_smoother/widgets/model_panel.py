@@ -90,8 +90,8 @@ class ModelPanel(QGroupBox):
         self.shares.addItems(list(SHARES))
         self.shares.setToolTip(
             "Shares of cells: RNA divided by the mean total of a cell of each type, which the "
-            "cells of the reference tell. Shares of RNA: a type with large cells has more of it. A "
-            "signature table has no cells, so its shares are always of RNA"
+            "cells of the reference tell. Shares of RNA: a type with large cells has more of it. "
+            "A signature table has no cells, so its shares are always of RNA"
         )
         rows = form()
         rows.addRow("Model", self.model)
