@@ -197,6 +197,17 @@ def test_p_values_of_noise_are_uniform():
         assert stats.kstest(2 * tail, "uniform").pvalue > 0.01
 
 
+def test_small_p_values_of_skewed_noise_are_as_frequent_as_they_say():
+    """Few counts a spot: a normal I would have p-values below .001 five times too often."""
+    _, _, graph = grid(20)
+    noise = np.random.default_rng(0).poisson(0.05, (400, 20_000)).astype(float)
+    found = moran_test(noise, graph)
+    above = found.statistic > found.expected
+    for level in (0.05, 0.01, 0.001):
+        assert (found.p_random[above] < level).sum() / 20_000 == pytest.approx(level, rel=0.5)
+    assert (found.p_normal[above] < 0.001).sum() > 60
+
+
 def test_the_variance_of_permutations_is_the_one_over_arrangements():
     """squidpy 1.8.2 shuffles the rows of the weights alone: its var_sim is half of this."""
     _, _, graph = grid(20)
@@ -267,7 +278,7 @@ def test_genes_of_few_spots_are_chosen_last():
     random = np.random.default_rng(0)
     weak = random.poisson(1 + x / 20)
     strong = random.poisson(1 + (x > 10) * 8)
-    few = ((x < 4) & (y < 4)) * 5
+    few = ((x < 3) & (y < 3)) * 5
     assert (few > 0).sum() < FEWEST_SPOTS
     values = np.stack([few, weak, np.ones(x.size), strong, random.poisson(1, x.size)], axis=1)
     statistic = moran(values, graph)
