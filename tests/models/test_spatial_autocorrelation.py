@@ -263,11 +263,14 @@ def test_too_few_spots_or_permutations_are_refused(n, n_permutations):
         moran_test(np.arange(n)[:, None], weights, n_permutations=n_permutations)
 
 
-def test_permutations_stop_and_tell_how_far_they_are():
+def test_permutations_stop_and_tell_how_far_they_are(monkeypatch):
     graph, values = random_graph(40), counts(40, 4)
+    together = moran_test(values, graph, n_permutations=3)
+    monkeypatch.setattr(spatial_autocorrelation, "EDGES", 1)
     told: list[float] = []
-    moran_test(values, graph, n_permutations=3, progress=told.append)
+    apart = moran_test(values, graph, n_permutations=3, progress=told.append)
     assert told == [0.25, 0.5, 0.75, 1.0]
+    assert_allclose(apart.variance_permuted, together.variance_permuted, rtol=1e-12)
     asked = iter([False, False, True])
     with pytest.raises(Cancelled):
         moran_test(values, graph, n_permutations=3, cancelled=lambda: next(asked))

@@ -21,12 +21,15 @@ from napari_smoother.counts.rows import float_rows
 from napari_smoother.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
 
-BLOCK = 2**18
-"""Values that are dense at a time: what a core keeps near."""
+BLOCK = 2**19
+"""Values that are dense at a time: what the processor keeps near."""
+
+EDGES = 2**22
+"""Edges of permuted graphs that are held at a time."""
 
 FEWEST = 8
 """Features of a block, where there are so many spots that one of them is more than that."""
@@ -83,7 +86,8 @@ def moran(
     """
     features = _features(values)
     graph = _graph(weights, int(features.shape[1]), row_standardise)
-    return _statistics(features, graph, cancelled, progress)
+    found: NDArray[np.float64] = _statistics(features, [graph], cancelled, progress)[0]
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,11 +173,11 @@ def moran_test(
             remedy="Give at least four spots, and one permutation or None",
         )
 
-    def tell(done: int) -> Callable[[float], None] | None:
-        return progress and (lambda share: progress((done + share) / rounds))
+    def tell(done: int, more: int) -> Callable[[float], None] | None:
+        return progress and (lambda share: progress((done + more * share) / rounds))
 
     moments = np.full((2, features.shape[0]), np.nan)
-    found = _statistics(features, graph, cancelled, tell(0), moments)
+    found = _statistics(features, [graph], cancelled, tell(0, 1), moments)[0]
     expected = -1 / (n_spots - 1)
     normal, random = _variances(graph, moments[1])
     test = MoranTest(
@@ -188,13 +192,15 @@ def moran_test(
         return test
     generator = np.random.default_rng(seed)
     above, below, total, squares = np.zeros((4, len(found)))
-    for done in range(1, rounds):
-        order = generator.permutation(n_spots)
-        permuted = _statistics(features, graph[order][:, order], cancelled, tell(done))
-        above += permuted >= found - TIE
-        below += permuted <= found + TIE
-        total += permuted - expected
-        squares += (permuted - expected) ** 2
+    together = max(1, EDGES // graph.nnz)
+    for done in range(1, rounds, together):
+        orders = [generator.permutation(n_spots) for _ in range(min(together, rounds - done))]
+        graphs = [graph[order][:, order] for order in orders]
+        for permuted in _statistics(features, graphs, cancelled, tell(done, len(graphs))):
+            above += permuted >= found - TIE
+            below += permuted <= found + TIE
+            total += permuted - expected
+            squares += (permuted - expected) ** 2
     mean = total / n_permutations
     variance = np.maximum(squares / n_permutations - mean**2, 0)
     share = (1 + np.minimum(above, below)) / rounds
@@ -268,7 +274,10 @@ def _features(values: Any) -> Any:
 
 
 def _graph(weights: Any, n_spots: int, row_standardise: bool) -> sparse.csr_array:
-    """Check the weights, and standardise them."""
+    """Check the weights, standardise them, and take the mean of both directions.
+
+    z'Wz is the same of that, and so are the moments of I.
+    """
     graph = sparse.csr_array(weights, dtype=np.float64, copy=True)
     if graph.shape != (n_spots, n_spots):
         raise InputError(
@@ -285,41 +294,64 @@ def _graph(weights: Any, n_spots: int, row_standardise: bool) -> sparse.csr_arra
         )
     if row_standardise:
         graph.data /= np.repeat(np.where(sums > 0, sums, 1.0), np.diff(graph.indptr))
-    return graph
+    return sparse.csr_array((graph + graph.T) / 2)
 
 
 def _statistics(
     features: Any,
-    graph: sparse.csr_array,
+    graphs: list[sparse.csr_array],
     cancelled: Callable[[], bool] | None,
     progress: Callable[[float], None] | None,
     moments: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """I of every feature; the square of its skewness, and its kurtosis, are put into `moments`."""
+    """I of every feature on some symmetric graphs, graphs x features.
+
+    The square of the skewness of every feature and its kurtosis are put into `moments`.
+    """
     n_features, n_spots = features.shape
-    # W and W' have the same form; the core takes symmetric ones.
-    both = sparse.csr_array((graph + graph.T) / 2)
-    pointers, neighbours = (part.astype(np.int32) for part in (both.indptr, both.indices))
-    form = _core.Form(pointers, neighbours, both.data)
-    found = np.full(n_features, np.nan)
-    for these, centred, squares in _blocks(features):
-        if cancelled is not None and cancelled():
-            raise Cancelled("Moran's I was cancelled")
-        product = np.empty_like(centred)
-        form.product(centred, 1.0, None, 0.0, 0.0, product)
-        forms = np.einsum("ij,ij->i", centred, product)
-        np.divide(forms, squares, out=found[these], where=squares > 0)
+    forms = [_form(graph) for graph in graphs]
+    found = np.full((len(graphs), n_features), np.nan)
+    step = min(n_features, max(FEWEST, BLOCK // n_spots))
+    workspace = np.empty((2, step, n_spots))  # memory that is new takes longer than the product
+    for first in range(0, n_features, max(step, 1)):
+        these = slice(first, min(first + step, n_features))
+        centred, product = workspace[:, : these.stop - first]
+        squares = _centre(features, these, centred)
+        varying = squares > 0
+        for form, statistic in zip(forms, found, strict=True):
+            if cancelled is not None and cancelled():
+                raise Cancelled("Moran's I was cancelled")
+            form.product(centred, 1.0, None, 0.0, 0.0, product)
+            of_form = np.einsum("ij,ij->i", centred, product)
+            np.divide(of_form, squares, out=statistic[these], where=varying)
         if moments is not None:
             np.multiply(centred, centred, out=product)
             third = np.einsum("ij,ij->i", product, centred)
             fourth = np.einsum("ij,ij->i", product, product)
-            for row, moment, power in ((0, third**2, 3), (1, fourth, 2)):
-                among = moments[row, these]
-                np.divide(n_spots * moment, squares**power, out=among, where=squares > 0)
+            np.divide(n_spots * third**2, squares**3, out=moments[0, these], where=varying)
+            np.divide(n_spots * fourth, squares**2, out=moments[1, these], where=varying)
         if progress is not None:
             progress(these.stop / n_features)
-    found *= n_spots / float(both.data.sum())
+    found *= n_spots / float(graphs[0].sum())
     return found
+
+
+def _form(graph: sparse.csr_array) -> _core.Form:
+    pointers, neighbours = (part.astype(np.int32) for part in (graph.indptr, graph.indices))
+    return _core.Form(pointers, neighbours, graph.data)
+
+
+def _centre(features: Any, these: slice, centred: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Write some features less their means; return sums of squares, 0 for constant ones."""
+    if isinstance(features, np.ndarray):
+        centred[...] = features[these]
+    else:
+        float_rows(features, these.start, these.stop).toarray(out=centred)
+    means = centred.mean(axis=1)
+    centred -= means[:, None]
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", centred, centred)
+    squares[squares <= centred.shape[1] * (CONSTANT * means) ** 2] = 0
+    return squares
 
 
 def _variances(
@@ -328,8 +360,8 @@ def _variances(
     """Variance of I for normal values, and over all arrangements of the values at hand."""
     n = graph.shape[0]
     total = float(graph.sum())
-    of_pairs = float(((graph + graph.T).power(2)).sum()) / 2
-    of_spots = float((np.asarray(graph.sum(axis=0) + graph.sum(axis=1)) ** 2).sum())
+    of_pairs = 2 * float(graph.power(2).sum())
+    of_spots = 4 * float((np.asarray(graph.sum(axis=1)) ** 2).sum())
     expected = 1 / (n - 1) ** 2
     normal = (n * n * of_pairs - n * of_spots + 3 * total**2) / ((n * n - 1) * total**2) - expected
     plain = n * ((n * n - 3 * n + 3) * of_pairs - n * of_spots + 3 * total**2)
@@ -343,10 +375,9 @@ def _skewness(graph: sparse.csr_array, skewed: NDArray[np.float64]) -> NDArray[n
 
     Of z'Sz with independent z: only edges taken three times, and triangles, have a third moment.
     """
-    both = sparse.csr_array((graph + graph.T) / 2)
-    triangles = float((both @ both).multiply(both).sum())
-    third = 4 * float(both.power(3).sum()) * skewed + 8 * triangles
-    return np.asarray(third / (2 * float(both.power(2).sum())) ** 1.5)
+    triangles = float((graph @ graph).multiply(graph).sum())
+    third = 4 * float(graph.power(3).sum()) * skewed + 8 * triangles
+    return np.asarray(third / (2 * float(graph.power(2).sum())) ** 1.5)
 
 
 def _tail(
@@ -364,25 +395,3 @@ def _tail(
     place = np.maximum(shape + score * np.sqrt(shape), 0)
     gamma = np.where(score > 0, gammaincc(shape, place), gammainc(shape, place))
     return np.where(skewness < SYMMETRIC, normal, gamma)
-
-
-def _blocks(features: Any) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-    """Which features, their centred values, and the sums of their squares, 0 for constant ones."""
-    n_features, n_spots = features.shape
-    step = max(FEWEST, BLOCK // max(n_spots, 1))
-    for first in range(0, n_features, step):
-        these = slice(first, min(first + step, n_features))
-        centred = _dense(features, these)
-        means = centred.mean(axis=1)
-        centred -= means[:, None]
-        squares = np.einsum("ij,ij->i", centred, centred)
-        squares[squares <= n_spots * (CONSTANT * means) ** 2] = 0
-        yield these, centred, squares
-
-
-def _dense(features: Any, these: slice) -> NDArray[np.float64]:
-    """Copy some features as an array."""
-    if isinstance(features, np.ndarray):
-        return np.array(features[these], dtype=np.float64, order="C")
-    dense: NDArray[np.float64] = float_rows(features, these.start, these.stop).toarray()
-    return dense
