@@ -13,7 +13,7 @@ from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.keys import with_report
 from napari_smoother.models.deconv.expression import normalise_counts
-from napari_smoother.models.spatial_autocorrelation import FEWEST_SPOTS, moran_test
+from napari_smoother.models.spatial_autocorrelation import moran_test
 from napari_smoother.weights.annotated import section_graph
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 FALSE_DISCOVERIES = 0.05
 """Share of the genes called spatially variable that may be so by chance."""
+
+FEWEST_SPOTS = 10
+"""A gene has to be found in so many: of three, two that are neighbours by chance make I large."""
 
 FLAG = "spatially_variable"
 """Column of ``var`` that says which genes are."""

@@ -34,9 +34,8 @@ EDGES = 2**22
 FEWEST = 8
 """Features of a block, where there are so many spots that one of them is more than that."""
 
-FEWEST_SPOTS = 10
-"""A gene has to be found in so many before its I is taken for a pattern: two that are neighbours
-by chance make the I of three spots large."""
+FEWEST_SPOTS = 20
+"""A gene found in fewer is chosen after all others."""
 
 TIE = 1e-12
 """Arrangements whose I differ by less are the same but for rounding."""
