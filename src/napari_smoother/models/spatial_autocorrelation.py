@@ -9,10 +9,12 @@ hardly change between neighbours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
+from scipy.special import ndtr
 
 from napari_smoother import _core
 from napari_smoother.counts.rows import float_rows
@@ -28,6 +30,12 @@ BLOCK = 2**18
 
 FEWEST = 8
 """Features of a block, where there are so many spots that one of them is more than that."""
+
+FEWEST_SPOTS = 20
+"""A gene has to be found in so many before its I is taken for a pattern."""
+
+TIE = 1e-12
+"""Arrangements whose I differ by less are the same but for rounding."""
 
 CONSTANT = 8 * float(np.finfo(np.float64).eps)
 """Relative deviation from its mean up to which a feature is constant."""
@@ -72,6 +80,165 @@ def moran(
     features = _features(values)
     graph = _graph(weights, int(features.shape[1]), row_standardise)
     return _statistics(features, graph, cancelled, progress)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MoranTest:
+    """Moran's I of every feature, and how surprising it would be of values without a pattern.
+
+    Features that are constant have NaN. Every p-value is the probability of the tail on the
+    side of I, above `expected` or below it: none is much above one half.
+
+    Attributes
+    ----------
+    statistic
+        I, one number a feature, float64.
+    expected
+        Its mean over all arrangements of the values over the spots: -1 / (n - 1).
+    variance_normal, p_normal
+        Variance, one for all features, and p-values where the values are normal.
+    variance_random, p_random
+        Variance over all arrangements, one a feature, and p-values of a normal I (Cliff and Ord
+        1981, Spatial Processes, section 2.3).
+    variance_permuted, p_permuted_normal
+        Variance over the permutations that were drawn, and p-values of a normal I with their
+        mean and variance; None without permutations.
+    p_permuted
+        Share of the permutations whose I is as far out, the values themselves counted among
+        them; None without permutations.
+    """
+
+    statistic: NDArray[np.float64]
+    expected: float
+    variance_normal: float
+    p_normal: NDArray[np.float64]
+    variance_random: NDArray[np.float64]
+    p_random: NDArray[np.float64]
+    variance_permuted: NDArray[np.float64] | None = None
+    p_permuted_normal: NDArray[np.float64] | None = None
+    p_permuted: NDArray[np.float64] | None = None
+
+
+def moran_test(
+    values: ArrayLike | sparse.sparray | sparse.spmatrix,
+    weights: sparse.sparray | sparse.spmatrix,
+    *,
+    row_standardise: bool = True,
+    n_permutations: int | None = None,
+    seed: int = 0,
+    cancelled: Callable[[], bool] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> MoranTest:
+    """Moran's I of every feature with p-values.
+
+    Parameters
+    ----------
+    values, weights, row_standardise, cancelled, progress
+        As for `moran`.
+    n_permutations
+        How many times the spots are shuffled, all features together; None for p-values by
+        formula alone. No p-value of n permutations is below 1 / (n + 1).
+    seed
+        Of the permutations.
+
+    Returns
+    -------
+    MoranTest
+
+    Raises
+    ------
+    InputError
+        As `moran`; also where there are fewer than four spots, or no permutation is asked for.
+    Cancelled
+        If ``cancelled`` returned True.
+    """
+    features = _features(values)
+    n_spots = int(features.shape[1])
+    graph = _graph(weights, n_spots, row_standardise)
+    rounds = 1 + (n_permutations or 0)
+    if n_spots < 4 or (n_permutations is not None and n_permutations < 1):
+        raise InputError(
+            f"There are {n_spots} spots, and {rounds - 1} permutations are asked for",
+            where="Moran's I",
+            remedy="Give at least four spots, and one permutation or None",
+        )
+
+    def tell(done: int) -> Callable[[float], None] | None:
+        return progress and (lambda share: progress((done + share) / rounds))
+
+    kurtosis = np.full(features.shape[0], np.nan)
+    found = _statistics(features, graph, cancelled, tell(0), kurtosis)
+    expected = -1 / (n_spots - 1)
+    normal, random = _variances(graph, kurtosis)
+    test = MoranTest(
+        statistic=found,
+        expected=expected,
+        variance_normal=normal,
+        p_normal=_tail(found - expected, normal),
+        variance_random=random,
+        p_random=_tail(found - expected, random),
+    )
+    if n_permutations is None:
+        return test
+    generator = np.random.default_rng(seed)
+    above, below, total, squares = np.zeros((4, len(found)))
+    for done in range(1, rounds):
+        order = generator.permutation(n_spots)
+        permuted = _statistics(features, graph[order][:, order], cancelled, tell(done))
+        above += permuted >= found - TIE
+        below += permuted <= found + TIE
+        total += permuted - expected
+        squares += (permuted - expected) ** 2
+    mean = total / n_permutations
+    variance = np.maximum(squares / n_permutations - mean**2, 0)
+    share = (1 + np.minimum(above, below)) / rounds
+    return replace(
+        test,
+        variance_permuted=variance,
+        p_permuted_normal=_tail(found - expected - mean, variance),
+        p_permuted=np.where(np.isnan(found), np.nan, share),
+    )
+
+
+def most_spatial(
+    values: ArrayLike | sparse.sparray | sparse.spmatrix,
+    weights: sparse.sparray | sparse.spmatrix,
+    n_genes: int,
+    *,
+    cancelled: Callable[[], bool] | None = None,
+) -> NDArray[np.intp]:
+    """Choose the genes of largest Moran's I.
+
+    Genes that are found in fewer than `FEWEST_SPOTS` spots come after all others: by chance
+    alone the I of a few spots is as large as that of genes with a pattern.
+
+    Parameters
+    ----------
+    values
+        Spots x genes, sparse or dense: log1p of counts that were brought to one total.
+    weights
+        As for `moran`.
+    n_genes
+        How many at most.
+    cancelled
+        Asked between blocks of genes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Their places in the order of the data; none that is constant.
+
+    Raises
+    ------
+    InputError, Cancelled
+        As `moran`.
+    """
+    statistic = moran(values, weights, cancelled=cancelled)
+    is_sparse: bool = sparse.issparse(values)
+    nonzero: Any = values if is_sparse else np.asarray(values)
+    rare = np.asarray((nonzero != 0).sum(axis=0)).ravel() < FEWEST_SPOTS
+    order = np.lexsort((-statistic, rare))
+    return np.sort(order[~np.isnan(statistic[order])][:n_genes])
 
 
 def _features(values: Any) -> Any:
@@ -120,7 +287,9 @@ def _statistics(
     graph: sparse.csr_array,
     cancelled: Callable[[], bool] | None,
     progress: Callable[[float], None] | None,
+    kurtosis: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
+    """I of every feature; its fourth moment over the square of its second is put beside."""
     n_features, n_spots = features.shape
     # W and W' have the same form; the core takes symmetric ones.
     both = sparse.csr_array((graph + graph.T) / 2)
@@ -134,10 +303,39 @@ def _statistics(
         form.product(centred, 1.0, None, 0.0, 0.0, product)
         forms = np.einsum("ij,ij->i", centred, product)
         np.divide(forms, squares, out=found[these], where=squares > 0)
+        if kurtosis is not None:
+            np.multiply(centred, centred, out=product)
+            fourth = n_spots * np.einsum("ij,ij->i", product, product)
+            np.divide(fourth, squares**2, out=kurtosis[these], where=squares > 0)
         if progress is not None:
             progress(these.stop / n_features)
     found *= n_spots / float(both.data.sum())
     return found
+
+
+def _variances(
+    graph: sparse.csr_array, kurtosis: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Variance of I for normal values, and over all arrangements of the values at hand."""
+    n = graph.shape[0]
+    total = float(graph.sum())
+    of_pairs = float(((graph + graph.T).power(2)).sum()) / 2
+    of_spots = float((np.asarray(graph.sum(axis=0) + graph.sum(axis=1)) ** 2).sum())
+    expected = 1 / (n - 1) ** 2
+    normal = (n * n * of_pairs - n * of_spots + 3 * total**2) / ((n * n - 1) * total**2) - expected
+    plain = n * ((n * n - 3 * n + 3) * of_pairs - n * of_spots + 3 * total**2)
+    peaked = (n * n - n) * of_pairs - 2 * n * of_spots + 6 * total**2
+    random = (plain - kurtosis * peaked) / ((n - 1) * (n - 2) * (n - 3) * total**2) - expected
+    return max(normal, 0.0), np.maximum(random, 0)
+
+
+def _tail(
+    deviation: NDArray[np.float64], variance: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Probability of a normal number farther out on the same side."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tail: NDArray[np.float64] = ndtr(-np.abs(deviation) / np.sqrt(variance))
+    return tail
 
 
 def _blocks(features: Any) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
