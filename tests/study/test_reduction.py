@@ -7,19 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.reduction import find_domains, spatial_pca
-from napari_smoother.models.reduction.variable_genes import most_variable, residual_variances
-from napari_smoother.sample_data import simulate_cortex
-from napari_smoother.study.annotated import annotated
-from napari_smoother.study.autoencoder import Autoencoder, Trained
-from napari_smoother.study.embedding_settings import (
+from napari_smoother.analyses.embedding_settings import (
     AutoencoderSettings,
     DomainSettings,
     EmbeddingSettings,
     ExpressionSettings,
     ReductionSettings,
 )
+from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.models.reduction import find_domains, spatial_pca
+from napari_smoother.models.reduction.variable_genes import most_variable, residual_variances
+from napari_smoother.sample_data import simulate_cortex
+from napari_smoother.study.annotated import annotated
+from napari_smoother.study.autoencoder import Autoencoder, Trained
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 
