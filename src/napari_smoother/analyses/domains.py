@@ -62,13 +62,14 @@ class Prepared:
     ----------
     chosen
         Which spots and genes are used.
-    scatter
-        Their expression.
+    values, scatter
+        Their expression, and products with it.
     precision, linked
         The prior and the graph between used spots.
     """
 
     chosen: ChosenGenes
+    values: Any
     scatter: SpatialScatter
     precision: csr_array
     linked: csr_array
@@ -112,7 +113,7 @@ class FoundDomains:
     kept
         Which directions were kept.
     number
-        Criterion for numbers of domains; None where the number was given.
+        Agreement of halves for numbers of domains; None where the number was given.
     """
 
     mixture: DomainMixture
@@ -134,7 +135,8 @@ class DomainSteps:
 
     Attributes
     ----------
-    genes, linked, expression, precision, scatter, settled, smoothing, smoothed, coherent, domains
+    genes, linked, expression, precision, scatter, formed, settled, projected, coherent, smoothing,
+    smoothed, smoothed_directions, shares, number, domains
         The steps.
     """
 
@@ -149,6 +151,7 @@ class DomainSteps:
         self.expression = Stage(expression)
         self.precision = Stage(precision_of)
         self.scatter = Stage(SpatialScatter)
+        self.formed = Stage(self._formed)
         self.settled = Stage(self._solve_from_canonical_start)
         self.projected = Stage(_projected)
         self.coherent = Stage(coherent_components)
@@ -187,7 +190,7 @@ class DomainSteps:
         linked = self.linked(weights, chosen.spots)
         precision = self.precision(linked, settings.process, settings.rho)
         self.look_up()
-        return Prepared(chosen, self.scatter(values, precision), precision, linked)
+        return Prepared(chosen, values, self.scatter(values, precision), precision, linked)
 
     def components(
         self, adata: AnnData, where: str, weights: csr_array, settings: ReductionSettings
@@ -196,6 +199,8 @@ class DomainSteps:
         prepared = self.prepared(adata, where, weights, settings)
         scatter, weight = prepared.scatter, settings.lambda_spatial_loss
         k = n_components(settings, scatter)
+        if weight > 0:
+            scatter = self.formed(prepared.values, prepared.precision)
         return self.projections(prepared, self.settled(scatter, weight, k, settings.seed))
 
     def projections(self, prepared: Prepared, found: Eigenvectors) -> SpatialComponents:
@@ -230,7 +235,7 @@ class DomainSteps:
         chosen = None
         number = wanted.number
         if number is None:
-            chosen = self.number(scores, precision, smoothing, shares, seed)
+            chosen = self.number(coherent.scores, precision, smoothing, seed)
             number = chosen.number
         require(
             number <= len(scores),
@@ -289,12 +294,20 @@ class DomainSteps:
         self._say("choosing genes")
         return choose_genes(adata, where, layer, n_genes, by, weights, self._cancelled)
 
+    def _formed(self, values: Any, precision: csr_array) -> SpatialScatter:
+        """Products by matrices that are formed once, where that takes no longer than seconds.
+
+        Apart from those without: products by the matrices round differently, and without a
+        penalty they are not worth their time.
+        """
+        scatter = SpatialScatter(values, precision)
+        if scatter.n_genes <= FORMED_GENES:
+            scatter.matrices(self.look_up)
+        return scatter
+
     def _solve_from_canonical_start(
         self, scatter: SpatialScatter, weight: float, k: int, seed: int
     ) -> Eigenvectors:
-        if scatter.n_genes <= FORMED_GENES:
-            # Always before a result that stays: products by the matrices round differently.
-            scatter.matrices(self.look_up)
         return self.solve(scatter, weight, k, seed, None)
 
     def _choose_smoothing(
@@ -315,13 +328,10 @@ class DomainSteps:
         scores: NDArray[np.float64],
         precision: csr_array | None,
         smoothing: float,
-        shares: csr_array,
         seed: int,
     ) -> ChosenNumber:
         self._say("choosing the number of domains")
-        return choose_number(
-            scores, precision, smoothing, shares, seed=seed, cancelled=self._cancelled
-        )
+        return choose_number(scores, precision, smoothing, seed=seed, cancelled=self._cancelled)
 
     def _fit_domains(
         self,
@@ -362,7 +372,7 @@ class SpatialDomains:
     autocorrelation, kept
         Moran's I of the directions, largest signal over noise first, and which were kept.
     number
-        The criterion for numbers of domains; None where the number was given.
+        Agreement of halves for numbers of domains; None where the number was given.
     report
         Numbers, strings and lists on how it went.
     """
@@ -495,7 +505,7 @@ def domain_report(found: FoundDomains, strength: ChosenSmoothing) -> dict[str, A
     }
     if found.number is not None:
         report["numbers"] = list(found.number.numbers)
-        report["criterion"] = list(found.number.criterion)
+        report["agreement"] = list(found.number.criterion)
     return report
 
 
@@ -549,7 +559,7 @@ def domains(
         Spots x genes. Neighbours are taken from ``obsp["spatial_connectivities"]``; without it
         they are the mutual nearest neighbours of ``obsm["spatial"]``.
     n_domains
-        How many; None to choose the number by a criterion, which prefers few.
+        How many; None to choose as many as halves of the spots agree on.
     layer
         Layer to take as it is, ``"X"`` for X itself; None for log1p of the counts of X per ten
         thousand of the spot.

@@ -81,22 +81,21 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
                 converged=found.converged,
             )
 
-        def from_guess(start: NDArray[np.float64] | None) -> Embedding:
-            found = steps.solve(scatter, weight, k, settings.seed, start)
+        if request.start is not None:
+            scatter = steps.formed(prepared.values, prepared.precision)
+            guess = request.start.loadings if _fits(request.start, prepared.chosen.genes) else None
+            found = steps.solve(scatter, weight, k, settings.seed, guess)
             # Chosen anew when the hand rests: that takes longer than a frame.
             smoothing = settings.smoothing
             if smoothing is None:
-                smoothing = self.result.report["smoothing"] if self.result is not None else 0.0
+                smoothing = request.start.report["smoothing"]
             return embedding(steps.projections(prepared, found), smoothing)
-
-        if request.start is not None:
-            return from_guess(
-                request.start.loadings if _fits(request.start, prepared.chosen.genes) else None
-            )
-        if self.result is None and FEW_GENES < scatter.n_genes <= FORMED_GENES:
+        first = self.result is None and FEW_GENES < scatter.n_genes <= FORMED_GENES
+        if first and weight > 0:
             # Forming the matrices takes seconds: something to look at meanwhile.
-            self.tell(AnalysisOutcome(request, from_guess(None), finished=False))
-            self.tell(Progress("preparing for other λ"))
+            glimpse = steps.solve(scatter, weight, k, settings.seed, None)
+            shown = embedding(steps.projections(prepared, glimpse), settings.smoothing or 0.0)
+            self.tell(AnalysisOutcome(request, shown, finished=False))
         components = steps.components(section.adata, section.name, weights, settings)
         strength = steps.strength(components, settings)
 
@@ -104,7 +103,12 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
             found = steps.find_on(components, strength, settings)
             return found, domain_report(found, strength)
 
-        return self.with_domains(request, embedding(components, strength.lambda_), domains)
+        result = self.with_domains(request, embedding(components, strength.lambda_), domains)
+        if first:
+            self.tell(AnalysisOutcome(request, result, finished=False))
+            self.tell(Progress("preparing for other λ"))
+            steps.formed(prepared.values, prepared.precision)
+        return result
 
     def is_optimum(self, result: Embedding) -> bool:
         """Whether the eigenvectors reached their tolerance."""

@@ -105,19 +105,7 @@ def fit_domain_mixture(
         return DomainMixture(chances.argmax(axis=1), chances, 0.0, True)
     values = np.ascontiguousarray(scores[:, varying] - scores[:, varying].mean(axis=0))
     values /= float(spread.max())
-    sample = values
-    if n_spots > SPOTS_OF_STARTS:
-        random = np.random.default_rng(seed)
-        sample = values[np.sort(random.permutation(n_spots)[:SPOTS_OF_STARTS])]
-
-    began = []
-    for start in _starts(sample, n_domains, seed, cancelled):
-        began.append(_Rounds(sample, start).run(FIRST_ROUNDS, cancelled))
-    began.sort(key=lambda rounds: -rounds.likelihood)
-    ended = [rounds.run(ROUNDS, cancelled) for rounds in began[:CONTINUED]]
-    best = max(ended, key=lambda rounds: rounds.likelihood)
-    if sample is not values:
-        best = _Rounds(values, best.means, best.covariance).run(ROUNDS, cancelled)
+    best = _most_likely(values, n_domains, STARTS, seed, cancelled)
     likelihood, converged, chances = best.likelihood, best.converged, best.chances
     if coupling > 0:
         chances, converged = best.with_field(shares, coupling, cancelled)
@@ -129,16 +117,68 @@ def fit_domain_mixture(
     )
 
 
+def classes_of(
+    fitted: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    n_domains: int,
+    *,
+    n_starts: int,
+    seed: int,
+    cancelled: Callable[[], bool] | None = None,
+) -> NDArray[np.intp]:
+    """Fit a mixture to some spots, and say which domain of it others belong to, without a field.
+
+    Parameters
+    ----------
+    fitted
+        Spots x dims.
+    scores
+        Other spots x dims.
+    n_domains, n_starts, seed, cancelled
+        As for `fit_domain_mixture`.
+    """
+    best = _most_likely(fitted, n_domains, n_starts, seed, cancelled)
+    classes: NDArray[np.intp] = (
+        _Rounds(scores, best.means, best.covariance).densities().argmax(axis=1)
+    )
+    return classes
+
+
+def _most_likely(
+    values: NDArray[np.float64],
+    n_domains: int,
+    n_starts: int,
+    seed: int,
+    cancelled: Callable[[], bool] | None,
+) -> _Rounds:
+    """Fit many starts, on a sample of many spots, and go on with the best."""
+    sample = values
+    if len(values) > SPOTS_OF_STARTS:
+        drawn = np.random.default_rng(seed).permutation(len(values))
+        sample = values[np.sort(drawn[:SPOTS_OF_STARTS])]
+    began = [
+        _Rounds(sample, means).run(FIRST_ROUNDS, cancelled)
+        for means in _starts(sample, n_domains, n_starts, seed, cancelled)
+    ]
+    began.sort(key=lambda rounds: -rounds.likelihood)
+    ended = [rounds.run(ROUNDS, cancelled) for rounds in began[:CONTINUED]]
+    best = max(ended, key=lambda rounds: rounds.likelihood)
+    if sample is not values:
+        best = _Rounds(values, best.means, best.covariance).run(ROUNDS, cancelled)
+    return best
+
+
 def _starts(
     values: NDArray[np.float64],
     n_domains: int,
+    n_starts: int,
     seed: int,
     cancelled: Callable[[], bool] | None,
 ) -> list[NDArray[np.float64]]:
     """Means to start from: by k-means, half of them with all dims at one scale."""
     scaled = values / values.std(axis=0)
     found = []
-    for number in range(STARTS):
+    for number in range(n_starts):
         _look_up(cancelled)
         random = np.random.default_rng([seed, number])
         nearest = _k_means((values, scaled)[number % 2], n_domains, random)
@@ -199,12 +239,13 @@ class _Rounds:
         self.chances = np.empty((len(values), len(means)))
 
     def run(self, rounds: int, cancelled: Callable[[], bool] | None) -> _Rounds:
+        """Go on for so many rounds, or until it has settled."""
         for _ in range(rounds):
             _look_up(cancelled)
             before = self.likelihood
-            densities = self._log_densities()
-            most = densities.max(axis=1, keepdims=True)
-            chances = np.exp(densities - most)
+            fit = self.densities()
+            most = fit.max(axis=1, keepdims=True)
+            chances = np.exp(fit - most)
             sums = chances.sum(axis=1, keepdims=True)
             self.likelihood = float((np.log(sums) + most).mean())
             self.chances = chances / sums
@@ -226,9 +267,9 @@ class _Rounds:
             _look_up(cancelled)
             before = likelihood
             self._update(chances)
-            densities = self._log_densities()
+            fit = self.densities()
             for _ in range(SWEEPS):
-                score = densities + coupling * (shares @ chances)
+                score = fit + coupling * (shares @ chances)
                 most = score.max(axis=1, keepdims=True)
                 updated = np.exp(score - most)
                 sums = updated.sum(axis=1, keepdims=True)
@@ -245,7 +286,8 @@ class _Rounds:
         between = (self.means * sizes[:, None]).T @ self.means / len(self.values)
         self.covariance = self._squares - between + self._ridge
 
-    def _log_densities(self) -> NDArray[np.float64]:
+    def densities(self) -> NDArray[np.float64]:
+        """Log density of every spot in every domain, with its share."""
         factor = np.linalg.cholesky(self.covariance)
         white = linalg.solve_triangular(factor, self.values.T, lower=True).T
         centres = linalg.solve_triangular(factor, self.means.T, lower=True).T
