@@ -97,11 +97,11 @@ class ReducePage(Page):
         rows = form()
         genes = QHBoxLayout()
         genes.addWidget(self.genes, 1)
-        genes.addWidget(self.genes_by)
-        genes.addWidget(self.scale)
+        genes.addWidget(self.genes_by, 1)
         rows.addRow("Method", self.method)
         rows.addRow("Data", self.data)
         rows.addRow("Genes", genes)
+        rows.addRow("Scaling", self.scale)
         rows.addRow("Components", self.components)
         rows.addRow("Process", self.process)
         model.setLayout(rows)
@@ -132,7 +132,7 @@ class ReducePage(Page):
         self._rows = form()
         self._rows.addRow("ρ autocorrelation", self.rho)
         self._rows.addRow("λ of components", self.lambda_)
-        scores = QHBoxLayout()
+        self._scores_row = scores = QHBoxLayout()
         scores.addWidget(self.smoothing, 1)
         scores.addWidget(self.chosen)
         self._rows.addRow("λ of scores", scores)
@@ -244,7 +244,7 @@ class ReducePage(Page):
 
     def _show_method(self) -> None:
         live = self.previews[self.method.currentText()] is self.session.reduction
-        self._rows.setRowVisible(self.smoothing, live)
+        self._rows.setRowVisible(self._scores_row, live)
         self.live.setVisible(live)
         self.solve.setVisible(live)
         self.training.setVisible(not live)
