@@ -172,7 +172,7 @@ def test_the_covariance_of_domains_is_known_whatever_its_shape() -> None:
     random = np.random.default_rng(5)
     truth = x * 3 // 40
     values = np.stack(
-        [0.2 * random.standard_normal(len(x)) + truth, 3 * random.standard_normal(len(x))],
+        [0.2 * random.standard_normal(len(x)) + truth, 2 * random.standard_normal(len(x))],
         axis=1,
     )
     found = fit_domain_mixture(values, 3, shares_of(weights), 0.0)

@@ -87,6 +87,8 @@ def choose_smoothing(
     Cancelled
         If ``cancelled`` returned True.
     """
+    if not scores.shape[1]:
+        return ChosenSmoothing(0.0, (), ())
     values = scores / np.maximum(scores.std(axis=0), 1e-300)
     if len(values) > PATCHES * SPOTS_OF_PATCH:
         spots = _patches(precision, seed)
