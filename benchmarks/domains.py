@@ -270,6 +270,7 @@ def main() -> None:
     mean_four = float(np.mean([medians[name] for name in four]))
     drop = max(float(np.median(scores.rand)) - min(scores.rand) for scores in defaults.values())
     names = [each.name for each in given]
+    worse = [name for name in names if medians[name] < before[name]]
 
     def mean(values: dict[str, float], which: list[str]) -> str:
         there = [values[name] for name in which if name in values]
@@ -376,6 +377,7 @@ them.
 - {CORTEX}: {medians[CORTEX]:.3f}. Mean of the four sections that are components only, which judge
   smoothing and mixture and not the choice of genes: {mean_four:.3f}.
 - The worst seed of {len(SEEDS)} is at most {drop:.3f} below the median, over all sections.
+- Below the defaults of version 0.1: {", ".join(worse) or "none"}.
 - visium_dlpfc_151673 here has few genes, and is low for every route that was tried.
 - Seconds are those of the processor, for one section with nothing found before, the graph at hand.
 
