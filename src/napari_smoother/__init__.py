@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.domains import domains
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
@@ -22,6 +23,7 @@ __all__ = [
     "SpatialWeightMatrix",
     "__version__",
     "deconvolve",
+    "domains",
     "impute",
     "read",
     "spatial_pca",
@@ -35,6 +37,7 @@ _HOMES = {
     "SpatialLoss": "napari_smoother.losses.spatial",
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
     "deconvolve": "napari_smoother.models.deconv.annotated",
+    "domains": "napari_smoother.analyses.domains",
     "impute": "napari_smoother.models.impute.annotated",
     "read": "napari_smoother.io.opening",
     "spatial_pca": "napari_smoother.models.reduction.annotated",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 from napari_smoother.layers.analysis_map import AnalysisMap
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.embedding_settings import EmbeddingSettings
     from napari_smoother.layers.scene import Scene
     from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.embedding import Embedding
-    from napari_smoother.study.embedding_settings import EmbeddingSettings
     from napari_smoother.study.view import Classes, Mixture, Numbers
 
 What = Literal["component", "mixture", "domains"]
