@@ -100,6 +100,7 @@ def test_every_control_leaves_the_wheel_to_its_page(
     page = low.turn_to(kind)
     area = area_of(page)
     bar = area.verticalScrollBar()
+    qtbot.wait(50)  # laid out
     settings, values = session.study.settings, [state(control) for control in controls_of(page)]
     turned = 0
     for control in controls_of(page):

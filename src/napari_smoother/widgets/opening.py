@@ -23,6 +23,7 @@ from napari_smoother.io.regions_geojson import (
     read_regions_geojson,
     write_regions_geojson,
 )
+from napari_smoother.layers import region_shapes
 from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
@@ -111,20 +112,20 @@ def ask_for_library(path: Path, libraries: tuple[str, ...]) -> str | None:
 def open_sample(session: Session, name: str) -> None:
     """Simulate a section and open it with its reference."""
 
-    def read(cancelled: Callable[[], bool]) -> tuple[Section, Reference]:
-        sample = SAMPLES[name]()
-        reference = Reference.from_cells(
-            sample.reference, "cell_type", f"simulated cells of {name}"
-        )
-        return sample.section, reference
-
     def use(found: tuple[Section, Reference]) -> None:
         section, reference = found
         session.study.set_reference(None)
         session.study.open(section)
         session.study.set_reference(reference)
 
-    session.load(read, use, f"simulating {name}")
+    session.load(lambda cancelled: simulated(name), use, f"simulating {name}")
+
+
+def simulated(name: str) -> tuple[Section, Reference]:
+    """Simulate a section and its reference."""
+    sample = SAMPLES[name]()
+    cells = Reference.from_cells(sample.reference, "cell_type", f"simulated cells of {name}")
+    return sample.section, cells
 
 
 def open_reference(session: Session, path: Path, cell_type: str | None = None) -> None:
@@ -250,11 +251,7 @@ def export_regions(session: Session, path: Path) -> None:
         path = path.with_name(path.name + ".geojson")
     regions = session.study.regions
     colours = {region.name: region.colour for region in regions.classes}
-    polygons = [
-        NamedPolygon(shape.region, _to_bytes(colours[shape.region]), part)
-        for shape in regions.shapes
-        for part in shape.area().geoms
-    ]
+    polygons = region_shapes.polygons(regions.shapes, colours)
     written = {polygon.name for polygon in polygons}
     without = [region.name for region in regions.classes if region.name not in written]
     if without:
@@ -272,11 +269,6 @@ def export_regions(session: Session, path: Path) -> None:
 
 def _from_bytes(colour: tuple[int, int, int]) -> Colour:
     red, green, blue = (channel / 255 for channel in colour)
-    return red, green, blue
-
-
-def _to_bytes(colour: Colour) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * channel) for channel in colour)
     return red, green, blue
 
 
