@@ -70,12 +70,15 @@ def outlines(layer: Shapes, world: World | None) -> tuple[tuple[RegionShape, ...
     Parameters
     ----------
     layer
-        Its feature ``region`` names the class of each shape.
+        Its feature ``region`` names the class of each shape, which is a number, from 1, where
+        there is no such feature.
     world
         Of the section; None for the pixels they are drawn in.
     """
     found = []
-    names = layer.features[REGION_FEATURE].astype(str)
+    names = [str(number) for number in range(1, len(layer.data) + 1)]
+    if REGION_FEATURE in layer.features:
+        names = list(layer.features[REGION_FEATURE].astype(str))
     for data, kind, region in zip(layer.data, layer.shape_type, names, strict=True):
         if str(kind) not in AREAS:
             continue

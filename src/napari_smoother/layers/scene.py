@@ -274,6 +274,10 @@ class Scene:
                 if other != name:
                     layer.face_colorbar.visible = False
 
+    def shows(self, layer: Layer) -> bool:
+        """Whether a layer is the map on top."""
+        return layer is self.layer(self._on_top)
+
     def paint(self, layer: Points, colours: NDArray[np.floating], key: spot_map.Key) -> None:
         """Show colours in the map on top, with their key."""
         spot_map.paint(layer, colours, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,31 @@ from napari_smoother.study.regions import Regions
 from napari_smoother.widgets.session import open_session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
 
 
+@contextmanager
+def told_by_napari() -> Iterator[None]:
+    """Raise what the user can mend as an error of the file.
+
+    A ValueError, such as an `InputError`, napari takes for a writer that is not there.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise OSError(str(error)) from error
+
+
+@told_by_napari()
 def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write what is drawn in a layer of shapes to GeoJSON, as QuPath reads it.
 
     Raises
     ------
-    InputError
+    OSError
         If no shape encloses an area, or the file cannot be written.
 
     Warns
@@ -56,12 +72,13 @@ def write_regions(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     return [str(target)]
 
 
+@told_by_napari()
 def write_table(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write what a layer knows of each spot as comma-separated values.
 
     Raises
     ------
-    InputError
+    OSError
         If points are no spots, or the file cannot be written.
     """
     table = spot_map.table_of(Layer.create(data, attributes, "points"))
@@ -70,6 +87,7 @@ def write_table(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     return [str(target)]
 
 
+@told_by_napari()
 def write_section(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write the section that spots are of to an .h5ad file.
 
@@ -78,7 +96,7 @@ def write_section(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
 
     Raises
     ------
-    InputError
+    OSError
         If points are not those of a section, results do not belong to the settings, or the file
         cannot be written.
     """

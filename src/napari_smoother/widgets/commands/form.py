@@ -1,0 +1,151 @@
+"""What the forms of all commands share: lists of features, work in a thread, and a result."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from qtpy.compat import isalive
+
+from napari_smoother.errors import InputError
+from napari_smoother.layers import point_features, spot_map
+from napari_smoother.widgets.notices import tell, tell_error
+from napari_smoother.widgets.runner import Runner
+from napari_smoother.widgets.session import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import napari.viewer
+    from magicgui.widgets import FunctionGui
+    from napari.layers import Points
+
+_running: set[Runner] = set()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell what the user can mend."""
+    try:
+        yield
+    except InputError as error:
+        tell_error(error)
+
+
+def in_thread(
+    work: Callable[[Callable[[], bool]], Any], use: Callable[[Any], None], description: str
+) -> None:
+    """Do something in a thread, then use what it found; an error in either is told.
+
+    Parameters
+    ----------
+    work
+        Called with ``cancelled()`` in the thread; it holds nothing of Qt.
+    use
+        Called in the main thread.
+    description
+        For napari's activity dock.
+    """
+    runner = Runner()
+
+    def finish(found: Any) -> None:
+        with told():
+            use(found)
+
+    runner.returned.connect(finish)
+    runner.failed.connect(tell_error)
+    runner.idle.connect(lambda: _running.discard(runner))
+    _running.add(runner)
+    runner.submit(lambda cancelled, report: work(cancelled), description)
+
+
+class FeatureChoices:
+    """Keeps the features that a form offers those that its layer of points has.
+
+    Parameters
+    ----------
+    form
+        With a parameter ``points``.
+    parameter
+        Offers the numeric features of that layer.
+    all_chosen
+        Whether all features of a layer are chosen to begin with.
+    """
+
+    def __init__(
+        self, form: FunctionGui[Any, Any], parameter: str, *, all_chosen: bool = False
+    ) -> None:
+        self._form = weakref.ref(form)
+        self._parameter = parameter
+        self._all_chosen = all_chosen
+        self._layer: weakref.ref[Points] | None = None
+        form[parameter].choices = self._offer  # asked whenever layers come or go
+        form.points.changed.connect(self._follow)
+        self._follow()
+
+    def _offer(self, widget: object = None) -> list[str]:
+        """Return the features there are; without any there is nothing to begin with."""
+        form = self._form()
+        layer = None if form is None else form.points.value
+        names = [] if layer is None else point_features.numeric_features(layer)
+        if form is not None and form.call_button is not None:
+            form.call_button.enabled = bool(names)
+        return names
+
+    def _follow(self) -> None:
+        """Look at the layer that is chosen now, and at what is added to its features."""
+        form = self._form()
+        before = None if self._layer is None else self._layer()
+        layer = None if form is None else form.points.value
+        if form is not None and (layer is None or layer is not before):
+            if before is not None:
+                before.events.features.disconnect(self._list)
+            if layer is not None:
+                layer.events.features.connect(self._list)
+            self._layer = None if layer is None else weakref.ref(layer)
+            self._list()
+            if self._all_chosen:
+                form[self._parameter].value = self._offer()
+
+    def _list(self) -> None:
+        form = self._form()
+        if form is not None and isalive(form.native):
+            form[self._parameter].reset_choices()
+
+
+def add_result(
+    viewer: napari.viewer.Viewer, layer: Points, n_points: int, features: Mapping[str, Any]
+) -> None:
+    """Add what was found to the features of a layer, and colour it by the first.
+
+    Parameters
+    ----------
+    viewer
+        That the layer is in.
+    layer
+        Whose points they are.
+    n_points
+        How many it had when the work began.
+    features
+        By name.
+
+    Raises
+    ------
+    InputError
+        If the points are others by now, or the feature cannot be shown in colours.
+    """
+    if len(layer.data) != n_points:
+        raise InputError(
+            f"There were {n_points} points, and are {len(layer.data)} now",
+            where=f"layer {layer.name}",
+            remedy="Run the command again",
+        )
+    name, *_ = point_features.add_features(layer, features)
+    colours, key = point_features.colours_of(layer, name)
+    session = open_session(viewer)
+    if session is not None and session.scene.shows(layer):
+        session.scene.paint(layer, colours, key)
+    else:
+        spot_map.paint(layer, colours, key)
+    tell(f"{layer.name} is coloured by its new feature {name}")
