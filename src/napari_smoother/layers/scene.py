@@ -156,6 +156,7 @@ class Scene:
             self.shelf.add(name, layer)
         if isinstance(layer, Points):
             tissue.protect(layer)
+            layer.face_color = tissue.PLAIN_SPOT  # whatever it showed, there is no key to it
             if self.spot_size_factor != 1:
                 layer.size = self.spot_diameter
         return layer
@@ -287,12 +288,7 @@ class Scene:
         self.key = key
         viewer = self.shelf.viewer
         if viewer is not None:
-            text = viewer.canvas.overlays.text
-            wanted = key.quantity if key is not None else ""
-            if text.text != wanted:
-                text.text = wanted
-                text.position = "top_left"
-            text.visible = bool(wanted)
+            spot_map.show_quantity(viewer, key.quantity if key is not None else "")
         self.key_changed.emit(key)
 
     # Regions

@@ -20,6 +20,7 @@ from napari_smoother.layers.tissue import SPOT_FEATURE, obs_features, recolour, 
 from napari_smoother.study.view import Mixture, Numbers
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Points
     from numpy.typing import NDArray
 
@@ -128,6 +129,15 @@ def paint(layer: Points, colours: NDArray[np.floating], key: Key) -> None:
             layer.face_contrast_limits = limits
     if layer.face_colorbar.visible != is_number:
         layer.face_colorbar.visible = is_number
+
+
+def show_quantity(viewer: ViewerModel, quantity: str) -> None:
+    """Write what colours show into a corner of the canvas."""
+    text = viewer.canvas.overlays.text
+    if text.text != quantity:
+        text.text = quantity
+        text.position = "top_left"
+    text.visible = bool(quantity)
 
 
 def label(layer: Points, section: Section, values: Numbers | Classes | Mixture) -> None:

@@ -10,7 +10,7 @@ from qtpy.compat import isalive
 
 from napari_smoother.errors import InputError
 from napari_smoother.layers import point_features, spot_map
-from napari_smoother.widgets.notices import tell, tell_error
+from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.runner import Runner
 from napari_smoother.widgets.session import open_session
 
@@ -148,4 +148,4 @@ def add_result(
         session.scene.paint(layer, colours, key)
     else:
         spot_map.paint(layer, colours, key)
-    tell(f"{layer.name} is coloured by its new feature {name}")
+        spot_map.show_quantity(viewer, f"{layer.name}: {name}")
