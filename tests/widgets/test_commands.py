@@ -14,6 +14,7 @@ import napari_smoother as ns
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.weights.lattice import nearest_on_section
 from napari_smoother.weights.precision import precision
+from napari_smoother.widgets.commands.form import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,6 +240,22 @@ def test_forms_follow_layers_and_may_be_closed(
     window.window.remove_dock_widget(gui.native)
     qtbot.wait(50)
     points.features = points.features.assign(later=0.0)
+
+
+def test_a_layer_taken_away_meanwhile_gets_nothing(
+    window: napari.Viewer,
+    points: Points,
+    form: Callable[[str], Any],
+    qtbot: QtBot,
+    told: list[str],
+) -> None:
+    for name in ("Smooth a feature", "Connect neighbours"):
+        form(name).call_button.native.click()
+    window.layers.remove(points)
+    qtbot.waitUntil(lambda: not running)
+    assert not window.layers
+    assert "marker, raw, smoothed (λ 1)" not in points.features
+    assert not told
 
 
 def test_spots_of_a_section_keep_key_and_colours_together(

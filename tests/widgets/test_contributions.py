@@ -18,12 +18,12 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 import napari_smoother
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.figures.panels import ClassKey
-from napari_smoother.io.h5ad import write_h5ad
+from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.print_out import DOMINANT_TYPE, ON_SCREEN, plan
 from napari_smoother.layers.tissue import IMAGE, SPOTS, obs_features, section_of
 from napari_smoother.study.view import View
-from napari_smoother.widgets import contributions
+from napari_smoother.widgets import contributions, opening
 from napari_smoother.widgets.contributions import show_dock
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.session import open_session
@@ -158,6 +158,21 @@ def test_cancelled_reading_opens_nothing(
     monkeypatch.setattr(contributions, "open_section", cancelled)
     assert window.open(saved, plugin="napari-smoother") == []
     assert not window.layers
+
+
+@pytest.mark.parametrize("chosen", ["right", None])
+def test_one_of_several_sections_is_asked_for(
+    window: napari.Viewer, sample: Sample, saved: Path, monkeypatch: pytest.MonkeyPatch, chosen
+) -> None:
+    def several(path: Path, *, library: str | None = None, **options: object) -> Section:
+        if library is None:
+            raise SeveralLibraries(("left", "right"), where=str(path))
+        return replace(sample.section, name=library)
+
+    monkeypatch.setattr(contributions, "open_section", several)
+    monkeypatch.setattr(opening, "ask_for_library", lambda path, libraries: chosen)
+    layers = window.open(saved, plugin="napari-smoother")
+    assert [section_of(layer).name for layer in layers] == ["right"] * (2 if chosen else 0)
 
 
 def test_file_dropped_on_the_canvas_opens_once(

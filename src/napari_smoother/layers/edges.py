@@ -81,9 +81,8 @@ def add_lines(viewer: ViewerModel, points: Points, vectors: NDArray[np.float64])
         units=points.units,
     )
     viewer.add_layer(layer)
-    if points in viewer.layers:
-        viewer.layers.move(len(viewer.layers) - 1, viewer.layers.index(points))
-        viewer.layers.selection.active = points
+    viewer.layers.move(len(viewer.layers) - 1, viewer.layers.index(points))
+    viewer.layers.selection.active = points
     return layer
 
 

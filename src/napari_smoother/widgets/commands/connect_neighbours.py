@@ -42,6 +42,8 @@ def connect_neighbours(
     with told():
         work = partial(_between, point_features.positions_of(points), neighbours, mutual)
         in_thread(
+            viewer,
+            points,
             lambda cancelled: work(),
             lambda vectors: edges.add_lines(viewer, points, vectors),
             f"neighbours of {points.name}",

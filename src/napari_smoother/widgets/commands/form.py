@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from magicgui.widgets import FunctionGui
     from napari.layers import Points
 
-_running: set[Runner] = set()
+running: set[Runner] = set()
+"""What has begun and not ended."""
 
 
 @contextmanager
@@ -34,12 +35,18 @@ def told() -> Iterator[None]:
 
 
 def in_thread(
-    work: Callable[[Callable[[], bool]], Any], use: Callable[[Any], None], description: str
+    viewer: napari.viewer.Viewer,
+    layer: Points,
+    work: Callable[[Callable[[], bool]], Any],
+    use: Callable[[Any], None],
+    description: str,
 ) -> None:
-    """Do something in a thread, then use what it found; an error in either is told.
+    """Do something for a layer in a thread, then use what it found; an error in either is told.
 
     Parameters
     ----------
+    viewer, layer
+        Nothing is used any more once the layer is taken away, or its window closed.
     work
         Called with ``cancelled()`` in the thread; it holds nothing of Qt.
     use
@@ -51,12 +58,13 @@ def in_thread(
 
     def finish(found: Any) -> None:
         with told():
-            use(found)
+            if layer in viewer.layers:
+                use(found)
 
     runner.returned.connect(finish)
     runner.failed.connect(tell_error)
-    runner.idle.connect(lambda: _running.discard(runner))
-    _running.add(runner)
+    runner.idle.connect(lambda: running.discard(runner))
+    running.add(runner)
     runner.submit(lambda cancelled, report: work(cancelled), description)
 
 

@@ -42,6 +42,8 @@ def regions_of_points(
                 "and paths enclose no area."
             )
         in_thread(
+            viewer,
+            points,
             lambda cancelled: work(),
             lambda names: add_result(viewer, points, n_points, {"region": names}),
             f"regions of {points.name}",

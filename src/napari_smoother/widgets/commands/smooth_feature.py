@@ -62,6 +62,8 @@ def smooth_feature(
         )
         name = f"{feature}, smoothed (λ {lambda_:g})"
         in_thread(
+            viewer,
+            points,
             lambda cancelled: work(cancelled=cancelled),
             lambda found: add_result(viewer, points, n_points, {name: found}),
             f"smoothing {feature}",

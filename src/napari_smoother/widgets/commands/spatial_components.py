@@ -76,6 +76,8 @@ def spatial_components(
             unit_variance=unit_variance,
         )
         in_thread(
+            viewer,
+            points,
             lambda cancelled: work(cancelled=cancelled),
             lambda scores: add_result(
                 viewer,
