@@ -46,7 +46,7 @@ def line_width(vectors: NDArray[np.float64]) -> float:
     return SHARE_OF_LENGTH * float(np.median(np.linalg.norm(vectors[:, 1], axis=1))) or 1.0
 
 
-def add_lines(viewer: ViewerModel, points: Points, vectors: NDArray[np.float64]) -> Vectors:
+def add_lines(viewer: ViewerModel, points: Points, vectors: NDArray[np.float64]) -> None:
     """Add a layer of edges between any points, below them.
 
     Parameters
@@ -83,7 +83,6 @@ def add_lines(viewer: ViewerModel, points: Points, vectors: NDArray[np.float64])
     viewer.add_layer(layer)
     viewer.layers.move(len(viewer.layers) - 1, viewer.layers.index(points))
     viewer.layers.selection.active = points
-    return layer
 
 
 def edge_vectors(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:

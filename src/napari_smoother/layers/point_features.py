@@ -132,15 +132,22 @@ def add_features(layer: Points, features: Mapping[str, Any]) -> list[str]:
     return list(names.values())
 
 
-def colours_of(layer: Points, name: str) -> tuple[NDArray[np.floating], spot_map.Key]:
+def coloured(name: str, values: Any) -> tuple[NDArray[np.floating], spot_map.Key]:
     """Return colours of points by a feature (n x 4), and the key to them.
+
+    Parameters
+    ----------
+    name
+        Of the feature.
+    values
+        n numbers or classes.
 
     Raises
     ------
     InputError
         If it has too many classes.
     """
-    values = values_in(name, layer.features[name])
-    if isinstance(values, Classes):
-        return spot_map.colour_classes(values)
-    return spot_map.colour_numbers(values, colormap=COLORMAP, percentiles=PERCENTILES)
+    shown = values_in(name, pd.Series(values))
+    if isinstance(shown, Classes):
+        return spot_map.colour_classes(shown)
+    return spot_map.colour_numbers(shown, colormap=COLORMAP, percentiles=PERCENTILES)

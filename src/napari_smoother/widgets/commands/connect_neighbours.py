@@ -10,7 +10,8 @@ import napari.viewer
 import numpy as np
 from magicgui import magic_factory
 
-from napari_smoother.layers import edges, point_features
+from napari_smoother.layers import point_features
+from napari_smoother.layers.edges import add_lines, lines
 from napari_smoother.weights.lattice import nearest_on_section
 from napari_smoother.weights.summary import edge_list
 from napari_smoother.widgets.commands.form import in_thread, told
@@ -40,13 +41,9 @@ def connect_neighbours(
         Connect only points each of which is among the nearest of the other.
     """
     with told():
-        work = partial(_between, point_features.positions_of(points), neighbours, mutual)
+        between = partial(_between, point_features.positions_of(points), neighbours, mutual)
         in_thread(
-            viewer,
-            points,
-            lambda cancelled: work(),
-            lambda vectors: edges.add_lines(viewer, points, vectors),
-            f"neighbours of {points.name}",
+            viewer, points, lambda cancelled: between(), add_lines, f"neighbours of {points.name}"
         )
 
 
@@ -54,4 +51,4 @@ def _between(positions: NDArray[np.float64], neighbours: int, mutual: bool) -> N
     """Return start and direction of a line between neighbours, m x 2 x d."""
     graph = nearest_on_section(positions, neighbours, mutual=mutual)
     first, second, _ = edge_list(graph.weights)
-    return edges.lines(positions, np.column_stack([first, second]))
+    return lines(positions, np.column_stack([first, second]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.compat import isalive
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import napari.viewer
     from magicgui.widgets import FunctionGui
     from napari.layers import Points
+
+Found = TypeVar("Found")
 
 running: set[Runner] = set()
 """What has begun and not ended."""
@@ -37,8 +40,8 @@ def told() -> Iterator[None]:
 def in_thread(
     viewer: napari.viewer.Viewer,
     layer: Points,
-    work: Callable[[Callable[[], bool]], Any],
-    use: Callable[[Any], None],
+    work: Callable[[Callable[[], bool]], Found],
+    use: Callable[[napari.viewer.Viewer, Points, Found], None],
     description: str,
 ) -> None:
     """Do something for a layer in a thread, then use what it found; an error in either is told.
@@ -50,16 +53,16 @@ def in_thread(
     work
         Called with ``cancelled()`` in the thread; it holds nothing of Qt.
     use
-        Called in the main thread.
+        Called in the main thread with viewer, layer and what was found.
     description
         For napari's activity dock.
     """
     runner = Runner()
 
-    def finish(found: Any) -> None:
+    def finish(found: Found) -> None:
         with told():
             if layer in viewer.layers:
-                use(found)
+                use(viewer, layer, found)
 
     runner.returned.connect(finish)
     runner.failed.connect(tell_error)
@@ -122,38 +125,41 @@ class FeatureChoices:
             form[self._parameter].reset_choices()
 
 
-def add_result(
-    viewer: napari.viewer.Viewer, layer: Points, n_points: int, features: Mapping[str, Any]
-) -> None:
-    """Add what was found to the features of a layer, and colour it by the first.
+class Result:
+    """New features of points, and colours by the first of them; made in the thread.
 
     Parameters
     ----------
-    viewer
-        That the layer is in.
-    layer
-        Whose points they are.
-    n_points
-        How many it had when the work began.
     features
-        By name.
+        n values each, by name.
+    """
+
+    def __init__(self, features: Mapping[str, Any]) -> None:
+        self.features = features
+        name, values = next(iter(features.items()))
+        self.n_points = len(values)
+        self.colours, self.key = point_features.coloured(name, values)
+
+
+def show(viewer: napari.viewer.Viewer, layer: Points, result: Result) -> None:
+    """Add the features of a result to a layer, and colour it by the first.
 
     Raises
     ------
     InputError
-        If the points are others by now, or the feature cannot be shown in colours.
+        If its points are others by now.
     """
-    if len(layer.data) != n_points:
+    if len(layer.data) != result.n_points:
         raise InputError(
-            f"There were {n_points} points, and are {len(layer.data)} now",
+            f"There were {result.n_points} points, and are {len(layer.data)} now",
             where=f"layer {layer.name}",
             remedy="Run the command again",
         )
-    name, *_ = point_features.add_features(layer, features)
-    colours, key = point_features.colours_of(layer, name)
+    name, *_ = point_features.add_features(layer, result.features)
+    key = replace(result.key, quantity=name)
     session = open_session(viewer)
     if session is not None and session.scene.shows(layer):
-        session.scene.paint(layer, colours, key)
+        session.scene.paint(layer, result.colours, key)
     else:
-        spot_map.paint(layer, colours, key)
+        spot_map.paint(layer, result.colours, key)
         spot_map.show_quantity(viewer, f"{layer.name}: {name}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import TYPE_CHECKING
 
 import napari.layers
 import napari.viewer
 from magicgui import magic_factory
 
 from napari_smoother.layers import point_features
-from napari_smoother.widgets.commands.form import add_result, in_thread, told
+from napari_smoother.widgets.commands.form import Result, in_thread, show, told
 from napari_smoother.widgets.notices import tell_warning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @magic_factory(call_button="Assign regions")
@@ -33,18 +36,15 @@ def regions_of_points(
         to the later one.
     """
     with told():
-        n_points = len(points.data)
         outlines, n_others = point_features.outlines_of(shapes)
-        work = partial(point_features.regions_of, point_features.positions_of(points), outlines)
+        positions = point_features.positions_of(points)
         if n_others:
             tell_warning(
                 f"{n_others} of {len(shapes.data)} shapes in {shapes.name} are left out: lines "
                 "and paths enclose no area."
             )
-        in_thread(
-            viewer,
-            points,
-            lambda cancelled: work(),
-            lambda names: add_result(viewer, points, n_points, {"region": names}),
-            f"regions of {points.name}",
-        )
+
+        def work(cancelled: Callable[[], bool]) -> Result:
+            return Result({"region": point_features.regions_of(positions, outlines)})
+
+        in_thread(viewer, points, work, show, f"regions of {points.name}")

@@ -11,9 +11,11 @@ from magicgui import magic_factory
 
 from napari_smoother.layers import point_features
 from napari_smoother.models.point_features import smoothed_feature
-from napari_smoother.widgets.commands.form import FeatureChoices, add_result, in_thread, told
+from napari_smoother.widgets.commands.form import FeatureChoices, Result, in_thread, show, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from magicgui.widgets import FunctionGui
 
 
@@ -52,8 +54,7 @@ def smooth_feature(
         How many nearest points each is held against; on a lattice the ring around a spot.
     """
     with told():
-        n_points = len(points.data)
-        work = partial(
+        smoothed = partial(
             smoothed_feature,
             point_features.values_of(points, [feature])[:, 0],
             point_features.positions_of(points),
@@ -61,10 +62,8 @@ def smooth_feature(
             lambda_=lambda_,
         )
         name = f"{feature}, smoothed (λ {lambda_:g})"
-        in_thread(
-            viewer,
-            points,
-            lambda cancelled: work(cancelled=cancelled),
-            lambda found: add_result(viewer, points, n_points, {name: found}),
-            f"smoothing {feature}",
-        )
+
+        def work(cancelled: Callable[[], bool]) -> Result:
+            return Result({name: smoothed(cancelled=cancelled)})
+
+        in_thread(viewer, points, work, show, f"smoothing {feature}")

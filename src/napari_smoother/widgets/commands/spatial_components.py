@@ -12,9 +12,11 @@ from magicgui import magic_factory
 from napari_smoother.errors import InputError
 from napari_smoother.layers import point_features
 from napari_smoother.models import point_features as models
-from napari_smoother.widgets.commands.form import FeatureChoices, add_result, in_thread, told
+from napari_smoother.widgets.commands.form import FeatureChoices, Result, in_thread, show, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from magicgui.widgets import FunctionGui
 
 
@@ -65,8 +67,7 @@ def spatial_components(
                 where=f"layer {points.name}",
                 remedy="Choose at least one in the list",
             )
-        n_points = len(points.data)
-        work = partial(
+        found = partial(
             models.spatial_components,
             point_features.values_of(points, features),
             point_features.positions_of(points),
@@ -75,15 +76,9 @@ def spatial_components(
             lambda_=lambda_,
             unit_variance=unit_variance,
         )
-        in_thread(
-            viewer,
-            points,
-            lambda cancelled: work(cancelled=cancelled),
-            lambda scores: add_result(
-                viewer,
-                points,
-                n_points,
-                {f"spatial component {n + 1}": column for n, column in enumerate(scores.T)},
-            ),
-            f"components of {points.name}",
-        )
+
+        def work(cancelled: Callable[[], bool]) -> Result:
+            scores = found(cancelled=cancelled)
+            return Result({f"spatial component {n + 1}": c for n, c in enumerate(scores.T)})
+
+        in_thread(viewer, points, work, show, f"components of {points.name}")
