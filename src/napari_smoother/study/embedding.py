@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from napari_smoother.analyses.domains import DomainSteps, expanded, labels_of, write_domains
 from napari_smoother.analyses.embedding_settings import EmbeddingSettings
@@ -92,6 +93,17 @@ class Embedding:
             (f"{self.kind} {red}", f"{self.kind} {green}", f"{self.kind} {blue}"),
             self.scores[:, list(numbers)],
         )
+
+    def table(self) -> pd.DataFrame:
+        """Return spots x dims, with barcodes as index and the domain last where it is known."""
+        names = [f"{self.kind} {number + 1}" for number in range(self.n_dims)]
+        table = pd.DataFrame(self.scores, index=self.section.adata.obs_names, columns=names)
+        domains = self.domain_classes()
+        if domains is not None:
+            table["domain"] = pd.Categorical.from_codes(
+                domains.codes, categories=pd.Index(domains.names)
+            )
+        return table
 
     def domain_classes(self) -> Classes | None:
         """Return the domain of each spot; None where they were not asked for."""
