@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -54,7 +55,7 @@ SUBSETS = {
         "lymph node cells drawn, 30 a type, other platform",
     )
 }
-LIMIT = 900
+LIMIT = 3000
 
 
 def ours(section: KnownSection) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -73,7 +74,9 @@ def ours(section: KnownSection) -> tuple[pd.DataFrame, dict[str, Any]]:
     return found, facts
 
 
-def peer(method: str, section: KnownSection, python: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def peer(
+    method: str, section: KnownSection, python: list[str]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """One other method in its environment, by files in a temporary folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -95,11 +98,13 @@ def peer(method: str, section: KnownSection, python: Path) -> tuple[pd.DataFrame
                 obs=cells.obs[["type"]].astype(str),
                 var=pd.DataFrame(index=cells.var_names),
             ).write_h5ad(folder / "cells.h5ad")
-        tables = os.environ.get("RCTD_Q_MATRICES", str(python.parents[1] / "q_matrices.npz"))
+        tables = os.environ.get(
+            "RCTD_Q_MATRICES", str(Path(python[-1]).parents[1] / "q_matrices.npz")
+        )
         environment = {**os.environ, "RCTD_Q_MATRICES": tables}
         environment.pop("PYTHONPATH", None)
         ran = subprocess.run(
-            [str(python), str(HERE / "composition_peer.py"), method, name],
+            [*python, str(HERE / "composition_peer.py"), method, name],
             env=environment,
             capture_output=True,
             text=True,
@@ -259,7 +264,10 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", help="sections whose name holds one of these")
     parser.add_argument("--again", action="store_true", help="do what is kept once more")
     parser.add_argument(
-        "--python", type=Path, default=ROOT / ".venv-benchmarks-peers" / "bin" / "python"
+        "--python",
+        type=shlex.split,
+        default=[str(ROOT / ".venv-benchmarks-peers" / "bin" / "python")],
+        help="Python of the other methods, after a command that starts it where one is wanted",
     )
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -292,7 +300,7 @@ def main() -> None:
                 kept["sections"] |= json.loads(RESULTS.read_text())["sections"]
             kept["sections"][section.name][method] = result
             RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-            print(section.name, method, result, flush=True)
+            print(section.name, method, result.get("error", result), flush=True)
     print("\n".join(peers_section()))
 
 

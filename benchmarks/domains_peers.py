@@ -206,6 +206,8 @@ def main() -> None:
     shared = HERE.parents[1] / "shared" / "data"
     parser.add_argument("data", type=Path, nargs="?", default=shared)
     parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--sections", nargs="+", help="sections whose name holds one of these")
+    parser.add_argument("--seeds", type=int, default=5, help="at most so many")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -215,6 +217,8 @@ def main() -> None:
         for cortex in cortices(arguments.data):
             kept = results.setdefault(cortex.name, {})
             if method.needs_genes and not cortex.has_genes:
+                continue
+            if arguments.sections and not any(part in cortex.name for part in arguments.sections):
                 continue
             result = kept.setdefault(
                 name,
@@ -227,7 +231,7 @@ def main() -> None:
                     "version": version(method.package),
                 },
             )
-            for seed in range(len(result["ari"]), method.seeds):
+            for seed in range(len(result["ari"]), min(arguments.seeds, method.seeds)):
                 began, ticked = time.perf_counter(), time.process_time()
                 with contextlib.redirect_stdout(io.StringIO()):
                     found = method.work(cortex, seed)
@@ -238,7 +242,7 @@ def main() -> None:
                 result["nmi"].append(float(normalized_mutual_info_score(truth, labels)))
                 result["domains"].append(len(np.unique(found)))
                 RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-            print(cortex.name, name, result, flush=True)
+            print(cortex.name, name, result["ari"], flush=True)
 
 
 if __name__ == "__main__":
