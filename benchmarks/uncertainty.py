@@ -119,6 +119,8 @@ def timed(rows: int, columns: int, lambda_: float) -> str:
         spot_norm=np.einsum("ik,kl,il->i", abundance, gram, abundance) + n_genes,
         empty=np.zeros(n, dtype=bool),
         spot_total=1.0,
+        signature=signature,
+        signature_error=np.zeros(N_TYPES),
     )
     q = precision(nearest_neighbours(positions).weights, "icar", 0.99)
     weight = lambda_to_weight(lambda_, n_genes, N_TYPES)

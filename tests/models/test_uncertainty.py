@@ -31,6 +31,8 @@ def prepared_from(x, y, intercept=False):
         spot_norm=(y**2).sum(axis=1),
         empty=np.zeros(len(y), dtype=bool),
         spot_total=1.0,
+        signature=x,
+        signature_error=np.zeros(x.shape[1]),
     )
 
 

@@ -3,7 +3,9 @@
 With a column of ones beside the signature, ``X+ = [X 1]``, all that least squares wants from a
 group of genes is ``X+'WX+``, ``YWX+`` and ``tr(YWY')``, summed over its genes. The sums of the
 genes that are kept are those of all genes less those held out, so a fold costs one pass over its
-own genes, and a setting of the prior none at all.
+own genes, and a setting of the prior none at all. Where errors of the signature are known, each
+group has its own taken out of its Gram matrix: of the kept genes they would draw the abundances
+towards zero, of those held out they would favour small ones.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.models.deconv.expression import DataScale, normalise_counts, squares
 from napari_smoother.models.deconv.genes import match_genes
+from napari_smoother.models.deconv.noise_model import signature_error
 from napari_smoother.solvers import DataTerm
 
 if TYPE_CHECKING:
@@ -211,8 +214,7 @@ def make_folds(
             remedy="Choose two folds or more, and not more than there are genes",
         )
     match = match_genes(section_var, reference)
-    means = reference.mean_counts if scale == "counts" else reference.mean_log
-    signature, weights = means[match.reference_index], prepared.gene_weights
+    signature, weights = prepared.signature, prepared.gene_weights
     fold_of = split_genes(signature, weights, folds, seed)
     members = [np.flatnonzero(fold_of == fold) for fold in range(folds)]
     extended = np.column_stack([signature, np.ones(len(weights))])
@@ -230,24 +232,52 @@ def make_folds(
             part: Any = piece[:, mine]
             linear[fold, start : start + part.shape[0]] = part @ weighted[mine]
             norms[fold] += float(np.asarray(squares(part).sum(axis=0)).ravel() @ weights[mine])
-    held_out = [
-        GeneSums(extended[mine].T @ weighted[mine], linear[fold], float(norms[fold]), mine.size)
-        for fold, mine in enumerate(members)
-    ]
     gram, total = extended.T @ weighted, linear.sum(axis=0)
     result = []
-    for part_sums in held_out:
-        kept = GeneSums(
-            gram - part_sums.gram,
-            total - part_sums.linear,
-            float(norms.sum()) - part_sums.norm,
-            prepared.n_genes - part_sums.n_genes,
-        )
-        if not kept.gram[-1, -1] > 1e-12 * gram[-1, -1]:
+    for fold, mine in enumerate(members):
+        others = np.flatnonzero(fold_of != fold)
+        apart = extended[mine].T @ weighted[mine]
+        if not gram[-1, -1] - apart[-1, -1] > 1e-12 * gram[-1, -1]:
             raise InputError(
                 "Without its held-out genes a fold has no gene with a weight",
                 where="held-out genes",
                 remedy="Use fewer folds, or give weights to more genes",
             )
-        result.append(Fold(kept, part_sums, prepared.intercept))
+        result.append(
+            Fold(
+                GeneSums(
+                    _without_error(prepared, gram - apart, others),
+                    total - linear[fold],
+                    float(norms.sum() - norms[fold]),
+                    others.size,
+                ),
+                GeneSums(
+                    _without_error(prepared, apart, mine),
+                    linear[fold],
+                    float(norms[fold]),
+                    mine.size,
+                ),
+                prepared.intercept,
+            )
+        )
     return result
+
+
+def _without_error(
+    prepared: PreparedDeconvolution, gram: NDArray[np.float64], genes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return X+'WX+ of some genes less what errors of their signature add to it."""
+    model = prepared.noise_model
+    if model is None:
+        return gram
+    last = len(gram) - 1
+    centred = gram[:last, :last]
+    if prepared.intercept and gram[last, last] > 0:
+        centred = centred - np.outer(gram[:last, last], gram[last, :last]) / gram[last, last]
+    error = signature_error(
+        centred,
+        prepared.gene_weights[genes],
+        model.signature_variance[genes],
+        intercept=prepared.intercept,
+    )
+    return gram - np.diag(np.append(error, 0.0))

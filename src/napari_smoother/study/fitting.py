@@ -149,10 +149,11 @@ class Fitting:
         precision: csr_array,
         settings: DeconvolutionSettings,
         fit: Fit,
+        cell_totals: NDArray[np.float64] | None,
     ) -> PosteriorDeviation:
         """Return how far the abundances may be off; see `can_deviate`."""
         weight = lambda_to_weight(settings.lambda_spatial_loss, data.n_genes, data.n_types)
-        return self.deviation(data, precision, weight, fit)
+        return self.deviation(data, precision, weight, fit, cell_totals)
 
     def _prepare(
         self,
@@ -281,12 +282,14 @@ class Fitting:
         precision: csr_array,
         weight: float,
         fit: Fit,
+        cell_totals: NDArray[np.float64] | None,
     ) -> PosteriorDeviation:
         return posterior_deviation(
             data,
             self.used(precision, data.empty),
             weight,
             fit.abundance,
+            cell_totals=cell_totals,
             cancelled=self.cancelled,
         )
 

@@ -200,6 +200,7 @@ class Pipeline:
         if request.reference is None:
             return None
         chosen = request.settings.deconvolution
+        cell_totals = request.reference.totals_for(chosen.shares)
         fitting = self.fitting
         data = fitting.prepare(request.section, request.reference, chosen)
         if data.empty.all():
@@ -217,7 +218,7 @@ class Pipeline:
         precision = self.precision(linked, chosen.process, chosen.rho)
 
         def composition(fit: Fit, settled: bool) -> Composition:
-            return Composition(request.section, request.settings, data, fit, settled)
+            return Composition(request.section, request.settings, data, fit, cell_totals, settled)
 
         if report is not None:
             steps = itertools.count()
@@ -234,7 +235,7 @@ class Pipeline:
         if request.deviation and request.start is None and can_deviate(chosen):
             assert isinstance(data, PreparedDeconvolution)
             assert not isinstance(precision, MovingAverage)
-            deviation = fitting.deviation_of(data, precision, chosen, fit)
+            deviation = fitting.deviation_of(data, precision, chosen, fit, cell_totals)
             found = replace(found, deviation=deviation)
         return found
 

@@ -74,6 +74,8 @@ class Composition:
         What it was fitted to.
     fit
         What the model found.
+    cell_totals
+        K: what abundances are divided by for shares of cells; None for shares of RNA.
     settled
         Whether it was solved from the canonical start, so that the same settings give the
         same numbers bit for bit; False while a slider moves and for unfinished iterates.
@@ -85,6 +87,7 @@ class Composition:
     settings: Settings
     data: PreparedDeconvolution | SectionExpression
     fit: Fit
+    cell_totals: NDArray[np.float64] | None
     settled: bool
     deviation: PosteriorDeviation | None = None
 
@@ -125,8 +128,11 @@ class Composition:
 
     @cached_property
     def proportions(self) -> NDArray[np.floating]:
-        """Share of each type in each spot, n x K; spots where nothing was found are NaN."""
-        shares = proportions(self.abundance)
+        """Share of each type in each spot, n x K; spots where nothing was found are NaN.
+
+        Shares of cells where `cell_totals` are known, otherwise of RNA.
+        """
+        shares = proportions(self.abundance, self.cell_totals)
         shares[without_value(shares)] = np.nan
         return shares
 

@@ -14,6 +14,7 @@ from napari_smoother.models.deconv.catalogue import (
     check_scale,
     facts_of,
 )
+from napari_smoother.models.deconv.composition import Shares
 from napari_smoother.models.deconv.preparation import (
     DEFAULT_GENE_WEIGHTS,
     DEFAULT_INTERCEPT,
@@ -117,6 +118,8 @@ class DeconvolutionSettings(ComparedByValue):
         Weight of each gene in the fit.
     intercept
         Whether each spot has an intercept of its own.
+    shares
+        What proportions are shares of: cells, where the reference has counted cells, or RNA.
     """
 
     model: ModelName = "nnls"
@@ -128,6 +131,7 @@ class DeconvolutionSettings(ComparedByValue):
     scale: SectionScale = DEFAULT_SCALE
     gene_weights: GeneWeights = DEFAULT_GENE_WEIGHTS
     intercept: bool = DEFAULT_INTERCEPT
+    shares: Shares = "cells"
 
     def __post_init__(self) -> None:
         check_scale(self.model, self.scale)
@@ -135,6 +139,7 @@ class DeconvolutionSettings(ComparedByValue):
             ("process", self.process, get_args(Process)),
             ("gene_weights", self.gene_weights, get_args(GeneWeights)),
             ("tube_loss", self.tube_loss, get_args(TubeLoss)),
+            ("shares", self.shares, get_args(Shares)),
         ):
             _require(
                 value in choices,

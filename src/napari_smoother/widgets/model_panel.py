@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, get_args
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGroupBox, QHBoxLayout, QLabel, QWidget
 
 from napari_smoother.models.deconv.catalogue import MODELS, SectionScale, TubeLoss
+from napari_smoother.models.deconv.composition import Shares
 from napari_smoother.models.deconv.preparation import GeneWeights
 from napari_smoother.widgets.page import form, listen, silent
 
 if TYPE_CHECKING:
     from napari_smoother.models.deconv.catalogue import ModelName
+    from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.study.settings import Settings
     from napari_smoother.study.study import Study
 
@@ -22,10 +24,17 @@ SCALES: dict[SectionScale, str] = {
     "raw": "raw counts",
 }
 WEIGHTS: dict[str, GeneWeights] = {
+    "By noise, learnt from cells and section": "within_type",
     "Inverse variance": "inverse_variance",
     "Inverse mean": "inverse_mean",
     "All genes alike": "none",
 }
+SHARES: dict[str, Shares] = {"Shares of cells": "cells", "Shares of RNA": "rna"}
+WITHOUT_CELLS: dict[str, str] = {
+    "within_type": "Inverse mean (the reference has no counted cells)",
+    "cells": "Shares of RNA (the reference has no counted cells)",
+}
+"""What is done in place of these."""
 LOSSES: dict[str, TubeLoss] = {"squared (l2)": "l2", "absolute (l1)": "l1"}
 TIPS: dict[ModelName, str] = {
     "nnls": "Squared differences, abundances not below zero. Follows the sliders at once",
@@ -71,27 +80,44 @@ class ModelPanel(QGroupBox):
         self.scale = QComboBox()
         self.weights = QComboBox()
         self.weights.addItems(list(WEIGHTS))
-        self.weights.setToolTip("How much each gene counts in the fit")
+        self.weights.setToolTip(
+            "How much each gene counts in the fit. By noise: counting, the spread of cells within "
+            "their type, and what the section adds, with a signature adjusted to the section; a "
+            "signature table has no cells, and other models and log1p do not take it: there genes "
+            "count by their inverse mean"
+        )
+        self.shares = QComboBox()
+        self.shares.addItems(list(SHARES))
+        self.shares.setToolTip(
+            "Shares of cells: RNA divided by the mean total of a cell of each type, which the "
+            "cells of the reference tell. Shares of RNA: a type with large cells has more of it. "
+            "A signature table has no cells, so its shares are always of RNA"
+        )
         rows = form()
         rows.addRow("Model", self.model)
         rows.addRow(self.tube_label, self.tube)
         rows.addRow("Data", self.scale)
         rows.addRow("Genes", self.weights)
+        rows.addRow("Result", self.shares)
         self.setLayout(rows)
 
         self.model.currentIndexChanged.connect(self._change_model)
         self.tube_loss.currentTextChanged.connect(self._change)
         self.nonneg.toggled.connect(self._change)
         self.scale.currentIndexChanged.connect(self._change)
-        self.weights.currentTextChanged.connect(self._change)
+        self.weights.currentIndexChanged.connect(self._change)
+        self.shares.currentIndexChanged.connect(self._change)
         listen(self, study.settings_changed, self.show_settings)
+        listen(self, study.reference_changed, self._show_reference)
         self.show_settings(study.settings)
+        self._show_reference(study.reference)
 
     def show_settings(self, settings: Settings) -> None:
         """Show the model of a study and what it can be given."""
         chosen = settings.deconvolution
         facts = MODELS[chosen.model]
-        with silent(self.model, self.tube_loss, self.nonneg, self.scale, self.weights):
+        boxes = (self.model, self.tube_loss, self.scale, self.weights, self.shares)
+        with silent(*boxes, self.nonneg):
             self.model.setCurrentIndex(self.model.findData(chosen.model))
             self.tube_loss.setCurrentIndex(list(LOSSES.values()).index(chosen.tube_loss))
             self.nonneg.setChecked(chosen.nonneg)
@@ -101,6 +127,7 @@ class ModelPanel(QGroupBox):
                     self.scale.addItem(SCALES[scale], scale)
             self.scale.setCurrentIndex(self.scale.findData(chosen.scale))
             self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
+            self.shares.setCurrentIndex(list(SHARES.values()).index(chosen.shares))
         self.model.setToolTip(TIPS[chosen.model])
         self.scale.setEnabled(len(facts.scales) > 1)
         self.scale.setToolTip(
@@ -113,6 +140,15 @@ class ModelPanel(QGroupBox):
         self.tube.setVisible(facts.chooses_bound)
         self.tube_label.setVisible(facts.chooses_bound)
 
+    def _show_reference(self, reference: Reference | None) -> None:
+        """Only counted cells tell noise within types, and how much RNA a cell holds."""
+        has_cells = reference is None or reference.spread is not None
+        self.shares.setEnabled(has_cells)
+        for box, names in ((self.shares, SHARES), (self.weights, WEIGHTS)):
+            name, value = next(iter(names.items()))
+            with silent(box):
+                box.setItemText(0, name if has_cells else WITHOUT_CELLS[value])
+
     def _change_model(self) -> None:
         self.study.deconvolution = self.study.deconvolution.with_model(self.model.currentData())
 
@@ -122,10 +158,12 @@ class ModelPanel(QGroupBox):
             tube_loss=LOSSES[self.tube_loss.currentText()],
             nonneg=self.nonneg.isChecked(),
             scale=self.scale.currentData(),
-            gene_weights=WEIGHTS[self.weights.currentText()],
+            gene_weights=list(WEIGHTS.values())[self.weights.currentIndex()],
+            shares=list(SHARES.values())[self.shares.currentIndex()],
         )
 
 
 assert set(SCALES) == set(get_args(SectionScale))
 assert set(WEIGHTS.values()) == set(get_args(GeneWeights))
+assert set(SHARES.values()) == set(get_args(Shares))
 assert set(LOSSES.values()) == set(get_args(TubeLoss))

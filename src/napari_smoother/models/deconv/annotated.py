@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_smoother.models.deconv.catalogue import ModelName, SectionScale, TubeLoss
+    from napari_smoother.models.deconv.composition import Shares
     from napari_smoother.models.deconv.fit import FitReport
     from napari_smoother.models.deconv.preparation import GeneWeights
     from napari_smoother.weights.precision import Process
@@ -55,6 +56,7 @@ def deconvolve(
     process: Process = "icar",
     rho: float = 0.99,
     lambda_: float = DEFAULT_LAMBDA,
+    shares: Shares = "cells",
     n_neighbors: int = 6,
     library_key: str | None = None,
     key_added: str | None = None,
@@ -93,6 +95,10 @@ def deconvolve(
     lambda_
         Strength of the spatial prior, on a scale that the models share; 0 solves every spot for
         itself.
+    shares
+        ``"cells"``: proportions are shares of cells, abundances divided by the mean total of a
+        cell of each type; ``"rna"``: of RNA. A reference without counted cells cannot tell them
+        apart, and gives shares of RNA.
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     library_key
@@ -205,8 +211,9 @@ def deconvolve(
     target = adata.copy() if copy else adata
     columns = list(given.types)
     warn_of_paths(columns, "The cell types")
+    cell_totals = known.totals_for(shares)
     target.obsm[key_added] = pd.DataFrame(
-        proportions(abundance), index=target.obs_names, columns=columns
+        proportions(abundance, cell_totals), index=target.obs_names, columns=columns
     )
     target.obsm[f"{key_added}_abundance"] = pd.DataFrame(
         abundance, index=target.obs_names, columns=columns
@@ -217,6 +224,7 @@ def deconvolve(
         "counts": found.origin.describe(),
         "scale": str(scale),
         "gene_weights": gene_weights if isinstance(gene_weights, str) else "given",
+        "shares": "rna" if cell_totals is None else "cells",
         "intercept": bool(intercept),
         "graph": graph,
         "process": str(process),

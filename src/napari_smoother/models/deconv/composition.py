@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Shares = Literal["cells", "rna"]
+"""What proportions are shares of: of the cells of a spot, or of its RNA. A type whose cells hold
+twice the RNA has at one share of cells twice the share of RNA."""
 
 
 def proportions(

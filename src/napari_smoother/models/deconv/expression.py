@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 DataScale = Literal["counts", "log1p"]
-GeneWeights = Literal["none", "inverse_mean", "inverse_variance"]
+GeneWeights = Literal["within_type", "none", "inverse_mean", "inverse_variance"]
 
 DAMPING = 0.05
 """Share of the mean over genes that is added to every gene's mean or variance, so that a gene
@@ -101,7 +101,7 @@ def damped_weights(
     numpy.ndarray
         G, positive where the mean is not negative.
     """
-    spread = mean if gene_weights == "inverse_mean" else variance
+    spread = variance if gene_weights == "inverse_variance" else mean
     if gene_weights == "none" or not spread.any():
         return np.ones(mean.shape)
     weights: NDArray[np.float64] = 1 / (spread + DAMPING * spread.mean())

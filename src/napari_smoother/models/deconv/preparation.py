@@ -26,6 +26,7 @@ from napari_smoother.models.deconv.expression import (
     squares,
 )
 from napari_smoother.models.deconv.genes import match_genes
+from napari_smoother.models.deconv.noise_model import fit_noise_model, signature_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_smoother.models.deconv.noise_model import NoiseModel
     from napari_smoother.models.deconv.reference import Reference
 
 __all__ = [
@@ -51,13 +53,14 @@ __all__ = [
 
 # docs/accuracy.md holds the evidence, benchmarks/accuracy.py makes it.
 DEFAULT_SCALE: DataScale = "counts"
-DEFAULT_GENE_WEIGHTS: GeneWeights = "inverse_mean"
+DEFAULT_GENE_WEIGHTS: GeneWeights = "within_type"
 DEFAULT_INTERCEPT = True
-# Weighted counts beat every other setting on most data there. Of the grid, this lambda has the
-# lowest mean error and raises it least where neighbours are unlike.
-DEFAULT_LAMBDA = 0.1
+DEFAULT_LAMBDA = 0.2
 
 SPOTS_PER_PIECE = 32_768
+
+SAMPLED_SPOTS = 4096
+"""From so many spots noise and signature are found; more tell no more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,7 @@ class PreparedDeconvolution:
     Parameters
     ----------
     gram
-        A, K x K, float64.
+        A, K x K, float64, less `signature_error`.
     linear
         C, n x K, float64; zero for spots without counts.
     types
@@ -87,6 +90,13 @@ class PreparedDeconvolution:
         n, bool: spots without a single count in the shared genes. They say nothing.
     spot_total
         The total every spot was brought to before the logarithm.
+    signature
+        G x K, float64: what the spots were fitted with, not centred.
+    signature_error
+        K, float64: what errors of the signature were found to add to the diagonal of A.
+    noise_model
+        What section and cells tell of noise and signature; None where it was not asked for, or
+        the reference has no cells.
     """
 
     gram: NDArray[np.float64]
@@ -98,6 +108,9 @@ class PreparedDeconvolution:
     spot_norm: NDArray[np.float64]
     empty: NDArray[np.bool_]
     spot_total: float
+    signature: NDArray[np.float64]
+    signature_error: NDArray[np.float64]
+    noise_model: NoiseModel | None = None
 
     @property
     def n_genes(self) -> int:
@@ -133,7 +146,8 @@ class PreparedDeconvolution:
             n, float64, not negative.
         """
         values = np.asarray(abundance, dtype=np.float64)
-        left = self.spot_norm - np.einsum("ik,ik->i", values, 2 * self.linear - values @ self.gram)
+        whole = self.gram + np.diag(self.signature_error)
+        left = self.spot_norm - np.einsum("ik,ik->i", values, 2 * self.linear - values @ whole)
         bounded: NDArray[np.float64] = np.maximum(left, 0)
         return bounded
 
@@ -172,9 +186,13 @@ def prepare_deconvolution(
         ``"counts"``: normalised counts against the reference's mean counts; ``"log1p"``: log1p
         of both.
     gene_weights
-        ``"none"``; ``"inverse_mean"``: one over the gene's mean over the spots;
-        ``"inverse_variance"``: one over its variance; both on the chosen scale and damped by five
-        per cent of their mean over genes. Or one weight for every gene of the section.
+        ``"within_type"``: one over the gene's noise at a spot, as counting, the spread of the
+        reference's cells within their type and the section's own residuals tell it, with a
+        signature that is adjusted to the section (`fit_noise_model`); for counts and a reference
+        of counted cells, elsewhere it is ``"inverse_mean"``. ``"none"``. ``"inverse_mean"``: one
+        over the gene's mean over the spots; ``"inverse_variance"``: one over its variance; both
+        on the chosen scale and damped by five per cent of their mean over genes. Or one weight
+        for every gene of the section.
     intercept
         Whether every spot has a free constant.
     cancelled
@@ -211,10 +229,19 @@ def prepare_deconvolution(
     pieces = _Pieces(matrix, match.section_index, scale, total, cancelled)
 
     signature = mean_counts if scale == "counts" else mean_log
+    noise_model = None
     if isinstance(gene_weights, str):
         named = cast("GeneWeights", gene_weights)
         weights = np.ones(match.n_shared)
-        if named != "none":
+        if named == "within_type" and scale == "counts" and reference.spread is not None:
+            noise_model = fit_noise_model(
+                *pieces.sample(SAMPLED_SPOTS),
+                signature,
+                reference.spread.of_genes(match.reference_index),
+                cancelled=cancelled,
+            )
+            signature, weights = noise_model.signature, 1 / noise_model.noise
+        elif named != "none":
             weights = damped_weights(*gene_moments(pieces), named)
     else:
         weights = given_weights(gene_weights, n_columns)[match.section_index]
@@ -237,8 +264,11 @@ def prepare_deconvolution(
         )
         empty[rows] = np.asarray(piece.sum(axis=1)).ravel() == 0
         done = rows.stop
+    error = np.zeros(reference.n_types)
+    if noise_model is not None:
+        error = signature_error(gram, weights, noise_model.signature_variance, intercept=intercept)
     return PreparedDeconvolution(
-        gram=gram,
+        gram=gram - np.diag(error),
         linear=linear,
         types=reference.types,
         genes=match.names,
@@ -247,6 +277,9 @@ def prepare_deconvolution(
         spot_norm=spot_norm,
         empty=empty,
         spot_total=total,
+        signature=signature,
+        signature_error=error,
+        noise_model=noise_model,
     )
 
 
@@ -362,12 +395,31 @@ class _Pieces:
             if self._only is not None:
                 yield self._only
                 return
-            whole = n_spots <= SPOTS_PER_PIECE
-            rows: Any = (
-                self._matrix if whole else rows_of(self._matrix, start, start + SPOTS_PER_PIECE)
-            )
-            taken = rows if self._all_genes else rows[:, self._genes]
-            piece = normalise_counts(taken, self._scale, total=self._total)
-            if whole:
+            piece = normalise_counts(self._taken(start), self._scale, total=self._total)
+            if n_spots <= SPOTS_PER_PIECE:
                 self._only = piece
             yield piece
+
+    def _taken(self, start: int) -> sparse.csr_matrix:
+        """Return the counts of the shared genes in the spots of one block."""
+        whole = self._matrix.shape[0] <= SPOTS_PER_PIECE
+        rows: Any = (
+            self._matrix if whole else rows_of(self._matrix, start, start + SPOTS_PER_PIECE)
+        )
+        taken: sparse.csr_matrix = rows if self._all_genes else rows[:, self._genes]
+        return taken
+
+    def sample(self, most: int) -> tuple[sparse.csr_matrix, float]:
+        """Return some spots with counts, and the mean of the common total over their own."""
+        totals = np.concatenate(
+            [
+                np.asarray(self._taken(start).sum(axis=1)).ravel()
+                for start in range(0, self._matrix.shape[0], SPOTS_PER_PIECE)
+            ]
+        )
+        used = np.flatnonzero(totals > 0)
+        if used.size > most:
+            used = np.sort(np.random.default_rng(0).choice(used, most, replace=False))
+        rows: Any = self._matrix[used][:, self._genes]
+        expression = normalise_counts(sparse.csr_matrix(rows), self._scale, total=self._total)
+        return expression, float((self._total / totals[used]).mean()) if used.size else 1.0

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.cell_spread import CellSpread
 from napari_smoother.models.deconv.gene_names import alternative_names
 from napari_smoother.models.deconv.genes import fully_named
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.counts.finding import FoundCounts
     from napari_smoother.counts.origin import CountsOrigin
+    from napari_smoother.models.deconv.composition import Shares
 
 PER_CELL = 1e4
 """The total every cell, and every column of a table, is brought to."""
@@ -58,6 +60,8 @@ class Reference:
     cell_totals
         Mean total count of a cell of each type, in the reference's own units: what turns
         shares of RNA into shares of cells.
+    spread
+        How cells of one type differ; None for a table, and where there are no counts.
     n_dropped
         Cells that were not used: without a label, without a count, or of too rare a type.
     origin
@@ -76,6 +80,7 @@ class Reference:
     gene_ids: pd.Index[str] | None = None
     cells_per_type: NDArray[np.int64] | None = None
     cell_totals: NDArray[np.float64] | None = None
+    spread: CellSpread | None = None
     n_dropped: int = 0
     origin: CountsOrigin | None = None
     source: Path | None = None
@@ -120,6 +125,14 @@ class Reference:
         """Number of cell types."""
         return len(self.types)
 
+    def totals_for(self, shares: Shares) -> NDArray[np.float64] | None:
+        """Return what abundances are divided by for shares of cells or of RNA, K.
+
+        Only counted cells tell how much RNA a cell of each type holds. Without them all shares
+        are shares of RNA: None.
+        """
+        return self.cell_totals if shares == "cells" and self.spread is not None else None
+
     @classmethod
     def from_cells(
         cls, adata: AnnData, cell_type: str, name: str, *, layer: str | None = None
@@ -158,7 +171,8 @@ class Reference:
         """
         codes, types = _labels(adata, cell_type, name)
         found = find_counts(adata, where=name, layer=layer)
-        sums, log_sums, totals, cells = _sums_by_type(found, codes, len(types))
+        by_type = _sums_by_type(found, codes, len(types))
+        cells = by_type.cells
         kept = cells >= FEWEST_CELLS
         if not kept.any():
             raise InputError(
@@ -174,16 +188,19 @@ class Reference:
                 stacklevel=2,
             )
         cells_kept = cells[kept]
+        mean_counts = by_type.sums[kept] / cells_kept[:, None]
+        counted = found.origin.kind != "normalised"
         names = list(alternative_names(fully_named(found.var, adata)).values())
         return cls(
             name=name,
             types=tuple(t for t, keep in zip(types, kept, strict=True) if keep),
             genes=pd.Index(found.var.index.astype(str)),
-            mean_counts=np.ascontiguousarray((sums[kept] / cells_kept[:, None]).T),
-            mean_log=np.ascontiguousarray((log_sums[kept] / cells_kept[:, None]).T),
+            mean_counts=np.ascontiguousarray(mean_counts.T),
+            mean_log=np.ascontiguousarray((by_type.logs[kept] / cells_kept[:, None]).T),
             gene_ids=names[0] if names else None,
             cells_per_type=cells_kept,
-            cell_totals=(None if found.origin.kind == "normalised" else totals[kept] / cells_kept),
+            cell_totals=by_type.totals[kept] / cells_kept if counted else None,
+            spread=_spread(by_type, kept, mean_counts) if counted else None,
             n_dropped=int(adata.n_obs - cells_kept.sum()),
             origin=found.origin,
             cell_type=cell_type,
@@ -268,34 +285,73 @@ def _labels(adata: AnnData, cell_type: str, name: str) -> tuple[NDArray[np.int64
     return np.asarray(codes, dtype=np.int64), types
 
 
-def _sums_by_type(
-    found: FoundCounts, codes: NDArray[np.int64], n_types: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Sum over the cells of each type: normalised, log1p of it, totals, and cells counted.
+@dataclass(frozen=True, slots=True, eq=False)
+class _SumsByType:
+    """Sums over the cells of each type; cells without a single count do not count.
 
-    Shapes: K x G, K x G, K, K. Cells without a single count do not count.
+    Parameters
+    ----------
+    sums, squares, logs
+        K x G: of counts per ten thousand, of their squares, and of log1p of them.
+    totals, counting
+        K: of the cells' totals, and of ten thousand over them.
+    cells
+        K: how many there are.
     """
-    sums = np.zeros((n_types, len(found.var)))
-    log_sums = np.zeros_like(sums)
-    totals = np.zeros(n_types)
-    cells = np.zeros(n_types, dtype=np.int64)
+
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    logs: NDArray[np.float64]
+    totals: NDArray[np.float64]
+    counting: NDArray[np.float64]
+    cells: NDArray[np.int64]
+
+
+def _sums_by_type(found: FoundCounts, codes: NDArray[np.int64], n_types: int) -> _SumsByType:
+    shape = (n_types, len(found.var))
+    by_type = _SumsByType(
+        sums=np.zeros(shape),
+        squares=np.zeros(shape),
+        logs=np.zeros(shape),
+        totals=np.zeros(n_types),
+        counting=np.zeros(n_types),
+        cells=np.zeros(n_types, dtype=np.int64),
+    )
     start = 0
     for chunk in found.chunks():
         chunk_codes = codes[start : start + chunk.shape[0]]
         start += chunk.shape[0]
-        chunk_totals = np.asarray(chunk.sum(axis=1)).ravel()
-        used = np.flatnonzero((chunk_codes >= 0) & (chunk_totals > 0))
-        chunk, chunk_codes, chunk_totals = chunk[used], chunk_codes[used], chunk_totals[used]
+        totals = np.asarray(chunk.sum(axis=1)).ravel()
+        used = np.flatnonzero((chunk_codes >= 0) & (totals > 0))
+        chunk, chunk_codes, totals = chunk[used], chunk_codes[used], totals[used]
         members = sparse.csr_matrix(
             (np.ones(used.size), (chunk_codes, np.arange(used.size))), shape=(n_types, used.size)
         )
-        chunk.data *= np.repeat(PER_CELL / chunk_totals, np.diff(chunk.indptr))
-        sums += (members @ chunk).toarray()
+        chunk.data *= np.repeat(PER_CELL / totals, np.diff(chunk.indptr))
+        np.add(by_type.sums, (members @ chunk).toarray(), out=by_type.sums)
+        np.add(by_type.squares, (members @ chunk.power(2)).toarray(), out=by_type.squares)
         np.log1p(chunk.data, out=chunk.data)
-        log_sums += (members @ chunk).toarray()
-        totals += np.bincount(chunk_codes, weights=chunk_totals, minlength=n_types)
-        cells += np.bincount(chunk_codes, minlength=n_types)
-    return sums, log_sums, totals, cells
+        np.add(by_type.logs, (members @ chunk).toarray(), out=by_type.logs)
+        np.add.at(by_type.totals, chunk_codes, totals)
+        np.add.at(by_type.counting, chunk_codes, PER_CELL / totals)
+        np.add.at(by_type.cells, chunk_codes, 1)
+    return by_type
+
+
+def _spread(
+    by_type: _SumsByType, kept: NDArray[np.bool_], mean_counts: NDArray[np.float64]
+) -> CellSpread | None:
+    """Pooled variance within types; None where no type has cells to spare."""
+    cells = by_type.cells[kept]
+    free = int((cells - 1).sum())
+    if free == 0:
+        return None
+    within = by_type.squares[kept].sum(axis=0) - (cells[:, None] * mean_counts**2).sum(axis=0)
+    return CellSpread(
+        variance=np.maximum(within, 0) / free,
+        counting=float(by_type.counting[kept].sum() / cells.sum()),
+        cells_per_type=cells,
+    )
 
 
 def _check_values(values: NDArray[np.float64], where: str) -> None:
