@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "domains_peers.json"
 WITH_GENES = Path("visium_dlpfc_151675") / "visium_dlpfc_151675.h5ad"
 UNKNOWN = ("NA", "nan", "")
-SEARCH_STEPS = 25
+SEARCH_STEPS = 14
 VISIUM_NEIGHBOURS = 18
 """Two rings of the hexagonal lattice, which BANKSY's vignettes take for Visium."""
 
