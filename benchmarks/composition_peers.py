@@ -312,7 +312,8 @@ REMARKS = (
     "its likelihood tables are calculated by its formula, since the file it downloads could not "
     "be had. cell2location gets 3,000 epochs of its 30,000, averages of the cells as signatures, "
     "eight cells a spot and a detection alpha of 20, on a part of the sections. Times are of a "
-    "machine that did other work too: read their order of magnitude."
+    "machine that did other work too: read their order of magnitude. A dash is a section on which "
+    "a method was not run, or could not be."
 )
 
 
