@@ -154,7 +154,7 @@ def judged(method: str, section: KnownSection, found: pd.DataFrame) -> dict[str,
 def peers_section(path: Path = RESULTS) -> list[str]:
     """Lines of Markdown; every number comes from the file."""
     kept = json.loads(path.read_text())
-    results, about = kept["sections"], kept["about"]
+    results = kept["sections"]
     methods = [m for m in LABELS if any("error" in r.get(m, {}) for r in results.values())]
 
     def value(section: str, method: str, key: str) -> float:
@@ -194,7 +194,7 @@ def peers_section(path: Path = RESULTS) -> list[str]:
         "`ns.deconvolve`. Where the truth counts cells, shares of RNA are divided by the mean "
         "total of a cell of each type for every method alike, and numbers of cells are turned "
         "into RNA where the truth counts RNA; *as it is* has the peer's answer as it comes. "
-        f"{about['remarks']}",
+        f"{REMARKS}",
         "",
         "| method | version | sections | our error / its error | as it is | "
         "sections where it is better | its processor time / ours |",
@@ -278,7 +278,6 @@ def main() -> None:
     kept["about"] = {
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "remarks": REMARKS,
     }
     sections = known_sections(arguments.data)
     kept["sections"] = {s.name: kept["sections"].get(s.name, {}) for s in sections}
