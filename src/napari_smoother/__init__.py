@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
@@ -25,6 +26,7 @@ __all__ = [
     "read",
     "spatial_pca",
     "spatial_weights",
+    "spatially_variable_genes",
 ]
 
 # Loaded when first asked for: they need torch or compiled loops, which take seconds to import.
@@ -37,6 +39,7 @@ _HOMES = {
     "read": "napari_smoother.io.opening",
     "spatial_pca": "napari_smoother.models.reduction.annotated",
     "spatial_weights": "napari_smoother.weights.annotated",
+    "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
 }
 
 

@@ -72,7 +72,7 @@ MODELS: dict[ModelName, ModelFacts] = {
         least_squares=True,
     ),
     "dwls": ModelFacts(
-        "Dampened weighted least squares", "DWLS", ("counts", "log1p"), "inverse_mean", True
+        "Dampened weighted least squares", "DWLS", ("counts", "log1p"), "within_type", True
     ),
     "nusvr": ModelFacts(
         "ν support vector regression",
@@ -86,7 +86,7 @@ MODELS: dict[ModelName, ModelFacts] = {
     "lognormreg": ModelFacts(
         "Log-normal regression", "log-normal", ("raw",), "none", True, convex=False
     ),
-    "poisson": ModelFacts("Poisson regression", "Poisson", ("raw",), "none", False),
+    "poisson": ModelFacts("Poisson regression", "Poisson", ("raw",), "within_type", False),
 }
 
 
