@@ -1,9 +1,10 @@
 """Composition beside other methods, on every section of known composition.
 
 Run from the repository: ``python benchmarks/composition_peers.py [--only METHOD ...]``. Other
-methods run as subprocesses of an environment that has them (see constraints below); each answer is
-kept in benchmarks/composition_peers.json as soon as it is there, and what is kept is not done
-again unless ``--again``. ``peers_section`` is the part of docs/accuracy.md that comes from it.
+methods run as subprocesses of an environment that has them (rctd-py, cell2location with
+pyro-ppl 1.9.0, flashdeconv, smoother-omics); each answer is kept in
+benchmarks/composition_peers.json as soon as it is there, and what is kept is not done again
+unless ``--again``. ``peers_section`` is the last part of docs/accuracy.md, written here too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import napari_smoother as ns
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "composition_peers.json"
+REPORT = ROOT / "docs" / "accuracy.md"
 OURS = "ours"
 LABELS = {
     OURS: "napari-smoother",
@@ -301,7 +303,9 @@ def main() -> None:
             kept["sections"][section.name][method] = result
             RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
             print(section.name, method, result.get("error", result), flush=True)
-    print("\n".join(peers_section()))
+    report = REPORT.read_text(encoding="utf-8").split("\n## Peers")[0].rstrip()
+    lines = "\n".join(peers_section()).rstrip()
+    REPORT.write_text(f"{report}\n\n{lines}\n", encoding="utf-8")
 
 
 REMARKS = (
