@@ -16,6 +16,7 @@ from typing import get_args
 import anndata as ad
 import numpy as np
 import pandas as pd
+from composition_peers import peers_section
 from scipy import sparse
 
 from napari_smoother.models.deconv.composition import proportions
@@ -332,6 +333,7 @@ def report(cases: list[Case], rmse: np.ndarray, correlation: np.ndarray) -> str:
         "the division by the mean total of a cell of each type.",
         "",
         *table(["data", "divided", "as it is"], _by_totals(cases)),
+        *peers_section(),
     ]
     return "\n".join(lines)
 
