@@ -287,9 +287,11 @@ def _gene_factors(
     claimed = float(np.average(sampled, weights=known))
     seen = float(np.average(ratio**2 - counted, weights=known))
     # The shares were fitted to the mean, and took as many of its misses with them.
-    seen *= len(mean) / max(len(mean) - np.count_nonzero(shares), 1)
+    n_shares = int(np.count_nonzero(shares))
+    seen *= len(mean) / max(len(mean) - n_shares, 1)
     confirmed = min(max(seen / claimed, 0.0), 1.0) if claimed > 0 else 1.0
-    return factors / np.average(factors, weights=mixture), confirmed
+    shrunk: NDArray[np.float64] = factors / np.average(factors, weights=mixture)
+    return shrunk, confirmed
 
 
 def _updated(
