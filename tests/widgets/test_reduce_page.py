@@ -303,3 +303,23 @@ def test_layers_of_a_cortex_are_found(
     known = (layers != "NA").to_numpy()
     domains = session.reduction.analysis.result.domains
     assert adjusted_rand_score(layers[known], domains[known]) > 0.2  # chance: 0
+
+
+def test_the_number_of_domains_is_chosen_by_bars_that_can_be_clicked(
+    page: ReducePage, session: Session, settle: Settle, qtbot: QtBot
+) -> None:
+    assert not page.agreement.isVisible()
+    page.map.setCurrentText("Spatial domains")
+    settle(session)
+    analysis = session.reduction.analysis
+    assert page.domains.text() == "chosen"
+    report = analysis.result.report
+    assert page.agreement.isVisible()
+    assert max(report["agreement"]) <= 1
+    number = next(n for n in report["numbers"] if n != report["n_domains"])
+    column = page.agreement.place_of(number)
+    qtbot.mouseClick(page.agreement, LEFT, pos=column.center().toPoint())
+    settle(session)
+    assert analysis.settings.domains.number == page.domains.value() == number
+    assert analysis.result.report["n_domains"] == number
+    assert page.agreement.isVisible(), "the bars stay to choose another"

@@ -23,6 +23,7 @@ from napari_smoother.analyses.embedding_settings import (
 )
 from napari_smoother.layers.embedding_map import EmbeddingMap, What
 from napari_smoother.study.embedding import EmbeddingAnalysis
+from napari_smoother.widgets.agreement_bars import AgreementBars
 from napari_smoother.widgets.component_table import ComponentTable
 from napari_smoother.widgets.page import Page, form, listen, silent
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
@@ -156,6 +157,7 @@ class ReducePage(Page):
             spin.setPrefix(prefix)
             spin.setToolTip("Component that gives this colour its strength")
             channels.addWidget(spin, 1)
+        self._compared: tuple[list[int], list[float]] | None = None
         self.domains = QSpinBox()
         self.domains.setRange(0, 100)
         self.domains.setSpecialValueText("chosen")
@@ -163,6 +165,7 @@ class ReducePage(Page):
         self.domains.setToolTip(
             "How many domains to look for; 0 chooses the number, which takes some seconds"
         )
+        self.agreement = AgreementBars()
         self.coupling = NumberSlider(
             0.0, 10.0, tip="How much neighbours like to be in one domain, in log odds"
         )
@@ -170,6 +173,7 @@ class ReducePage(Page):
         shown.addRow("Map", self.map)
         shown.addRow("Channels", self.channel_row)
         shown.addRow("Domains", self.domains)
+        shown.addRow("Agreement", self.agreement)
         shown.addRow("Coupling", self.coupling)
         self._shown_rows = shown
         self.table = ComponentTable()
@@ -197,6 +201,7 @@ class ReducePage(Page):
         for spin in self.channels:
             spin.valueChanged.connect(self._change_map)
         self.table.component_chosen.connect(self._choose_component)
+        self.agreement.number_clicked.connect(self.domains.setValue)
         listen(self, self.study.section_changed, self._show_section)
         for preview in self.previews.values():
             listen(self, preview.analysis.settings_changed, self._show_settings)
@@ -299,12 +304,27 @@ class ReducePage(Page):
         self.table.show_embedding(result, selected)
         if result is not None and self.chosen.isChecked() and "smoothing" in result.report:
             self.smoothing.set_value(result.report["smoothing"])
+        self._show_agreement()
 
     def _show_map_rows(self) -> None:
         what = MAPS[self.map.currentText()]
         self._shown_rows.setRowVisible(self.channel_row, what == "mixture")
         self._shown_rows.setRowVisible(self.domains, what == "domains")
         self._shown_rows.setRowVisible(self.coupling, what == "domains")
+        self._show_agreement()
+
+    def _show_agreement(self) -> None:
+        """Draw by what the number of domains was chosen, and keep it when another is taken."""
+        result = self.analysis.result
+        report = result.report if result is not None else {}
+        if "agreement" in report:
+            self._compared = (report["numbers"], report["agreement"])
+        elif result is None:
+            self._compared = None
+        if self._compared is not None and "n_domains" in report:
+            self.agreement.show_agreement(*self._compared, in_use=report["n_domains"])
+        on_domains = MAPS[self.map.currentText()] == "domains"
+        self._shown_rows.setRowVisible(self.agreement, on_domains and self._compared is not None)
 
     def _change(self) -> None:
         settings = self.analysis.settings
