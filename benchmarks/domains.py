@@ -30,6 +30,7 @@ from napari_smoother.analyses.embedding_settings import (
 from napari_smoother.models.reduction import SpatialPCA, find_domains, smooth_embedding
 from napari_smoother.models.reduction.choice_of_smoothing import BEYOND
 from napari_smoother.models.reduction.domain_mixture import fit_domain_mixture
+from napari_smoother.models.reduction.number_of_domains import STABLE
 from napari_smoother.models.reduction.smoothed_embedding import smooth_columns
 from napari_smoother.models.reduction.variable_genes import most_variable, residual_variances
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
@@ -419,7 +420,7 @@ that leaves as many degrees of freedom: mean ARI over the {len(cortex)} sections
 
 Without a number, as many are looked for as halves of the spots agree on: each half by itself is
 smoothed over the whole tissue, and the largest number is chosen whose agreement (ARI between
-halves) is within 0.05 of the best.
+halves) is at least {STABLE} and above that of its neighbours, or else that which agrees best.
 
 {table(["section", "known", "chosen", "ARI", "agreement for 2 to 12"], numbers)}
 

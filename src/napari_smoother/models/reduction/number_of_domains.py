@@ -34,8 +34,9 @@ SPOTS = 5000
 STARTS = 6
 """Of every mixture."""
 
-WITHIN = 0.05
-"""Of numbers whose agreement is so near the best, the largest is chosen."""
+STABLE = 0.7
+"""Agreement from which on a number stands for structure that is there. `docs/domains.md` has the
+curves: it falls with the number, and rises again where the layers are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +46,7 @@ class ChosenNumber:
     Attributes
     ----------
     number
-        The largest whose agreement is near the best.
+        The largest that agrees better than its neighbours, and well; else the best.
     numbers
         That were compared.
     criterion
@@ -114,8 +115,19 @@ def choose_number(
                 for half, values in halves
             )
             agreement[place] += adjusted_rand_score(one, other) / SPLITS
-    near = np.flatnonzero(agreement >= agreement.max() - WITHIN)
-    return ChosenNumber(numbers[near[-1]], numbers, tuple(map(float, agreement)))
+    chosen = _largest_stable_peak(agreement)
+    return ChosenNumber(numbers[chosen], numbers, tuple(map(float, agreement)))
+
+
+def _largest_stable_peak(agreement: NDArray[np.float64]) -> int:
+    """Place of the last number with a stable agreement above that of its neighbours.
+
+    Two or three domains always agree well, whatever there is: the best agreement would say two
+    of nearly every tissue.
+    """
+    beside = np.pad(agreement, 1, constant_values=-np.inf)
+    peaks = (agreement >= beside[:-2]) & (agreement >= beside[2:]) & (agreement >= STABLE)
+    return int(np.flatnonzero(peaks)[-1]) if peaks.any() else int(agreement.argmax())
 
 
 def _from(
