@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_smoother.counts.finding import find_counts
 from napari_smoother.io.counts import as_counts
-from napari_smoother.models.deconv.genes import fully_named
+from napari_smoother.models.deconv.named_genes import fully_named
 
 if TYPE_CHECKING:
     from napari_smoother.counts.origin import CountsOrigin

@@ -6,7 +6,7 @@ outlines of regions have modules of their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from napari.layers import Image, Points
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
     from numpy.typing import NDArray
 
-    from napari_smoother.layers.analysis_map import AnalysisMap
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
     from napari_smoother.study.study import Study
@@ -50,6 +49,16 @@ DOMINANT = ""
 
 Quantity = Literal["proportion", "deviation", "misfit"]
 """What a map of the composition shows."""
+
+
+class Picture(Protocol):
+    """The map of an analysis, as far as a scene knows it."""
+
+    def show(self) -> None:
+        """Put it in front."""
+
+    def resize(self, diameter: float) -> None:
+        """Draw its spots in another size."""
 
 
 class Scene:
@@ -87,7 +96,7 @@ class Scene:
         self.study = study
         self.view: View | None = None
         self._stage = DATA
-        self.maps: dict[str, AnalysisMap[Any]] = {}
+        self.maps: dict[str, Picture] = {}
         self._on_top = tissue.SPOTS
         self.cell_type = DOMINANT
         self.quantity: Quantity = "proportion"

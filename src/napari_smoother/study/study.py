@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.genes import GeneMatch
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
-    from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.results import Composition, Graph
 
 
@@ -64,7 +63,8 @@ class Study:
 
     def __init__(self) -> None:
         self.pipeline = Pipeline()
-        self.analyses: dict[str, Analysis[Any, Any]] = {}
+        # Each an `Analysis`, which knows its study: the study need not know what it is.
+        self.analyses: dict[str, Any] = {}
         self._section: Section | None = None
         self._reference: Reference | None = None
         self._gene_match: GeneMatch | None = None

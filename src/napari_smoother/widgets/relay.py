@@ -9,7 +9,7 @@ from collections import deque
 from functools import cache
 from itertools import count
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakValueDictionary, finalize
 
 from napari.qt.threading import FunctionWorker, create_worker
@@ -20,8 +20,16 @@ from qtpy.QtCore import QCoreApplication, QObject, Qt, QThreadPool, Signal
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.widgets.jobs import Begun, Ended, Job, Message, Warned
 
-if TYPE_CHECKING:
-    from napari_smoother.widgets.runner import Runner
+
+class Owner(Protocol):
+    """Whoever has a job, and hears of it."""
+
+    def receive(self, job: Job, message: Message) -> None:
+        """Take what a job tells."""
+
+    def shut_down(self) -> None:
+        """Stop for good."""
+
 
 THREADS = 32
 """A runner has one job at a time, and a window about eight runners, most of them idle.
@@ -68,7 +76,7 @@ class Relay(QObject):
         # What is told waits in a queue of Python's: Qt would delete what waits in an event at
         # the very end, after Python.
         self._messages: SimpleQueue[tuple[Job, Message]] = SimpleQueue()
-        self._runners: WeakValueDictionary[int, Runner] = WeakValueDictionary()
+        self._runners: WeakValueDictionary[int, Owner] = WeakValueDictionary()
         self._tokens = count()
         self._workers: dict[Job, _Worker] = {}
         # Kept for a while: the thread may still be in `run` when the end is delivered.
@@ -82,7 +90,7 @@ class Relay(QObject):
         self._application.aboutToQuit.connect(self.close_runners)
         atexit.register(self._close)
 
-    def register(self, runner: Runner) -> int:
+    def register(self, runner: Owner) -> int:
         """Return the token that a runner's jobs bear."""
         token = next(self._tokens)
         self._runners[token] = runner

@@ -9,7 +9,8 @@ import pytest
 
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.gene_names import GeneNames, alternative_names
-from napari_smoother.models.deconv.genes import match_genes, named_var
+from napari_smoother.models.deconv.genes import match_genes
+from napari_smoother.models.deconv.named_genes import named_var
 from napari_smoother.models.deconv.reference import Reference
 
 SYMBOLS = [f"Gene{letter}" for letter in "abcdefghijkl"]

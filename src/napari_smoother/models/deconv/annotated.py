@@ -19,7 +19,7 @@ from napari_smoother.models.deconv.catalogue import (
 )
 from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.models.deconv.fit import fit_abundance
-from napari_smoother.models.deconv.genes import fully_named
+from napari_smoother.models.deconv.named_genes import fully_named
 from napari_smoother.models.deconv.preparation import DEFAULT_LAMBDA, prepare_deconvolution
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.models.deconv.section_expression import express_section

@@ -14,7 +14,7 @@ from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.cell_spread import CellSpread
 from napari_smoother.models.deconv.gene_names import alternative_names
-from napari_smoother.models.deconv.genes import fully_named
+from napari_smoother.models.deconv.named_genes import fully_named
 
 if TYPE_CHECKING:
     from pathlib import Path
