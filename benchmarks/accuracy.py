@@ -80,6 +80,11 @@ DEFAULT = Setting(DEFAULT_SCALE, DEFAULT_GENE_WEIGHTS, DEFAULT_INTERCEPT)
 BEFORE = Setting("counts", "inverse_mean", True)
 """The defaults of version 0.1, with `BEFORE_LAMBDA` and shares of RNA."""
 BEFORE_LAMBDA = 0.1
+UPDATED, CORRECTED = "update of the signature", "correction of the Gram matrix"
+SAME_CELLS = (
+    ": it assumes that the reference's cells are others than those of the spots. Where they are "
+    "the same, the signature has no error, and what is taken out of the matrix was signal."
+)
 
 SENSITIVITY = {
     "TRUST_IN_SECTION": (0.1, 0.2, 0.5),
@@ -147,8 +152,8 @@ def parts(section: Section) -> dict[str, float]:
     for name, missing in {
         "noise within types": NOTHING,
         "factors on the genes": ("_updated", "signature_error"),
-        "update of the signature": ("signature_error",),
-        "correction of the Gram matrix": (),
+        UPDATED: ("signature_error",),
+        CORRECTED: (),
     }.items():
         with without(*missing):
             prepared = DEFAULT.prepare(section.known)
@@ -473,9 +478,12 @@ def _losses(found: list[Measured]) -> list[str]:
     lines = []
     for each in found:
         if each.default > 1.005 * each.before:
+            corrected, alone = each.parts[CORRECTED], each.parts[UPDATED]
             lines.append(
                 f"- {each.known.name} ({each.known.about}): {each.default:.4f}, the default "
-                f"before {each.before:.4f}."
+                f"before {each.before:.4f}. As shares of RNA it is {corrected:.4f} with the "
+                f"correction of the Gram matrix and {alone:.4f} without it"
+                + ("." if corrected <= alone else SAME_CELLS)
             )
     for each in found:
         best = min(each.models, key=lambda model: each.models[model][0])

@@ -253,7 +253,7 @@ def test_cancelling_a_slow_model_keeps_what_was_there(
     took = time.perf_counter() - began
     assert took < 10, "the loop of the model was not left"
     assert solved.study.composition is before
-    assert "cancelled: showing the result for λ 0.1, ρ 0.99, NNLS" in dock.status.text.text()
+    assert "cancelled: showing the result for λ 0.2, ρ 0.99, NNLS" in dock.status.text.text()
     choose(page, "nnls")
     settle(solved)
     np.testing.assert_array_equal(solved.study.composition.abundance, before.abundance)

@@ -221,7 +221,7 @@ def test_cancel_keeps_the_last_result_and_says_so(
     qtbot.mouseClick(dock.status.cancel, LEFT)
     qtbot.waitUntil(lambda: solved.preview.is_at_rest, timeout=30_000)
     assert study.composition is before
-    assert "cancelled: showing the result for λ 0.1" in dock.status.text.text()
+    assert "cancelled: showing the result for λ 0.2" in dock.status.text.text()
     del study.pipeline.run
     study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=2.0)
     settle(solved)
