@@ -13,7 +13,7 @@ import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from unittest.mock import patch
 
 import anndata as ad
@@ -40,7 +40,7 @@ from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent / "docs" / "accuracy.md"
@@ -80,11 +80,6 @@ DEFAULT = Setting(DEFAULT_SCALE, DEFAULT_GENE_WEIGHTS, DEFAULT_INTERCEPT)
 BEFORE = Setting("counts", "inverse_mean", True)
 """The defaults of version 0.1, with `BEFORE_LAMBDA` and shares of RNA."""
 BEFORE_LAMBDA = 0.1
-UPDATED, CORRECTED = "update of the signature", "correction of the Gram matrix"
-SAME_CELLS = (
-    ": it assumes that the reference's cells are others than those of the spots. Where they are "
-    "the same, the signature has no error, and what is taken out of the matrix was signal."
-)
 
 SENSITIVITY = {
     "TRUST_IN_SECTION": (0.1, 0.2, 0.5),
@@ -124,22 +119,26 @@ class Section:
         return found
 
 
-@contextmanager
-def without(*missing: str) -> Iterator[None]:
-    """Switch parts of the noise model off: each replaced by what does nothing."""
-    with ExitStack() as stack:
-        for name in missing:
-            for module in (noise_model, preparation):
-                if hasattr(module, name):
-                    stack.enter_context(patch.object(module, name, NOTHING[name]))
-        yield
-
-
 NOTHING = {
-    "_gene_factors": lambda mean, *_: np.ones(len(mean)),
+    "_gene_factors": lambda mean, *_: (np.ones(len(mean)), 1.0),
     "_updated": lambda fit, signature, errors, smallest: (signature, errors),
     "signature_error": lambda gram, *_, **__: np.zeros(len(gram)),
 }
+"""What does nothing in place of a part of `noise_model`."""
+
+found_factors = noise_model._gene_factors
+ALL_CONFIRMED = {"_gene_factors": lambda *given: (found_factors(*given)[0], 1.0)}
+
+
+@contextmanager
+def with_parts(replaced: dict[str, Callable[..., Any]]) -> Iterator[None]:
+    """Put others in the place of parts of the noise model."""
+    with ExitStack() as stack:
+        for name, other in replaced.items():
+            for module in (noise_model, preparation):
+                if hasattr(module, name):
+                    stack.enter_context(patch.object(module, name, other))
+        yield
 
 
 def parts(section: Section) -> dict[str, float]:
@@ -149,13 +148,17 @@ def parts(section: Section) -> dict[str, float]:
         f"inverse mean, lambda {BEFORE_LAMBDA:g}, shares of RNA": before[0],
         f"lambda {DEFAULT_LAMBDA:g}": before[1],
     }
-    for name, missing in {
+    for name, replaced in {
         "noise within types": NOTHING,
-        "factors on the genes": ("_updated", "signature_error"),
-        UPDATED: ("signature_error",),
-        CORRECTED: (),
+        "factors on the genes": {**NOTHING, **ALL_CONFIRMED},
+        "update of the signature": {
+            **ALL_CONFIRMED,
+            "signature_error": NOTHING["signature_error"],
+        },
+        "correction of the Gram matrix": ALL_CONFIRMED,
+        "as far as the section confirms the error": {},
     }.items():
-        with without(*missing):
+        with with_parts(replaced):
             prepared = DEFAULT.prepare(section.known)
         of_truth, steps[name] = section.errors(prepared, (DEFAULT_LAMBDA,))[0]
     steps["shares of cells (the default)"] = of_truth
@@ -478,12 +481,9 @@ def _losses(found: list[Measured]) -> list[str]:
     lines = []
     for each in found:
         if each.default > 1.005 * each.before:
-            corrected, alone = each.parts[CORRECTED], each.parts[UPDATED]
             lines.append(
                 f"- {each.known.name} ({each.known.about}): {each.default:.4f}, the default "
-                f"before {each.before:.4f}. As shares of RNA it is {corrected:.4f} with the "
-                f"correction of the Gram matrix and {alone:.4f} without it"
-                + ("." if corrected <= alone else SAME_CELLS)
+                f"before {each.before:.4f}."
             )
     for each in found:
         best = min(each.models, key=lambda model: each.models[model][0])

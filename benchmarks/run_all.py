@@ -21,6 +21,7 @@ TITLES = {
     "cold_start": "The first start after an installation",
     "live_preview": "Live preview in the real window",
     "graph": "Graphs against smoother-omics, squidpy and scikit-learn",
+    "spatially_variable_genes": "Spatially variable genes against squidpy",
     "losses": "Losses against smoother-omics",
     "solver": "The bounded quadratic solver",
     "preconditioners": "Which problem needs which preconditioner",

@@ -8,7 +8,7 @@ set -euo pipefail
 packages=(
   xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libdbus-1-3 libfontconfig1
   libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-image0 libxcb-render-util0
-  libxcb-xinerama0 libxcb-randr0
+  libxcb-xinerama0 libxcb-randr0 libxtst6
 )
 command -v "${CXX:-c++}" >/dev/null || packages+=(g++)
 header=$("${PYTHON:-python3}" -c 'import sysconfig; print(sysconfig.get_path("include") + "/Python.h")')

@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.domains import domains
+    from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
@@ -21,10 +23,12 @@ __all__ = [
     "SpatialWeightMatrix",
     "__version__",
     "deconvolve",
+    "domains",
     "impute",
     "read",
     "spatial_pca",
     "spatial_weights",
+    "spatially_variable_genes",
 ]
 
 # Loaded when first asked for: they need torch or compiled loops, which take seconds to import.
@@ -33,10 +37,12 @@ _HOMES = {
     "SpatialLoss": "napari_smoother.losses.spatial",
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
     "deconvolve": "napari_smoother.models.deconv.annotated",
+    "domains": "napari_smoother.analyses.domains",
     "impute": "napari_smoother.models.impute.annotated",
     "read": "napari_smoother.io.opening",
     "spatial_pca": "napari_smoother.models.reduction.annotated",
     "spatial_weights": "napari_smoother.weights.annotated",
+    "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
 }
 
 

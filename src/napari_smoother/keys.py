@@ -109,6 +109,7 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
             # What a function of the library was called for.
             found["obsm"] |= {name, f"{name}_abundance", f"X_{name}"}
             found["varm"].add(name)
+            found["obs"].add(name)
             found["layers"].add(name)
             if name == "weights":
                 found["obsp"] |= {"spatial_connectivities", "spatial_distances"}

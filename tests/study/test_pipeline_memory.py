@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pytest
 
+from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.catalogue import ModelName
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.regions import RegionClass, Regions, RegionShape
-from napari_smoother.study.stage import Stage
 from napari_smoother.study.study import Study
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from magicgui.widgets import ComboBox, Dialog
 
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from napari_smoother.sample_data import Sample
     from napari_smoother.widgets.dock import SmootherDock
-    from napari_smoother.widgets.opening import CellTypeDialog
     from napari_smoother.widgets.session import Session
 
 
@@ -34,16 +34,17 @@ def cells(sample: Sample, tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[CellTypeDialog]:
-    """Answer every dialog with its last column, and return those that were shown."""
-    shown: list[CellTypeDialog] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[ComboBox]:
+    """Answer every dialog with its last column, and return the lists that were shown."""
+    shown: list[ComboBox] = []
 
-    def answer(dialog: CellTypeDialog) -> int:
-        shown.append(dialog)
-        dialog.columns.setCurrentIndex(dialog.columns.count() - 1)
-        return 1
+    def answer(dialog: Dialog) -> bool:
+        columns = dialog["column"]
+        shown.append(columns)
+        columns.value = columns.choices[-1]
+        return True
 
-    monkeypatch.setattr(opening.CellTypeDialog, "exec", answer)
+    monkeypatch.setattr(Dialog, "exec", answer)
     return shown
 
 
@@ -53,7 +54,7 @@ def test_any_column_can_be_chosen(
     sample: Sample,
     settle: Callable[[Session], None],
     cells: Callable[..., Path],
-    asked: list[CellTypeDialog],
+    asked: list[ComboBox],
 ) -> None:
     n_cells = sample.reference.n_obs
     path = cells(
@@ -65,13 +66,12 @@ def test_any_column_can_be_chosen(
     page = dock.turn_to(DeconvolvePage)
     page.open_reference(path)
     settle(session)
-    (dialog,) = asked
+    (columns,) = asked
     n_types = sample.reference.obs["cell_type"].nunique()
-    combo = dialog.columns
+    combo = columns.native
     assert [combo.itemText(row) for row in range(combo.count())] == [
         f"cell_type ({n_types} levels)",
         "seurat_clusters (4 levels)",
-        "",  # the separator
         "batch (3 levels)",
     ]
     assert session.study.reference is not None
@@ -79,8 +79,16 @@ def test_any_column_can_be_chosen(
 
 
 def test_a_single_column_is_not_asked_about(
-    session: Session, cells: Callable[..., Path], asked: list[CellTypeDialog]
+    session: Session, cells: Callable[..., Path], asked: list[ComboBox]
 ) -> None:
     assert opening.ask_for_cell_type(cells()) == "cell_type"
     assert opening.ask_for_cell_type(cells(assay="10x", version=3)) == "cell_type"
     assert asked == []
+
+
+def test_thinking_better_of_it_opens_nothing(
+    session: Session, sample: Sample, cells: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dialog, "exec", lambda dialog: False)
+    path = cells(seurat_clusters=np.arange(sample.reference.n_obs) % 4)
+    assert opening.ask_for_cell_type(path) == ""

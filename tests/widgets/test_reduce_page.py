@@ -58,7 +58,7 @@ def test_components_follow_the_sliders(
     assert dock.key.quantity.text() == "spatial component 1"
     assert dock.status.text.text().startswith("optimum · residual")
     first = analysis.result.scores
-    assert page.table.rowCount() == analysis.settings.components == 10
+    assert page.table.rowCount() == analysis.settings.components == 30
 
     page.table.selectRow(2)
     assert layer.name == "spatial component 3"
@@ -69,7 +69,7 @@ def test_components_follow_the_sliders(
     settle(session)
     assert analysis.is_up_to_date
     assert not np.array_equal(analysis.result.scores, first)
-    page.lambda_.field.setValue(0.1)
+    page.lambda_.field.setValue(0.0)
     settle(session)
     assert np.array_equal(analysis.result.scores, first), "the way of the hand left a trace"
     page.components.setValue(4)
@@ -114,13 +114,13 @@ def test_three_components_as_colours(
 def test_domains_are_found_when_they_are_looked_at(
     dock: SmootherDock, page: ReducePage, session: Session, settle: Settle
 ) -> None:
-    assert session.reduction.analysis.domains.runs == 0
+    assert session.reduction.analysis.steps.domains.runs == 0
     page.map.setCurrentText("Spatial domains")
     settle(session)
     page.domains.setValue(4)
     settle(session)
     analysis = session.reduction.analysis
-    assert analysis.settled.runs == 1, "the embedding was found again for its domains"
+    assert analysis.steps.settled.runs == 1, "the embedding was found again for its domains"
     domains = analysis.result.domains
     layer = session.scene.layer(PCA)
     assert len(np.unique(layer.face_color, axis=0)) == len(np.unique(domains)) <= 4
@@ -273,6 +273,7 @@ def test_saved_file_has_components_and_domains(
     from napari_smoother.widgets import opening
 
     page.map.setCurrentText("Spatial domains")
+    page.domains.setValue(4)
     settle(session)
     opening.save_results(session, tmp_path / "saved.h5ad")
     settle(session)
@@ -280,7 +281,7 @@ def test_saved_file_has_components_and_domains(
     result = session.reduction.analysis.result
     np.testing.assert_array_equal(saved.obsm["X_spatial_pca"], result.scores)
     np.testing.assert_array_equal(saved.obs["domain"].astype(int) - 1, result.domains)
-    assert saved.uns["smoother"]["spatial_pca"]["settings"]["components"] == 10
+    assert saved.uns["smoother"]["spatial_pca"]["settings"]["components"] == 30
 
 
 @pytest.mark.tissue
@@ -296,6 +297,7 @@ def test_layers_of_a_cortex_are_found(
     page = dock.turn_to(ReducePage)
     assert isinstance(page, ReducePage)
     page.map.setCurrentText("Spatial domains")
+    page.domains.setValue(7)
     settle(session)
     layers = session.study.section.adata.obs["layer"].astype(str)
     known = (layers != "NA").to_numpy()

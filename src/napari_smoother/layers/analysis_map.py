@@ -10,6 +10,7 @@ from napari_smoother.layers.plain_text import as_text
 from napari_smoother.study.view import Classes, Mixture, Numbers
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.layers import Points
     from numpy.typing import NDArray
 
@@ -52,6 +53,10 @@ class AnalysisMap(ABC, Generic[Found]):
             return spot_map.colour_mixture(values, percentiles=PERCENTILES)
         return spot_map.colour_numbers(values, colormap=COLORMAP, percentiles=PERCENTILES)
 
+    def table(self, result: Found) -> pd.DataFrame | None:
+        """Return all of a result, spots x columns, where the map shows a part of it."""
+        return None
+
     def new_layer(self, result: Found) -> Points:
         """Return a layer for a result, not yet coloured."""
         section = self.scene.study.section
@@ -78,6 +83,7 @@ class AnalysisMap(ABC, Generic[Found]):
         if not layer.visible:
             self.scene.put_on_top(name)
         self.scene.paint(layer, *self.colours(values))
+        layer.metadata[spot_map.TABLE] = self.table(result)
         if layer.name != as_text(values.quantity):
             layer.name = as_text(values.quantity)
         shown = self.analysis.shown

@@ -69,13 +69,30 @@ class _Transformed(Protocol):
     def data_to_world(self, position: ArrayLike) -> Sequence[float]: ...
 
 
-def data_to_full_resolution(
-    layer: _Transformed, world: World, points: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return (row, column) in full-resolution pixels of a layer's data coordinates.
+def data_to_world(layer: _Transformed, points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return where points of a layer are in the world.
 
     The layer may have been moved, rotated or scaled by hand. Its transform is affine, so that
-    three points tell all of it.
+    the origin and a point on each axis tell all of it.
+
+    Parameters
+    ----------
+    layer
+        Of as many dimensions as the points.
+    points
+        m x d data coordinates.
+    """
+    size = points.shape[1]
+    origin = np.asarray(layer.data_to_world((0.0,) * size))
+    axes = [np.asarray(layer.data_to_world(axis)) - origin for axis in np.eye(size)]
+    placed: NDArray[np.float64] = origin + points @ np.stack(axes)
+    return placed
+
+
+def data_to_full_resolution(
+    layer: _Transformed, world: World, points: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return (row, column) in full-resolution pixels of a layer's data coordinates.
 
     Parameters
     ----------
@@ -86,8 +103,4 @@ def data_to_full_resolution(
     points
         m x 2 data coordinates.
     """
-    origin = np.asarray(layer.data_to_world((0.0, 0.0)))
-    rows = np.asarray(layer.data_to_world((1.0, 0.0))) - origin
-    columns = np.asarray(layer.data_to_world((0.0, 1.0))) - origin
-    placed: NDArray[np.float64] = (origin + points @ np.stack([rows, columns])) / world.pixel
-    return placed
+    return data_to_world(layer, points) / world.pixel

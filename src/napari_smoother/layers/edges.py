@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Vectors
 
+from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import map_numbers
 from napari_smoother.figures.panels import NumberKey
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
+from napari_smoother.layers.plain_text import as_text
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Points
     from numpy.typing import NDArray
 
     from napari_smoother.study.results import Graph
@@ -20,24 +24,76 @@ EDGES = "graph: edges"
 CUT_EDGES = "graph: cut edges"
 EDGE_COLORMAP = "cividis"
 CUT_COLOUR = (1.0, 0.27, 0.23)
+EDGE_OPACITY = 0.75
+MOST_LINES = 3_000_000
+"""More take napari minutes and gigabytes to draw."""
+
 SHARE_OF_LENGTH = 0.09
 """Width of an edge relative to the median length of edges."""
+
+
+def lines(points: NDArray[np.float64], edges: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return start and direction of each edge, m x 2 x d, between n x d points."""
+    ends: NDArray[np.float64] = points[edges]
+    ends[:, 1] -= ends[:, 0]
+    return ends
+
+
+def line_width(vectors: NDArray[np.float64]) -> float:
+    """Return the width to draw edges with, in the unit they are in."""
+    if not len(vectors):
+        return 1.0
+    return SHARE_OF_LENGTH * float(np.median(np.linalg.norm(vectors[:, 1], axis=1))) or 1.0
+
+
+def add_lines(viewer: ViewerModel, points: Points, vectors: NDArray[np.float64]) -> None:
+    """Add a layer of edges between any points, below them.
+
+    Parameters
+    ----------
+    viewer
+        That the points are in.
+    points
+        What they connect.
+    vectors
+        Start and direction of each edge in the world, m x 2 x d.
+
+    Raises
+    ------
+    InputError
+        If there is no edge, or there are too many to draw.
+    """
+    if not 0 < len(vectors) <= MOST_LINES:
+        raise InputError(
+            f"There are {len(vectors):,} edges",
+            where=f"neighbours of {points.name}",
+            remedy=f"Ask for fewer neighbours: up to {MOST_LINES:,} edges are drawn"
+            if len(vectors)
+            else "Ask for more neighbours, or not only for mutual ones",
+        )
+    layer = Vectors(
+        vectors,
+        name=as_text(f"{points.name}: neighbours"),
+        edge_width=line_width(vectors),
+        edge_color=map_numbers(np.ones(1), 0.0, 1.0, EDGE_COLORMAP),
+        vector_style="line",
+        opacity=EDGE_OPACITY,
+        units=points.units,
+    )
+    viewer.add_layer(layer)
+    viewer.layers.move(len(viewer.layers) - 1, viewer.layers.index(points))
+    viewer.layers.selection.active = points
 
 
 def edge_vectors(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """Return start and direction of each edge, m x 2 x 2, in (row, column)."""
     edges = graph.edges if chosen is None else graph.edges[chosen]
-    ends: NDArray[np.float64] = to_rows_and_columns(graph.section.positions)[edges]
-    ends[:, 1] -= ends[:, 0]
-    return ends
+    return lines(to_rows_and_columns(graph.section.positions), edges)
 
 
 def edge_width(graph: Graph) -> float:
     """Return the width to draw edges with, in full-resolution pixels."""
-    if not len(graph.edges):
-        return 1.0
-    directions = edge_vectors(graph)[:, 1]
-    return SHARE_OF_LENGTH * float(np.median(np.hypot(directions[:, 0], directions[:, 1]))) or 1.0
+    return line_width(edge_vectors(graph))
 
 
 def weight_colours(graph: Graph) -> NDArray[np.floating]:
@@ -57,7 +113,7 @@ def edge_layer(graph: Graph) -> Vectors:
     layer = _vectors(graph, edge_vectors(graph), EDGES, edge_width(graph))
     if len(graph.edges):
         layer.edge_color = weight_colours(graph)
-    layer.opacity = 0.75
+    layer.opacity = EDGE_OPACITY
     return layer
 
 

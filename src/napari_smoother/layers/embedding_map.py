@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal
 from napari_smoother.layers.analysis_map import AnalysisMap
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_smoother.analyses.embedding_settings import EmbeddingSettings
     from napari_smoother.layers.scene import Scene
     from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.embedding import Embedding
-    from napari_smoother.study.embedding_settings import EmbeddingSettings
     from napari_smoother.study.view import Classes, Mixture, Numbers
 
 What = Literal["component", "mixture", "domains"]
@@ -51,6 +53,10 @@ class EmbeddingMap(AnalysisMap["Embedding"]):
             red, green, blue = (min(channel, last) for channel in self.channels)
             return result.mixture((red, green, blue))
         return result.component(min(self.component, last))
+
+    def table(self, result: Embedding) -> pd.DataFrame:
+        """Return every component, and the domains where they are known."""
+        return result.table()
 
     def show_component(self, number: int) -> None:
         """Show one dim, counted from 0."""

@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 from napari.layers import Shapes
 
+from napari_smoother.io.regions_geojson import UNNAMED, NamedPolygon
 from napari_smoother.layers.coordinates import (
     World,
     data_to_full_resolution,
     to_rows_and_columns,
     to_xy,
 )
+from napari_smoother.layers.tissue import SECTION, section_of
 from napari_smoother.study.regions import RegionShape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,6 +46,7 @@ def regions_layer(section: Section) -> Shapes:
         scale=world.scale,
         units=world.units,
         opacity=1.0,
+        metadata={SECTION: section},
     )
 
 
@@ -61,25 +64,74 @@ def draw_into(layer: Shapes, region: str, colour: Colour) -> None:
     layer.current_face_color = (*colour, FACE_OPACITY)
 
 
-def outlines(layer: Shapes, world: World) -> tuple[tuple[RegionShape, ...], int]:
+def outlines(layer: Shapes, world: World | None) -> tuple[tuple[RegionShape, ...], int]:
     """Return the outlines in a layer, and how many shapes are none (lines and paths).
 
     Parameters
     ----------
     layer
-        Its feature ``region`` names the class of each shape.
+        Its feature ``region`` names the class of each shape, which is a number, from 1, where
+        there is no such feature.
     world
-        Of the section.
+        Of the section; None for the pixels they are drawn in.
     """
     found = []
-    names = layer.features[REGION_FEATURE].astype(str)
+    names = [str(number) for number in range(1, len(layer.data) + 1)]
+    if REGION_FEATURE in layer.features:
+        names = list(layer.features[REGION_FEATURE].astype(str))
     for data, kind, region in zip(layer.data, layer.shape_type, names, strict=True):
         if str(kind) not in AREAS:
             continue
         corners = ellipse_outline(data) if str(kind) == "ellipse" else np.asarray(data)
-        vertices = to_xy(data_to_full_resolution(layer, world, corners))
+        if world is not None:
+            corners = data_to_full_resolution(layer, world, corners)
+        vertices = to_xy(corners.astype(np.float64))
         found.append(RegionShape(region, vertices))
     return tuple(found), len(layer.data) - len(found)
+
+
+def polygons(shapes: Iterable[RegionShape], colours: Mapping[str, Colour]) -> list[NamedPolygon]:
+    """Return outlines as the polygons of a file, one for each part of an outline.
+
+    Parameters
+    ----------
+    shapes
+        Outlines.
+    colours
+        Of the regions they are of.
+    """
+    return [
+        NamedPolygon(shape.region, _to_bytes(colours[shape.region]), part)
+        for shape in shapes
+        for part in shape.area().geoms
+    ]
+
+
+def polygons_of(layer: Shapes) -> tuple[list[NamedPolygon], int]:
+    """Return what is drawn in any layer as polygons, and how many shapes are none.
+
+    Those of a section are in full-resolution pixels, others in the pixels they are drawn in. A
+    region has the colour of the edge of its first outline.
+
+    Parameters
+    ----------
+    layer
+        Two-dimensional; the feature ``region`` names the class of each shape, if it is there.
+    """
+    if REGION_FEATURE not in layer.features:
+        layer.features = layer.features.assign(**{REGION_FEATURE: UNNAMED})
+    section = section_of(layer)
+    shapes, n_others = outlines(layer, None if section is None else World.of(section))
+    areas = np.isin([str(kind) for kind in layer.shape_type], list(AREAS))
+    colours: dict[str, Colour] = {}
+    for shape, (red, green, blue, _) in zip(shapes, layer.edge_color[areas], strict=True):
+        colours.setdefault(shape.region, (float(red), float(green), float(blue)))
+    return polygons(shapes, colours), n_others
+
+
+def _to_bytes(colour: Colour) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * channel) for channel in colour)
+    return red, green, blue
 
 
 def ellipse_outline(corners: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from napari.layers import Image, Points
 from psygnal import Signal
 
 from napari_smoother.layers import spot_map, tissue
@@ -29,7 +30,8 @@ from napari_smoother.study.view import (
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer, Points
+    from napari.layers import Layer
+    from napari.utils.events import Event
     from numpy.typing import NDArray
 
     from napari_smoother.layers.analysis_map import AnalysisMap
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 DATA = "data"
 REGIONS = "regions"
 COMPOSITION = "composition"
+REFERENCE = "reference"
+"""Key of the metadata of spots with the reference that came with their section."""
+
 DOMINANT = ""
 """In place of a cell type: the most abundant type of each spot."""
 
@@ -94,6 +99,8 @@ class Scene:
         self.drawing.edited.connect(self._on_regions_edited)
         study.regions_changed.connect(self._on_regions_changed)
         study.composition_changed.connect(self._show_composition)
+        # After napari itself has taken note of a new layer.
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
 
     def layer(self, name: str) -> Layer | None:
         """Return a layer of this scene by the name it was made under, if it is still there."""
@@ -127,13 +134,55 @@ class Scene:
         self.shelf.clear()
         self.view, self.cell_type, self.drawing.region = None, DOMINANT, None
         self.stage, self._on_top = DATA, tissue.SPOTS
-        if section.images:
-            self.shelf.add("image", tissue.image_layer(section, section.images[0]))
-        spots = tissue.spot_layer(section, self.spot_diameter)
-        self.shelf.add(tissue.SPOTS, spots, select=True)
+        for name in (tissue.IMAGE, tissue.SPOTS):
+            self._show_layer(section, name)
+        viewer.layers.selection.active = self.layer(tissue.SPOTS)
         viewer.canvas.overlays.scale_bar.visible = True
         viewer.reset_view()
         self._set_key(None)
+
+    def _show_layer(self, section: Section, name: str) -> Layer | None:
+        """Show image or spots of a section, in the layer that a reader made of it if there is."""
+        viewer = self.shelf.viewer
+        kind = Points if name == tissue.SPOTS else Image
+        for layer in viewer.layers if viewer is not None else ():
+            if isinstance(layer, kind) and tissue.section_of(layer) is section:
+                self.shelf.adopt(name, layer)
+                break
+        else:
+            layer = tissue.section_layer(section, name)
+            if layer is None:
+                return None
+            self.shelf.add(name, layer)
+        if isinstance(layer, Points):
+            tissue.protect(layer)
+            layer.face_color = tissue.PLAIN_SPOT  # whatever it showed, there is no key to it
+            if self.spot_size_factor != 1:
+                layer.size = self.spot_diameter
+        return layer
+
+    def open_shown(self) -> None:
+        """Open the section that a reader has shown last, if there is one."""
+        viewer = self.shelf.viewer
+        for layer in reversed(viewer.layers if viewer is not None else []):
+            if self._open_section_of(layer):
+                return
+
+    def _on_inserted(self, event: Event) -> None:
+        self._open_section_of(event.value)
+
+    def _open_section_of(self, layer: Layer) -> bool:
+        """Open the section of spots, with the reference that came with them."""
+        section = tissue.section_of(layer) if isinstance(layer, Points) else None
+        if section is None or section is self.study.section:
+            return False
+        reference = layer.metadata.get(REFERENCE)
+        if reference is not None:
+            self.study.set_reference(None)
+        self.study.open(section)
+        if reference is not None:
+            self.study.set_reference(reference)
+        return True
 
     def resize_spots(self, factor: float) -> None:
         """Draw spots `factor` times as large as they are."""
@@ -147,7 +196,7 @@ class Scene:
 
     def fade_image(self, opacity: float) -> None:
         """Show the tissue image with an opacity from 0 to 1."""
-        layer = self.layer("image")
+        layer = self.layer(tissue.IMAGE)
         if layer is not None:
             layer.opacity = opacity
 
@@ -209,8 +258,7 @@ class Scene:
         if layer is None:
             section = self.study.section
             assert section is not None
-            layer = tissue.spot_layer(section, self.spot_diameter)
-            self.shelf.add(tissue.SPOTS, layer)
+            layer = self._show_layer(section, tissue.SPOTS)
         return layer
 
     @property
@@ -227,6 +275,10 @@ class Scene:
                 if other != name:
                     layer.face_colorbar.visible = False
 
+    def shows(self, layer: Layer) -> bool:
+        """Whether a layer is the map on top."""
+        return layer is self.layer(self._on_top)
+
     def paint(self, layer: Points, colours: NDArray[np.floating], key: spot_map.Key) -> None:
         """Show colours in the map on top, with their key."""
         spot_map.paint(layer, colours, key)
@@ -236,12 +288,7 @@ class Scene:
         self.key = key
         viewer = self.shelf.viewer
         if viewer is not None:
-            text = viewer.canvas.overlays.text
-            wanted = key.quantity if key is not None else ""
-            if text.text != wanted:
-                text.text = wanted
-                text.position = "top_left"
-            text.visible = bool(wanted)
+            spot_map.show_quantity(viewer, key.quantity if key is not None else "")
         self.key_changed.emit(key)
 
     # Regions
@@ -326,6 +373,7 @@ class Scene:
                 layer,
                 *spot_map.colour_numbers(values, colormap="magma", percentiles=(1.0, 99.0)),
             )
+        layer.metadata[spot_map.TABLE] = composition.table(self.quantity)
         if layer.name != as_text(values.quantity):
             layer.name = as_text(values.quantity)
         if composition.settled:

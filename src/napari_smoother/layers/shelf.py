@@ -48,6 +48,10 @@ class Shelf:
                 viewer.layers.selection = selected & set(viewer.layers)
         return layer
 
+    def adopt(self, name: str, layer: Layer) -> None:
+        """Take over a layer that is in the viewer already."""
+        self._layers[name] = weakref.ref(layer)
+
     def put(self, name: str, layer: Layer, *, below: str, above: str = "") -> None:
         """Put a layer where the one of its name was, else above or below another."""
         viewer = self.viewer

@@ -5,21 +5,76 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from napari.layers import Image, Points
 
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
+from napari_smoother.section import Section
 from napari_smoother.weights.lattice import spacing_of
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
-    from napari_smoother.section import Section, SectionImage
+    from napari_smoother.section import SectionImage
 
+IMAGE = "image"
 SPOTS = "spots"
+SPOT_FEATURE = "spot"
+"""The feature that holds the barcode of each spot."""
+
+SECTION = "section"
+"""Key of a layer's metadata with the section it shows."""
+
 PLAIN_SPOT = "#9ea8b8"
 SHARE_OF_SPACING = 0.55
 """Diameter of a spot of unknown size relative to the spacing, as on a Visium slide."""
+
+
+def section_layer(section: Section, name: str) -> Layer | None:
+    """Return one of the two layers that a section is shown in: `IMAGE` or `SPOTS`.
+
+    Spots have their barcodes and the columns of obs as features.
+
+    Parameters
+    ----------
+    section
+        What to show.
+    name
+        Which layer.
+
+    Returns
+    -------
+    Layer or None
+        It knows its section (see `section_of`). None where there is no image.
+    """
+    if name == SPOTS:
+        layer = spot_layer(section, spot_diameter(section))
+        layer.features = obs_features(section)
+    elif section.images:
+        layer = image_layer(section, section.images[0])
+    else:
+        return None
+    layer.name = as_text(f"{section.name}: {layer.name}")
+    layer.metadata = {SECTION: section}
+    return layer
+
+
+def section_of(layer: Layer) -> Section | None:
+    """Return the section that a layer shows; None for layers of anything else."""
+    section = layer.metadata.get(SECTION)
+    return section if isinstance(section, Section) else None
+
+
+def obs_features(section: Section) -> pd.DataFrame:
+    """Return barcode and obs columns of each spot, for napari to show under the pointer."""
+    obs = section.adata.obs
+    # Of columns with one name a table of features has the first.
+    own = obs.loc[:, ~obs.columns.duplicated() & (obs.columns != SPOT_FEATURE)]
+    barcodes = pd.Series(section.adata.obs_names.to_numpy(), name=SPOT_FEATURE)
+    features: pd.DataFrame = pd.concat([barcodes, own.reset_index(drop=True)], axis=1)
+    return features
 
 
 def image_layer(section: Section, image: SectionImage) -> Image:
@@ -83,9 +138,14 @@ def point_layer(
         # With a smallest size napari gives points below it a border, which hides their colour.
         canvas_size_limits=(0, 10_000),
     )
+    protect(layer)
+    return layer
+
+
+def protect(layer: Points) -> None:
+    """Let no tool add, move or remove spots; what layer data of napari do not hold."""
     layer.face_colorbar.visible = False
     layer.editable = False
-    return layer
 
 
 def recolour(layer: Points, colours: NDArray[np.floating]) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from psygnal import Signal
 
+from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.study.stage import ComparedByValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -173,14 +173,10 @@ def _results(findings: Findings) -> AnnData:
         names = pd.Index([region.name for region in regions.classes])
         results.obs["region"] = pd.Categorical.from_codes(findings.labels, categories=names)
     if composition is not None:
-        key, types = composition.settings.deconvolution.model, list(composition.types)
-        results.obsm[key] = pd.DataFrame(
-            composition.proportions, index=section.obs_names, columns=types
-        )
+        key = composition.settings.deconvolution.model
+        results.obsm[key] = composition.table()
         if composition.deviation is not None:
-            results.obsm[f"{key}_deviation"] = pd.DataFrame(
-                composition.deviation.proportion_deviation, index=section.obs_names, columns=types
-            )
+            results.obsm[f"{key}_deviation"] = composition.table("deviation")
     for analysis, result in findings.analyses:
         analysis.write(results, result)
     return results

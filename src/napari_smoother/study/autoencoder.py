@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_smoother.analyses.domains import domain_report, expanded
+from napari_smoother.analyses.embedding_settings import AutoencoderSettings, DomainSettings
+from napari_smoother.analyses.expression import counts, expression
+from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
+from napari_smoother.models.reduction.choice_of_smoothing import ChosenSmoothing
 from napari_smoother.study.analysis import Progress
-from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis, expanded
-from napari_smoother.study.embedding_settings import AutoencoderSettings, DomainSettings
-from napari_smoother.study.expression import counts, expression
-from napari_smoother.study.stage import Stage
+from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from anndata import AnnData
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.domains import FoundDomains
+    from napari_smoother.analyses.expression import ChosenGenes
     from napari_smoother.study.analysis import AnalysisRequest
-    from napari_smoother.study.expression import ChosenGenes
     from napari_smoother.study.study import Study
 
     Train = Callable[
@@ -98,14 +102,17 @@ class Autoencoder(EmbeddingAnalysis[AutoencoderSettings]):
         """Train, and find domains on the latent means."""
         section, settings = request.section, request.settings
         data = settings.data
-        chosen = self.genes(section, data.layer, data.n_genes)
+        weights = request.graph.weights
+        chosen = self.steps.chosen(section.adata, section.name, weights, data)
         self.look_up()
         as_counts = settings.likelihood != "normal"
-        values = self.values(section, data.layer, data.scale, chosen, as_counts)
+        values = self.values(
+            section.adata, section.name, data.layer, data.scale, chosen, as_counts
+        )
         self.look_up()
         # Domains do not matter to the training.
         training = replace(settings, domains=DomainSettings())
-        linked = self.linked(request.graph.weights, chosen)
+        linked = self.steps.linked(weights, chosen.spots)
         trained = self.trained(values, linked, training)
         scores = expanded(trained.latent, chosen.spots, section.n_spots)
         spread = np.nanvar(scores, axis=0)
@@ -125,7 +132,14 @@ class Autoencoder(EmbeddingAnalysis[AutoencoderSettings]):
             seconds=trained.seconds,
             losses=trained.losses,
         )
-        return self.with_domains(request, embedding)
+
+        def domains() -> tuple[FoundDomains, dict[str, Any]]:
+            # The latent means are smooth already.
+            latent = np.asarray(trained.latent, dtype=np.float64)
+            found = self.steps.find(latent, linked, None, 0.0, settings.domains, settings.seed)
+            return found, domain_report(found, ChosenSmoothing(0.0, (), ()))
+
+        return self.with_domains(request, embedding, domains)
 
     def describe(self, result: Embedding) -> str:
         """Return epochs, loss, time and number of domains."""
@@ -233,8 +247,13 @@ def train_spatial_vae(
 
 
 def _values(
-    section: Any, layer: str | None, scale: bool, chosen: ChosenGenes, as_counts: bool
+    adata: AnnData,
+    where: str,
+    layer: str | None,
+    scale: bool,
+    chosen: ChosenGenes,
+    as_counts: bool,
 ) -> Any:
     if as_counts:
-        return counts(section, layer, chosen)
-    return expression(section, layer, scale, chosen)
+        return counts(adata, where, layer, chosen)
+    return expression(adata, where, layer, scale, chosen)

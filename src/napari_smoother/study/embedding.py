@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from napari_smoother.models.reduction.domains import find_domains
-from napari_smoother.solvers.threads import one_blas_thread
+from napari_smoother.analyses.domains import DomainSteps, expanded, labels_of, write_domains
+from napari_smoother.analyses.embedding_settings import EmbeddingSettings
 from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest, Progress
-from napari_smoother.study.embedding_settings import EmbeddingSettings
-from napari_smoother.study.expression import ChosenGenes, choose_genes
-from napari_smoother.study.stage import Stage
 from napari_smoother.study.view import Classes, Mixture, Numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.domains import FoundDomains
+    from napari_smoother.analyses.expression import ChosenGenes
     from napari_smoother.section import Section
     from napari_smoother.study.study import Study
 
@@ -49,6 +49,9 @@ class Embedding:
     domains
         Code of each spot's domain, 0 the largest, -1 for spots without a count; None where
         they were not asked for.
+    domain_probabilities, domain_embedding
+        n x domains, and n x directions: what the domains were found on; NaN for spots without a
+        count.
     report
         How well it was solved or trained: numbers, strings and lists.
     seconds
@@ -65,7 +68,9 @@ class Embedding:
     shares: NDArray[np.float64]
     chosen: ChosenGenes
     loadings: NDArray[np.float64] | None = None
-    domains: NDArray[np.integer] | None = None
+    domains: NDArray[np.int64] | None = None
+    domain_probabilities: NDArray[np.float64] | None = None
+    domain_embedding: NDArray[np.float64] | None = None
     report: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     converged: bool = True
@@ -89,6 +94,17 @@ class Embedding:
             self.scores[:, list(numbers)],
         )
 
+    def table(self) -> pd.DataFrame:
+        """Return spots x dims, with barcodes as index and the domain last where it is known."""
+        names = [f"{self.kind} {number + 1}" for number in range(self.n_dims)]
+        table = pd.DataFrame(self.scores, index=self.section.adata.obs_names, columns=names)
+        domains = self.domain_classes()
+        if domains is not None:
+            table["domain"] = pd.Categorical.from_codes(
+                domains.codes, categories=pd.Index(domains.names)
+            )
+        return table
+
     def domain_classes(self) -> Classes | None:
         """Return the domain of each spot; None where they were not asked for."""
         if self.domains is None:
@@ -105,9 +121,7 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
 
     def __init__(self, study: Study, settings: Chosen) -> None:
         super().__init__(study, settings)
-        self.genes = Stage(self._choose_genes)
-        self.linked = Stage(_among)
-        self.domains = Stage(self._domains)
+        self.steps = DomainSteps(self.is_cancelled, lambda text: self.tell(Progress(text)))
 
     @property
     def lacks_domains_only(self) -> bool:
@@ -126,26 +140,24 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
         return super().request(settled=settled or self.lacks_domains_only)
 
     def with_domains(
-        self, request: AnalysisRequest[Chosen, Embedding], embedding: Embedding
+        self,
+        request: AnalysisRequest[Chosen, Embedding],
+        embedding: Embedding,
+        found: Callable[[], tuple[FoundDomains, dict[str, Any]]],
     ) -> Embedding:
         """Return an embedding with its domains, if they are wanted."""
-        wanted = request.settings.domains
-        if not wanted.find:
+        if not request.settings.domains.find:
             return embedding
         self.tell(AnalysisOutcome(request, embedding, finished=False))
-        self.tell(Progress("finding domains"))
-        used = embedding.chosen.spots
-        labels = self.domains(
-            embedding.scores,
-            embedding.chosen,
-            self.linked(request.graph.weights, embedding.chosen),
-            wanted.number,
-            wanted.coupling,
-            request.settings.seed,
+        domains, report = found()
+        spots, n_spots = embedding.chosen.spots, len(embedding.scores)
+        return replace(
+            embedding,
+            domains=labels_of(domains, spots, n_spots),
+            domain_probabilities=expanded(domains.mixture.probabilities, spots, n_spots),
+            domain_embedding=expanded(domains.scores, spots, n_spots),
+            report={**embedding.report, **report},
         )
-        codes = np.full(len(embedding.scores), -1)
-        codes[used] = labels
-        return replace(embedding, domains=codes)
 
     def write(self, adata: AnnData, result: Embedding) -> None:
         """Put scores, loadings and domains where scanpy users look for them."""
@@ -155,47 +167,12 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
             loadings[result.chosen.genes] = result.loadings
             adata.varm[self.name] = loadings
         if result.domains is not None:
-            names = pd.Index([str(code + 1) for code in range(int(result.domains.max()) + 1)])
-            adata.obs[self.domain_column] = pd.Categorical.from_codes(
-                result.domains, categories=names
+            assert result.domain_probabilities is not None
+            assert result.domain_embedding is not None
+            write_domains(
+                adata,
+                self.domain_column,
+                result.domains,
+                result.domain_probabilities,
+                result.domain_embedding,
             )
-
-    def _choose_genes(self, section: Section, layer: str | None, n_genes: int) -> ChosenGenes:
-        self.tell(Progress("choosing genes"))
-        return choose_genes(section, layer, n_genes, self.is_cancelled)
-
-    def _domains(
-        self,
-        scores: NDArray[np.float64],
-        chosen: ChosenGenes,
-        weights: csr_array,
-        number: int,
-        coupling: float,
-        seed: int,
-    ) -> NDArray[np.int64]:
-        with one_blas_thread():
-            return find_domains(
-                scores[chosen.spots],
-                number,
-                weights=weights,
-                coupling=coupling,
-                seed=seed,
-                cancelled=self.is_cancelled,
-            ).labels
-
-
-def expanded(
-    scores: NDArray[np.floating], spots: NDArray[np.intp], n_spots: int
-) -> NDArray[np.float64]:
-    """Return the rows of used spots among all, the others NaN."""
-    whole = np.full((n_spots, scores.shape[1]), np.nan)
-    whole[spots] = scores
-    return whole
-
-
-def _among(weights: csr_array, chosen: ChosenGenes) -> csr_array:
-    """Return the weights between used spots."""
-    if len(chosen.spots) == weights.shape[0]:
-        return weights
-    kept: csr_array = weights[chosen.spots][:, chosen.spots]
-    return kept

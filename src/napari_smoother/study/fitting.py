@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_smoother.analyses.stage import ComparedByValue, Stage
 from napari_smoother.models.deconv.catalogue import check_counted, data_scale, facts_of
 from napari_smoother.models.deconv.fit import FitReport
 from napari_smoother.models.deconv.preparation import (
@@ -33,7 +34,6 @@ from napari_smoother.solvers.bounded_quadratic import (
 )
 from napari_smoother.solvers.implicit_prior import solve_with_implicit_prior
 from napari_smoother.solvers.threads import one_blas_thread
-from napari_smoother.study.stage import ComparedByValue, Stage
 from napari_smoother.weights.moving_average import MovingAverage, dense_precision
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import InputError
-from napari_smoother.study.stage import ComparedByValue
 from napari_smoother.study.view import Numbers, gene_names
 
 if TYPE_CHECKING:

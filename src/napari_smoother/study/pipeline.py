@@ -11,13 +11,13 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.preparation import PreparedDeconvolution
 from napari_smoother.study import stages
 from napari_smoother.study.fitting import Fitting, can_deviate, iterate
 from napari_smoother.study.results import Composition, Graph
 from napari_smoother.study.settings import INTRINSIC
-from napari_smoother.study.stage import Stage
 from napari_smoother.weights.moving_average import MovingAverage
 from napari_smoother.weights.neighbours import (
     Neighbourhood,

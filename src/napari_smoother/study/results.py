@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from napari_smoother.models.deconv.composition import dominant_type, proportions, without_value
 from napari_smoother.models.deconv.preparation import PreparedDeconvolution
@@ -135,6 +136,22 @@ class Composition:
         shares = proportions(self.abundance, self.cell_totals)
         shares[without_value(shares)] = np.nan
         return shares
+
+    def table(self, quantity: str = "proportion") -> pd.DataFrame | None:
+        """Return spots x types, with barcodes as index.
+
+        Parameters
+        ----------
+        quantity
+            ``"proportion"``, ``"deviation"`` of it, or what a spot has one of: no table then.
+        """
+        values = {"proportion": self.proportions}
+        if self.deviation is not None:
+            values["deviation"] = self.deviation.proportion_deviation
+        if quantity not in values:
+            return None
+        barcodes, types = self.section.adata.obs_names, list(self.types)
+        return pd.DataFrame(values[quantity], index=barcodes, columns=types)
 
     @cached_property
     def mean_proportions(self) -> NDArray[np.floating]:

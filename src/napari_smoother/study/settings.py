@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.catalogue import (
     ModelName,
@@ -22,7 +23,6 @@ from napari_smoother.models.deconv.preparation import (
     DEFAULT_SCALE,
     GeneWeights,
 )
-from napari_smoother.study.stage import ComparedByValue
 from napari_smoother.weights.precision import Process
 
 NeighbourRule = Literal["nearest", "radius"]

@@ -162,7 +162,7 @@ def values_of(section: Section, view: View) -> Numbers | Classes:
         column = table.iloc[:, list(_columns(table)).index(view.column)]
     else:
         column = pd.Series(np.asarray(table)[:, int(view.column)])
-    return _column(f"{view.key} / {view.column}", column)
+    return values_in(f"{view.key} / {view.column}", column)
 
 
 def proportion_of(composition: Composition, cell_type: str) -> Numbers:
@@ -222,7 +222,7 @@ def palette_fault(section: Section, view: View) -> InputError | None:
     """Return why the colours that a section has for an obs column are not used."""
     if view.source != "obs":
         return None
-    values = _column(view.key, section.adata.obs[view.key])
+    values = values_in(view.key, section.adata.obs[view.key])
     try:
         _ = _palette(section, view.key, values) if isinstance(values, Classes) else None
     except InputError as fault:
@@ -232,7 +232,7 @@ def palette_fault(section: Section, view: View) -> InputError | None:
 
 def _coloured(section: Section, key: str) -> Numbers | Classes:
     """Return the values of an obs column, classes with their own colours if these can be used."""
-    values = _column(key, section.adata.obs[key])
+    values = values_in(key, section.adata.obs[key])
     if isinstance(values, Numbers):
         return values
     try:
@@ -253,7 +253,14 @@ def _palette(section: Section, key: str, values: Classes) -> NDArray[np.floating
     return None if palette is None else palette[np.unique(codes[codes >= 0])]
 
 
-def _column(quantity: str, column: pd.Series[Any]) -> Numbers | Classes:
+def values_in(quantity: str, column: pd.Series[Any]) -> Numbers | Classes:
+    """Return the values of a column: numbers, or few different values as classes.
+
+    Raises
+    ------
+    InputError
+        If it has too many classes to colour.
+    """
     integers = pd.api.types.is_integer_dtype(column)
     if isinstance(column.dtype, pd.CategoricalDtype):
         classes = column.cat.remove_unused_categories()

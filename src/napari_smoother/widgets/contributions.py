@@ -1,4 +1,4 @@
-"""What napari's own menus call: reading a dropped section, opening a sample."""
+"""What napari's own menus call: reading a section, opening a sample."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 import napari
 
 from napari_smoother.errors import Cancelled
-from napari_smoother.io.opening import is_section, open_section
+from napari_smoother.io.opening import SeveralLibraries, is_section, open_section
 from napari_smoother.layers import tissue
-from napari_smoother.layers.truth import truth_layer
+from napari_smoother.layers.scene import REFERENCE
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.dock import SmootherDock
-from napari_smoother.widgets.session import session_of
-from napari_smoother.widgets.waiting import wait_while
+from napari_smoother.widgets.session import Loaded, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
 
 LayerData = tuple[Any, ...]
 DOCK = "Smoother"
 NO_LAYERS: list[LayerData] = [(None,)]
-"""npe2's sign for a file that was read but is not added as layers by napari."""
+"""npe2's sign for a file that was read and has no layers."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
@@ -35,44 +35,37 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 
 
 def read(path: str) -> list[LayerData]:
-    """Open a section in the dock of the current viewer, off the main thread.
+    """Read a section: its image, and its spots with the columns of obs as features.
 
-    Without a viewer the section is read at once and returned as layers.
+    Where a page of ours is open, the section becomes the one it works on.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
     """
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return layers_of(open_section(path))
-    show_dock(viewer)
-    opening.open_path(session_of(viewer), Path(path))
-    return NO_LAYERS
+    viewer, library = napari.current_viewer(), None
+    while True:
+        try:
+            return layers_of(_opened(Path(path), viewer, library))
+        except SeveralLibraries as several:
+            if viewer is None:
+                raise
+            library = opening.ask_for_library(Path(path), several.libraries)
+            if library is None:
+                return NO_LAYERS
+        except Cancelled:
+            return NO_LAYERS
 
 
 def cortex_sample() -> list[LayerData]:
-    """Open the simulated cortex."""
+    """Simulate the cortex."""
     return _sample("layered cortex")
 
 
 def tumour_sample() -> list[LayerData]:
-    """Open the simulated tumour."""
+    """Simulate the tumour."""
     return _sample("tumour")
-
-
-def _sample(name: str) -> list[LayerData]:
-    """Open a sample while the window goes on working.
-
-    napari takes a sample for failed unless it gets a layer: it gets the truth, which the scene
-    does not show.
-    """
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return layers_of(opening.SAMPLES[name]().section)
-    show_dock(viewer)
-    session = session_of(viewer)
-    opening.open_sample(session, name)
-    wait_while(lambda: session.is_loading)
-    if session.study.section is None:
-        raise Cancelled("The simulation was cancelled")
-    return [truth_layer(session.study.section).as_layer_data_tuple()]
 
 
 def show_dock(viewer: napari.Viewer) -> SmootherDock:
@@ -86,8 +79,32 @@ def show_dock(viewer: napari.Viewer) -> SmootherDock:
     return dock
 
 
-def layers_of(section: Section) -> list[LayerData]:
-    """Return image and spots as napari layer data."""
-    layers = [tissue.image_layer(section, image) for image in section.images[:1]]
-    spots = tissue.spot_layer(section, tissue.spot_diameter(section))
-    return [layer.as_layer_data_tuple() for layer in (*layers, spots)]
+def layers_of(section: Section, reference: Reference | None = None) -> list[LayerData]:
+    """Return image and spots as napari layer data, with what a page needs to work on them."""
+    made = [tissue.section_layer(section, name) for name in (tissue.IMAGE, tissue.SPOTS)]
+    layers = [layer for layer in made if layer is not None]
+    if reference is not None:
+        layers[-1].metadata[REFERENCE] = reference
+    return [layer.as_layer_data_tuple() for layer in layers]
+
+
+def _opened(path: Path, viewer: napari.Viewer | None, library: str | None) -> Section:
+    def read(cancelled: Callable[[], bool]) -> Section:
+        return open_section(path, library=library, cancelled=cancelled)
+
+    return _beside(viewer, read, f"opening {path.name}")
+
+
+def _sample(name: str) -> list[LayerData]:
+    simulated = _beside(
+        napari.current_viewer(), lambda cancelled: opening.simulated(name), f"simulating {name}"
+    )
+    return layers_of(*simulated)
+
+
+def _beside(
+    viewer: napari.Viewer | None, work: Callable[[Callable[[], bool]], Loaded], description: str
+) -> Loaded:
+    """Do something, in a thread beside the window where one of our pages is open in it."""
+    session = None if viewer is None else open_session(viewer)
+    return work(lambda: False) if session is None else session.wait_for(work, description)

@@ -21,6 +21,7 @@ from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
 from napari_smoother.widgets.session import session_of
 from napari_smoother.widgets.status_line import StatusLine
+from napari_smoother.widgets.wheel import WheelNeedsFocus
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -69,6 +70,7 @@ class FramedPages(QWidget):
             layout.addWidget(self.tabs, 1)
         layout.addWidget(self.key)
         layout.addWidget(self.status)
+        WheelNeedsFocus(self)
         listen(self, session.study.section_changed, self._show_section)
         listen(self, session.scene.key_changed, self.key.show_key)
         self._show_section(session.study.section)

@@ -83,15 +83,15 @@ class ModelPanel(QGroupBox):
         self.weights.setToolTip(
             "How much each gene counts in the fit. By noise: counting, the spread of cells within "
             "their type, and what the section adds, with a signature adjusted to the section; a "
-            "signature table has no cells, and other models and log1p do not take it: there genes "
-            "count by their inverse mean"
+            "signature table has no cells, and log1p does not take it: there genes count by their "
+            "inverse mean"
         )
         self.shares = QComboBox()
         self.shares.addItems(list(SHARES))
         self.shares.setToolTip(
             "Shares of cells: RNA divided by the mean total of a cell of each type, which the "
-            "cells of the reference tell. Shares of RNA: a type with large cells has more of it. A "
-            "signature table has no cells, so its shares are always of RNA"
+            "cells of the reference tell. Shares of RNA: a type with large cells has more of it. "
+            "A signature table has no cells, so its shares are always of RNA"
         )
         rows = form()
         rows.addRow("Model", self.model)

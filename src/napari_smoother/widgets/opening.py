@@ -5,14 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QInputDialog,
-    QLabel,
-    QVBoxLayout,
-)
+from magicgui.widgets import request_values
+from qtpy.QtWidgets import QInputDialog
 
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
@@ -23,6 +17,8 @@ from napari_smoother.io.regions_geojson import (
     read_regions_geojson,
     write_regions_geojson,
 )
+from napari_smoother.layers import region_shapes
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
@@ -31,10 +27,9 @@ from napari_smoother.study.regions import RegionClass, RegionShape, outline_of
 from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from napari_smoother.io.reference import LabelColumn
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
     from napari_smoother.study.regions import Colour
@@ -111,20 +106,20 @@ def ask_for_library(path: Path, libraries: tuple[str, ...]) -> str | None:
 def open_sample(session: Session, name: str) -> None:
     """Simulate a section and open it with its reference."""
 
-    def read(cancelled: Callable[[], bool]) -> tuple[Section, Reference]:
-        sample = SAMPLES[name]()
-        reference = Reference.from_cells(
-            sample.reference, "cell_type", f"simulated cells of {name}"
-        )
-        return sample.section, reference
-
     def use(found: tuple[Section, Reference]) -> None:
         section, reference = found
         session.study.set_reference(None)
         session.study.open(section)
         session.study.set_reference(reference)
 
-    session.load(read, use, f"simulating {name}")
+    session.load(lambda cancelled: simulated(name), use, f"simulating {name}")
+
+
+def simulated(name: str) -> tuple[Section, Reference]:
+    """Simulate a section and its reference."""
+    sample = SAMPLES[name]()
+    cells = Reference.from_cells(sample.reference, "cell_type", f"simulated cells of {name}")
+    return sample.section, cells
 
 
 def open_reference(session: Session, path: Path, cell_type: str | None = None) -> None:
@@ -162,43 +157,15 @@ def ask_for_cell_type(path: Path) -> str | None:
     columns = [column for column in label_columns(path) if not column.fault]
     if len(columns) < 2:
         return columns[0].name if columns and columns[0].rank is not None else None
-    dialog = CellTypeDialog(path.name, columns)
-    return dialog.column if dialog.exec() else ""
-
-
-class CellTypeDialog(QDialog):
-    """Asks for the column of cell types: those that look like it first, then all others.
-
-    Parameters
-    ----------
-    title
-        What the cells are called.
-    columns
-        To choose from, candidates first.
-    """
-
-    def __init__(self, title: str, columns: Sequence[LabelColumn]) -> None:
-        super().__init__()
-        self.setWindowTitle(title)
-        self.columns = QComboBox()
-        for at, column in enumerate(columns):
-            if at > 0 and column.rank is None and columns[at - 1].rank is not None:
-                self.columns.insertSeparator(at)
-            self.columns.addItem(f"{column.name} ({column.levels:,} levels)", column.name)
-        buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.addWidget(QLabel("Column that holds the cell type"))
-        layout.addWidget(self.columns)
-        layout.addWidget(buttons)
-
-    @property
-    def column(self) -> str:
-        """The column that is chosen."""
-        return str(self.columns.currentData())
+    # Those that look like it come first.
+    choices = [(f"{column.name} ({column.levels:,} levels)", column.name) for column in columns]
+    column = {
+        "label": "Column that holds the cell type",
+        "widget_type": "ComboBox",
+        "options": {"choices": choices},
+    }
+    answer = request_values({"column": column}, title=as_text(path.name))
+    return "" if answer is None else str(answer["column"])
 
 
 def save_results(session: Session, path: Path) -> None:
@@ -250,11 +217,7 @@ def export_regions(session: Session, path: Path) -> None:
         path = path.with_name(path.name + ".geojson")
     regions = session.study.regions
     colours = {region.name: region.colour for region in regions.classes}
-    polygons = [
-        NamedPolygon(shape.region, _to_bytes(colours[shape.region]), part)
-        for shape in regions.shapes
-        for part in shape.area().geoms
-    ]
+    polygons = region_shapes.polygons(regions.shapes, colours)
     written = {polygon.name for polygon in polygons}
     without = [region.name for region in regions.classes if region.name not in written]
     if without:
@@ -272,11 +235,6 @@ def export_regions(session: Session, path: Path) -> None:
 
 def _from_bytes(colour: tuple[int, int, int]) -> Colour:
     red, green, blue = (channel / 255 for channel in colour)
-    return red, green, blue
-
-
-def _to_bytes(colour: Colour) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * channel) for channel in colour)
     return red, green, blue
 
 

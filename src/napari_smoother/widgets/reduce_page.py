@@ -16,21 +16,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoother.layers.embedding_map import EmbeddingMap, What
-from napari_smoother.study.embedding import EmbeddingAnalysis
-from napari_smoother.study.embedding_settings import (
+from napari_smoother.analyses.embedding_settings import (
     AutoencoderSettings,
     ExpressionSettings,
     ReductionSettings,
 )
+from napari_smoother.layers.embedding_map import EmbeddingMap, What
+from napari_smoother.study.embedding import EmbeddingAnalysis
 from napari_smoother.widgets.component_table import ComponentTable
 from napari_smoother.widgets.page import Page, form, listen, silent
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.training_panel import TrainingPanel
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.embedding_settings import EmbeddingSettings
+    from napari_smoother.analyses.expression import GenesBy
     from napari_smoother.section import Section
-    from napari_smoother.study.embedding_settings import EmbeddingSettings
     from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.analysis_preview import AnalysisPreview
     from napari_smoother.widgets.session import Session
@@ -41,6 +42,7 @@ MAPS: dict[str, What] = {
     "Three components as red, green, blue": "mixture",
     "Spatial domains": "domains",
 }
+GENES_BY: dict[str, GenesBy] = {"spatially variable": "spatial", "most variable": "variable"}
 NORMALISED = "log1p of counts per 10,000"
 COUNTS = "counts"
 """In its place for likelihoods of counts."""
@@ -70,7 +72,14 @@ class ReducePage(Page):
         self.genes.setSingleStep(500)
         self.genes.setKeyboardTracking(False)
         self.genes.setToolTip(
-            "At most so many genes: those that vary between spots by more than counting does"
+            "At most so many genes: those of largest Moran's I, which vary over the tissue, or "
+            "those that vary between spots by most beyond counting"
+        )
+        self.genes_by = QComboBox()
+        self.genes_by.addItems(list(GENES_BY))
+        self.genes_by.setToolTip(
+            "Spatially variable: largest Moran's I on the graph, best for domains. Most variable: "
+            "largest variance of Pearson residuals, which knows nothing of the tissue"
         )
         self.scale = QCheckBox("unit variance")
         self.scale.setToolTip("Bring every gene to the same variance, so that none decides alone")
@@ -88,10 +97,11 @@ class ReducePage(Page):
         rows = form()
         genes = QHBoxLayout()
         genes.addWidget(self.genes, 1)
-        genes.addWidget(self.scale)
+        genes.addWidget(self.genes_by, 1)
         rows.addRow("Method", self.method)
         rows.addRow("Data", self.data)
-        rows.addRow("Variable genes", genes)
+        rows.addRow("Genes", genes)
+        rows.addRow("Scaling", self.scale)
         rows.addRow("Components", self.components)
         rows.addRow("Process", self.process)
         model.setLayout(rows)
@@ -108,6 +118,11 @@ class ReducePage(Page):
             tip="Takes the noise off the scores of each spot (posterior mean under the prior): "
             "0 leaves every spot to itself",
         )
+        self.chosen = QCheckBox("chosen")
+        self.chosen.setToolTip(
+            "Choose λ of scores by predicting spots that are left out, for domains; moving the "
+            "slider takes it in hand"
+        )
         self.live = QCheckBox("Live")
         self.live.setChecked(session.reduction.live)
         self.live.setToolTip("Solve again at every change")
@@ -117,7 +132,10 @@ class ReducePage(Page):
         self._rows = form()
         self._rows.addRow("ρ autocorrelation", self.rho)
         self._rows.addRow("λ of components", self.lambda_)
-        self._rows.addRow("λ of scores", self.smoothing)
+        self._scores_row = scores = QHBoxLayout()
+        scores.addWidget(self.smoothing, 1)
+        scores.addWidget(self.chosen)
+        self._rows.addRow("λ of scores", scores)
         buttons = QHBoxLayout()
         buttons.addWidget(self.live)
         buttons.addStretch()
@@ -139,9 +157,12 @@ class ReducePage(Page):
             spin.setToolTip("Component that gives this colour its strength")
             channels.addWidget(spin, 1)
         self.domains = QSpinBox()
-        self.domains.setRange(1, 100)
+        self.domains.setRange(0, 100)
+        self.domains.setSpecialValueText("chosen")
         self.domains.setKeyboardTracking(False)
-        self.domains.setToolTip("How many domains to look for")
+        self.domains.setToolTip(
+            "How many domains to look for; 0 chooses the number, which takes some seconds"
+        )
         self.coupling = NumberSlider(
             0.0, 10.0, tip="How much neighbours like to be in one domain, in log odds"
         )
@@ -161,13 +182,15 @@ class ReducePage(Page):
         layout.addWidget(self.table, 1)
 
         self.method.currentTextChanged.connect(self._change_method)
-        for box in (self.data, self.process):
+        for box in (self.data, self.process, self.genes_by):
             box.currentIndexChanged.connect(self._change)
         for spin in (self.genes, self.components, self.domains):
             spin.valueChanged.connect(self._change)
-        for slider in (self.rho, self.lambda_, self.smoothing, self.coupling):
+        for slider in (self.rho, self.lambda_, self.coupling):
             slider.value_changed.connect(self._change)
+        self.smoothing.value_changed.connect(self._take_smoothing_in_hand)
         self.scale.toggled.connect(self._change)
+        self.chosen.toggled.connect(self._change)
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.reduction.solve())
         self.map.currentTextChanged.connect(self._change_map)
@@ -221,7 +244,7 @@ class ReducePage(Page):
 
     def _show_method(self) -> None:
         live = self.previews[self.method.currentText()] is self.session.reduction
-        self._rows.setRowVisible(self.smoothing, live)
+        self._rows.setRowVisible(self._scores_row, live)
         self.live.setVisible(live)
         self.solve.setVisible(live)
         self.training.setVisible(not live)
@@ -237,7 +260,7 @@ class ReducePage(Page):
     def _show_settings(self) -> None:
         settings: EmbeddingSettings = self.analysis.settings
         boxes = (self.data, self.process, self.genes, self.components, self.scale, self.domains)
-        with silent(*boxes, *self.channels):
+        with silent(*boxes, self.genes_by, self.chosen, *self.channels):
             place = self.data.findData(settings.data.layer)
             if place < 0:  # of another section
                 place = 0
@@ -252,7 +275,10 @@ class ReducePage(Page):
             self.genes.setValue(settings.data.n_genes)
             self.scale.setChecked(settings.data.scale)
             self.components.setValue(settings.components)
-            self.domains.setValue(settings.domains.number)
+            self.genes_by.setCurrentIndex(list(GENES_BY.values()).index(settings.data.genes_by))
+            self.domains.setValue(settings.domains.number or 0)
+            if isinstance(settings, ReductionSettings):
+                self.chosen.setChecked(settings.smoothing is None)
             for spin in self.channels:
                 spin.setMaximum(settings.components)
         sliders = [
@@ -260,7 +286,7 @@ class ReducePage(Page):
             (self.lambda_, settings.lambda_spatial_loss),
             (self.coupling, settings.domains.coupling),
         ]
-        if isinstance(settings, ReductionSettings):
+        if isinstance(settings, ReductionSettings) and settings.smoothing is not None:
             sliders.append((self.smoothing, settings.smoothing))
         for slider, value in sliders:
             if slider.value() != value:
@@ -269,7 +295,10 @@ class ReducePage(Page):
     def _show_result(self) -> None:
         picture = self.picture
         selected = picture.component if picture.what == "component" else None
-        self.table.show_embedding(self.analysis.result, selected)
+        result = self.analysis.result
+        self.table.show_embedding(result, selected)
+        if result is not None and self.chosen.isChecked() and "smoothing" in result.report:
+            self.smoothing.set_value(result.report["smoothing"])
 
     def _show_map_rows(self) -> None:
         what = MAPS[self.map.currentText()]
@@ -282,7 +311,10 @@ class ReducePage(Page):
         changed = replace(
             settings,
             data=ExpressionSettings(
-                self.data.currentData(), self.genes.value(), self.scale.isChecked()
+                self.data.currentData(),
+                self.genes.value(),
+                self.scale.isChecked(),
+                GENES_BY[self.genes_by.currentText()],
             ),
             components=self.components.value(),
             process=PROCESSES[self.process.currentText()],
@@ -290,13 +322,19 @@ class ReducePage(Page):
             lambda_spatial_loss=self.lambda_.value(),
             domains=replace(
                 settings.domains,
-                number=self.domains.value(),
+                number=self.domains.value() or None,
                 coupling=self.coupling.value(),
             ),
         )
         if isinstance(changed, ReductionSettings):
-            changed = replace(changed, smoothing=self.smoothing.value())
+            smoothing = None if self.chosen.isChecked() else self.smoothing.value()
+            changed = replace(changed, smoothing=smoothing)
         self.analysis.settings = changed
+
+    def _take_smoothing_in_hand(self) -> None:
+        with silent(self.chosen):
+            self.chosen.setChecked(False)
+        self._change()
 
     def _change_live(self, live: bool) -> None:
         self.session.reduction.live = live

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 import weakref
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QLabel, QStatusBar
 
+from napari_smoother.errors import Cancelled
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.scene import Scene
@@ -21,6 +22,7 @@ from napari_smoother.widgets.analysis_preview import AnalysisPreview
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview, Status
 from napari_smoother.widgets.runner import Runner, wait_for_shut_down
+from napari_smoother.widgets.waiting import wait_while
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,17 +33,28 @@ if TYPE_CHECKING:
     from napari_smoother.layers.analysis_map import AnalysisMap
     from napari_smoother.study.analysis import Analysis
 
+Loaded = TypeVar("Loaded")
+
 _sessions: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
 
 def session_of(viewer: Viewer) -> Session:
     """Return the session of a viewer, begun on first use."""
-    # npe2 hands widgets a proxy, which lives only as long as the call.
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    session = _sessions.get(viewer)
-    if session is None or session.is_closed:
-        session = _sessions[viewer] = Session(viewer)
+    session = open_session(viewer)
+    if session is None:
+        session = _sessions[_itself(viewer)] = Session(viewer)
     return session
+
+
+def open_session(viewer: Viewer) -> Session | None:
+    """Return the session of a viewer, if one has begun and has not ended."""
+    session = _sessions.get(_itself(viewer))
+    return None if session is None or session.is_closed else session
+
+
+def _itself(viewer: Viewer) -> Viewer:
+    """Return a viewer: npe2 hands widgets a proxy, which lives only as long as the call."""
+    return getattr(viewer, "__wrapped__", viewer)
 
 
 class Session(QObject):
@@ -93,6 +106,7 @@ class Session(QObject):
         self._loader.idle.connect(self._on_loader_idle)
         self._uses: dict[int, Callable[[Any], None]] = {}
         self._numbers = count()
+        self.scene.open_shown()
 
     def add_analysis(
         self,
@@ -165,6 +179,42 @@ class Session(QObject):
         self._loader.submit(
             lambda cancelled, report: (number, *heard(read, cancelled)), description
         )
+
+    def wait_for(self, work: Callable[[Callable[[], bool]], Loaded], description: str) -> Loaded:
+        """Do something in the thread, and return what it found; the window works on meanwhile.
+
+        Parameters
+        ----------
+        work
+            Called with ``cancelled()`` in the thread; it holds nothing of Qt.
+        description
+            For the activity dock and the status line.
+
+        Raises
+        ------
+        Cancelled
+            If it was cancelled, or the window was closed.
+        """
+        ended: list[tuple[Loaded, None] | tuple[None, Exception]] = []
+
+        def attempt(
+            cancelled: Callable[[], bool],
+        ) -> tuple[Loaded, None] | tuple[None, Exception]:
+            try:
+                return work(cancelled), None
+            except Cancelled:
+                raise
+            except Exception as error:
+                return None, error  # for the caller, who tells it
+
+        self.load(attempt, ended.append, description)
+        wait_while(lambda: self.is_loading)
+        if not ended:
+            raise Cancelled(f"{description} was cancelled")
+        found, error = ended[0]
+        if error is not None:
+            raise error
+        return found  # type: ignore[return-value]
 
     def cancel(self) -> None:
         """Stop reading, and computing the map that is in front."""

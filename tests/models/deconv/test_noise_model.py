@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.linalg import eigh
 
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.deconv import Reference, deconvolve, noise_model, preparation
+from napari_smoother.models.deconv import Reference, deconvolve, expression, noise_model
 from napari_smoother.models.deconv.cell_spread import CellSpread
 from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.models.deconv.noise_model import fit_noise_model, signature_error
@@ -235,7 +235,7 @@ def test_the_same_bits_every_time() -> None:
 def test_of_many_spots_some_tell_it(monkeypatch) -> None:
     found = simulate(n_spots=600, n_genes=100)
     whole = found.prepared()
-    monkeypatch.setattr(preparation, "SAMPLED_SPOTS", 200)
+    monkeypatch.setattr(expression, "SAMPLED_SPOTS", 200)
     sampled, again = found.prepared(), found.prepared()
     assert sampled.linear.shape == whole.linear.shape
     assert (sampled.gene_weights != whole.gene_weights).any()
@@ -455,12 +455,13 @@ def test_a_section_without_counts_is_refused_as_such() -> None:
         deconvolve(adata, found.cells, cell_type="type")
 
 
-def test_a_reference_without_the_shared_genes_is_refused_as_such() -> None:
+@pytest.mark.parametrize("model", ["nnls", "dwls", "poisson"])
+def test_a_reference_without_the_shared_genes_is_refused_as_such(model) -> None:
     found = simulate(n_spots=20, n_genes=30, per_type=10)
     found.cells.X = sparse.csr_matrix(found.cells.X.multiply(np.arange(30) >= 15))
     adata = found.adata()[:, :15].copy()
     with pytest.raises(InputError, match="No shared gene with a weight is expressed"):
-        deconvolve(adata, found.cells, cell_type="type")
+        deconvolve(adata, found.cells, cell_type="type", model=model)
 
 
 def test_more_types_than_genes() -> None:

@@ -83,7 +83,7 @@ MODELS: dict[ModelName, ModelFacts] = {
         "Dampened weighted least squares",
         "DWLS",
         ("counts", "log1p"),
-        "inverse_mean",
+        "within_type",
         True,
         "Mean error 0.082 on 26 sections of known composition: good where the reference has no "
         "error of its own",
@@ -113,7 +113,7 @@ MODELS: dict[ModelName, ModelFacts] = {
         "Poisson regression",
         "Poisson",
         ("raw",),
-        "none",
+        "within_type",
         False,
         "Mean error 0.082 on 26 sections of known composition; the lowest on simulated sections, "
         "whose counts are Poisson's",

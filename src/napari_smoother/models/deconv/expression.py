@@ -21,6 +21,9 @@ DAMPING = 0.05
 """Share of the mean over genes that is added to every gene's mean or variance, so that a gene
 that hardly varies does not decide alone."""
 
+SAMPLED_SPOTS = 4096
+"""From so many spots noise and signature are found; more tell no more."""
+
 
 def normalise_counts(
     counts: sparse.csr_matrix, scale: DataScale, *, total: float = 1e4
@@ -60,6 +63,41 @@ def normalise_counts(
     if scale == "log1p":
         np.log1p(result.data, out=result.data)
     return result
+
+
+def sampled_spots(
+    counts: sparse.csr_matrix,
+    genes: NDArray[np.int64] | slice,
+    totals: NDArray[np.float64],
+    total: float,
+) -> tuple[sparse.csr_matrix, float]:
+    """Take some spots with counts, always the same.
+
+    Parameters
+    ----------
+    counts
+        Of the section, n x genes.
+    genes
+        Columns that are used.
+    totals
+        n: of every spot over these.
+    total
+        The total every spot is brought to.
+
+    Returns
+    -------
+    expression : scipy.sparse.csr_matrix
+        At most `SAMPLED_SPOTS` of the spots that have counts, brought to the total.
+    counting : float
+        Mean over them of the total over the spot's own: what counting adds to the variance of
+        expression, over its mean.
+    """
+    used = np.flatnonzero(totals > 0)
+    if used.size > SAMPLED_SPOTS:
+        used = np.sort(np.random.default_rng(0).choice(used, SAMPLED_SPOTS, replace=False))
+    rows: Any = counts[used][:, genes]
+    expression = normalise_counts(sparse.csr_matrix(rows), "counts", total=total)
+    return expression, float((total / totals[used]).mean()) if used.size else 1.0
 
 
 def gene_moments(pieces: Iterable[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

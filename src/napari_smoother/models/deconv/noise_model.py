@@ -129,8 +129,10 @@ def fit_noise_model(
     noise = noise + NOISE_FLOOR * noise.mean() + smallest
 
     errors = spread.of_means(signature)
-    factors = _gene_factors(mean, counting / expression.shape[0], signature, errors, noise)
-    signature, errors = signature * factors[:, None], errors * factors[:, None] ** 2
+    factors, confirmed = _gene_factors(
+        mean, counting / expression.shape[0], signature, errors, noise
+    )
+    signature, errors = signature * factors[:, None], errors * confirmed * factors[:, None] ** 2
     fit = _Mixture.fit(expression, signature, 1 / noise, errors, cancelled)
     signature, errors = _updated(fit, signature, errors, smallest)
     return NoiseModel(
@@ -266,23 +268,35 @@ def _gene_factors(
     signature: NDArray[np.float64],
     errors: NDArray[np.float64],
     noise: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Mean expression of the section over that of the mixture, shrunk by how well it is known."""
+) -> tuple[NDArray[np.float64], float]:
+    """Mean expression of the section over that of the mixture, shrunk by how well it is known.
+
+    Beside it, how much of the squared standard errors of the signature the section confirms, at
+    most 1: the mixture must miss the section's mean by as much. It does not where the cells of
+    the reference are the section's own, and then the signature has no error here.
+    """
     root = 1 / np.sqrt(noise)
     shares, _ = nnls(signature * root[:, None], mean * root)
     mixture = signature @ shares
     if not mixture.any():
-        return np.ones(len(mean))
+        return np.ones(len(mean)), 1.0
     damped = mixture + DAMPING * mixture.mean()
     ratio = np.log((mean + DAMPING * mean.mean()) / damped)
-    variance = (errors @ shares**2 + counting * mean) / damped**2
+    sampled, counted = (errors @ shares**2) / damped**2, counting * mean / damped**2
+    variance = sampled + counted
     # Genes that are hardly there would all say that nothing differs.
     known = (mixture / damped) / (variance + DAMPING)
     ratio = ratio - np.average(ratio, weights=known)
     between = max(float(np.average(ratio**2 - variance, weights=known)), 0.0)
     factors = np.exp(ratio * between / (between + variance + 1e-300))
+    claimed = float(np.average(sampled, weights=known))
+    seen = float(np.average(ratio**2 - counted, weights=known))
+    # The shares were fitted to the mean, and took as many of its misses with them.
+    n_shares = int(np.count_nonzero(shares))
+    seen *= len(mean) / max(len(mean) - n_shares, 1)
+    confirmed = min(max(seen / claimed, 0.0), 1.0) if claimed > 0 else 1.0
     shrunk: NDArray[np.float64] = factors / np.average(factors, weights=mixture)
-    return shrunk
+    return shrunk, confirmed
 
 
 def _updated(

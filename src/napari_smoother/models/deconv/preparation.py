@@ -23,6 +23,7 @@ from napari_smoother.models.deconv.expression import (
     gene_moments,
     given_weights,
     normalise_counts,
+    sampled_spots,
     squares,
 )
 from napari_smoother.models.deconv.genes import match_genes
@@ -58,9 +59,6 @@ DEFAULT_INTERCEPT = True
 DEFAULT_LAMBDA = 0.2
 
 SPOTS_PER_PIECE = 32_768
-
-SAMPLED_SPOTS = 4096
-"""From so many spots noise and signature are found; more tell no more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,7 +232,7 @@ def prepare_deconvolution(
         named = cast("GeneWeights", gene_weights)
         weights = np.ones(match.n_shared)
         if named == "within_type" and scale == "counts" and reference.spread is not None:
-            spots, counting = pieces.sample(SAMPLED_SPOTS)
+            spots, counting = pieces.sample()
             if spots.shape[0] > 0 and signature.any():
                 noise_model = fit_noise_model(
                     spots,
@@ -412,17 +410,8 @@ class _Pieces:
         taken: sparse.csr_matrix = rows if self._all_genes else rows[:, self._genes]
         return taken
 
-    def sample(self, most: int) -> tuple[sparse.csr_matrix, float]:
-        """Return some spots with counts, and the mean of the common total over their own."""
-        totals = np.concatenate(
-            [
-                np.asarray(self._taken(start).sum(axis=1)).ravel()
-                for start in range(0, self._matrix.shape[0], SPOTS_PER_PIECE)
-            ]
-        )
-        used = np.flatnonzero(totals > 0)
-        if used.size > most:
-            used = np.sort(np.random.default_rng(0).choice(used, most, replace=False))
-        rows: Any = self._matrix[used][:, self._genes]
-        expression = normalise_counts(sparse.csr_matrix(rows), self._scale, total=self._total)
-        return expression, float((self._total / totals[used]).mean()) if used.size else 1.0
+    def sample(self) -> tuple[sparse.csr_matrix, float]:
+        """Return `sampled_spots`."""
+        blocks = range(0, self._matrix.shape[0], SPOTS_PER_PIECE)
+        totals = [np.asarray(self._taken(start).sum(axis=1)).ravel() for start in blocks]
+        return sampled_spots(self._matrix, self._genes, np.concatenate(totals), self._total)

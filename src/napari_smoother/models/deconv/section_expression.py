@@ -22,8 +22,10 @@ from napari_smoother.models.deconv.expression import (
     gene_moments,
     given_weights,
     normalise_counts,
+    sampled_spots,
 )
 from napari_smoother.models.deconv.genes import match_genes
+from napari_smoother.models.deconv.noise_model import fit_noise_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,8 +117,9 @@ def express_section(
     model, scale
         What is fitted, and on which scale: see `MODELS`.
     gene_weights
-        ``"none"``, ``"inverse_mean"``, ``"inverse_variance"`` (on the scale of the fit), or one
-        weight for every gene of the section.
+        As in `prepare_deconvolution`, on the scale of the fit. With ``"within_type"`` the loss of
+        a gene, whose own curvature says what variance it takes for granted, weighs as its noise
+        does: for Poisson a quasi-likelihood (Wedderburn 1974, Biometrika 61).
     cancelled
         Asked between the steps.
 
@@ -162,7 +165,24 @@ def express_section(
         signature = mean_counts * (float(mean.sum()) / total if total > 0 else 1.0)
     else:
         signature = mean_counts if scale == "counts" else mean_log
-    if isinstance(gene_weights, str):
+    if (
+        isinstance(gene_weights, str)
+        and gene_weights == "within_type"
+        and scale != "log1p"
+        and reference.spread is not None
+        and mean_counts.any()
+    ):
+        totals = np.asarray(shared.sum(axis=1)).ravel()
+        noise_model = fit_noise_model(
+            *sampled_spots(shared, slice(None), totals, total),
+            mean_counts,
+            reference.spread.of_genes(match.reference_index),
+            cancelled=cancelled,
+        )
+        unit = signature.sum() / mean_counts.sum()
+        signature = noise_model.signature * unit
+        weights = 1 / (noise_model.noise * unit**2 * _curvature(model, mean))
+    elif isinstance(gene_weights, str):
         weights = damped_weights(mean, variance, cast("GeneWeights", gene_weights))
     else:
         weights = given_weights(gene_weights, len(section_var))[match.section_index]

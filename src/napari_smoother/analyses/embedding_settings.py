@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from napari_smoother.analyses.expression import GenesBy
+from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import InputError
-from napari_smoother.study.stage import ComparedByValue
 
 if TYPE_CHECKING:
     from napari_smoother.weights.precision import Process
@@ -31,14 +32,18 @@ class ExpressionSettings(ComparedByValue):
         Layer to take as it is, ``"X"`` for X itself; None for log1p of the counts of X per ten
         thousand of the spot.
     n_genes
-        How many genes at most: those that vary most between spots.
+        How many genes at most.
     scale
         Whether every gene is brought to unit variance.
+    genes_by
+        Which: ``"spatial"``, those of largest Moran's I on the graph; or ``"variable"``, those
+        that vary between spots by most beyond counting noise.
     """
 
     layer: str | None = None
     n_genes: int = 2000
-    scale: bool = True
+    scale: bool = False
+    genes_by: GenesBy = "spatial"
 
     def __post_init__(self) -> None:
         require(
@@ -46,6 +51,12 @@ class ExpressionSettings(ComparedByValue):
             f"{self.n_genes} genes cannot be reduced",
             "reduction n_genes",
             "Set at least 1",
+        )
+        require(
+            self.genes_by in get_args(GenesBy),
+            f"Genes cannot be chosen by {self.genes_by!r}",
+            "reduction genes_by",
+            f"Choose one of {', '.join(get_args(GenesBy))}",
         )
 
 
@@ -58,19 +69,19 @@ class DomainSettings(ComparedByValue):
     find
         Whether they are wanted.
     number
-        How many to look for.
+        How many to look for; None to choose the number.
     coupling
         How much neighbours like to be in one domain: what a label that all neighbours have
         gains in log odds.
     """
 
     find: bool = False
-    number: int = 7
+    number: int | None = None
     coupling: float = 2.0
 
     def __post_init__(self) -> None:
         require(
-            self.number >= 1,
+            self.number is None or self.number >= 1,
             f"{self.number} domains cannot be found",
             "reduction domains",
             "Set at least 1",
@@ -104,7 +115,7 @@ class EmbeddingSettings(ComparedByValue):
     """
 
     data: ExpressionSettings = ExpressionSettings()
-    components: int = 10
+    components: int = 30
     process: Process = "icar"
     rho: float = 0.99
     lambda_spatial_loss: float = 0.1
@@ -138,17 +149,21 @@ class ReductionSettings(EmbeddingSettings):
 
     Parameters
     ----------
+    lambda_spatial_loss
+        Weight of the penalty; 0 for principal components, whose noise can be told from their
+        signal. Under a penalty it looks like signal.
     smoothing
-        Lambda of the posterior mean of the scores; 0 leaves them a projection. The default is
-        that of the best domains in ``docs/domains.md``.
+        Lambda of the posterior mean of the scores; 0 leaves them a projection, None chooses it
+        for domains, by spots that are left out.
     """
 
-    smoothing: float = 1.0
+    lambda_spatial_loss: float = 0.0
+    smoothing: float | None = None
 
     def __post_init__(self) -> None:
         EmbeddingSettings.__post_init__(self)
         require(
-            math.isfinite(self.smoothing) and self.smoothing >= 0,
+            self.smoothing is None or (math.isfinite(self.smoothing) and self.smoothing >= 0),
             f"The smoothing {self.smoothing} is not a weight",
             "reduction smoothing",
             "Set a number of at least 0",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -12,13 +12,17 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.models.reduction.variable_genes import most_variable, residual_variances
 from napari_smoother.models.shared_prior import expression_of
+from napari_smoother.models.spatial_autocorrelation import most_spatial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from anndata import AnnData
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
-    from napari_smoother.section import Section
+GenesBy = Literal["spatial", "variable"]
+"""How genes are ranked: by Moran's I on the graph, or by their variance beyond counting noise."""
 
 DENSE = 5 * 10**7
 """Most values that are made dense, which is quicker; more stay sparse."""
@@ -40,7 +44,7 @@ class ChosenGenes:
     genes: NDArray[np.intp]
 
 
-def layer_of(section: Section, layer: str | None) -> Any:
+def layer_of(adata: AnnData, layer: str | None, where: str) -> Any:
     """Return spots x genes of a layer; of X for None and ``"X"``.
 
     Raises
@@ -49,19 +53,22 @@ def layer_of(section: Section, layer: str | None) -> Any:
         If there is no such layer, or a value is not finite.
     """
     name = None if layer == "X" else layer
-    return expression_of(section.adata, name, where=section.name)
+    return expression_of(adata, name, where=where)
 
 
 def choose_genes(
-    section: Section,
+    adata: AnnData,
+    where: str,
     layer: str | None,
     n_genes: int,
+    by: GenesBy,
+    weights: csr_array,
     cancelled: Callable[[], bool] | None = None,
 ) -> ChosenGenes:
-    """Choose the genes that vary most.
+    """Choose the genes that say most about the tissue.
 
-    Counts are compared by the variance of their Pearson residuals, layers that are taken as
-    they are by their variance.
+    By ``"spatial"`` those of largest Moran's I; by ``"variable"`` those of largest variance: of
+    Pearson residuals for counts, of the values themselves for a layer that is taken as it is.
 
     Raises
     ------
@@ -70,24 +77,41 @@ def choose_genes(
     Cancelled
         If ``cancelled`` returned True.
     """
-    values = layer_of(section, layer)
-    spots = np.arange(section.n_spots)
+    values = layer_of(adata, layer, where)
+    spots = np.arange(adata.n_obs)
     if layer is None:
         spots = np.flatnonzero(np.asarray(abs(values).sum(axis=1)).ravel() > 0)
-        variances = residual_variances(values, cancelled=cancelled)
+    linked = among(weights, spots)
+    if by == "spatial" and linked.nnz:
+        if layer is None:
+            values = normalise_counts(sparse.csr_matrix(values), "log1p")
+        if len(spots) < values.shape[0]:
+            values = values[spots]
+        genes = most_spatial(values, linked, n_genes, cancelled=cancelled)
+    elif layer is None:
+        genes = most_variable(residual_variances(values, cancelled=cancelled), n_genes)
     else:
-        variances = column_variances(values)
-    genes = most_variable(variances, n_genes)
+        genes = most_variable(column_variances(values), n_genes)
     if not len(genes):
         raise InputError(
             "No gene varies between spots",
-            where=section.name,
+            where=where,
             remedy="Choose another layer",
         )
     return ChosenGenes(spots, genes)
 
 
-def expression(section: Section, layer: str | None, scale: bool, chosen: ChosenGenes) -> Any:
+def among(weights: csr_array, spots: NDArray[np.intp]) -> csr_array:
+    """Return the weights between used spots."""
+    if len(spots) == weights.shape[0]:
+        return weights
+    kept: csr_array = weights[spots][:, spots]
+    return kept
+
+
+def expression(
+    adata: AnnData, where: str, layer: str | None, scale: bool, chosen: ChosenGenes
+) -> Any:
     """Return used spots x used genes, each gene at unit variance if asked; not centred.
 
     Raises
@@ -95,7 +119,7 @@ def expression(section: Section, layer: str | None, scale: bool, chosen: ChosenG
     InputError
         If a count is negative.
     """
-    values = layer_of(section, layer)
+    values = layer_of(adata, layer, where)
     if layer is None:
         # Before genes are chosen: the total of a spot is that of all its genes.
         values = normalise_counts(sparse.csr_matrix(values), "log1p")
@@ -112,7 +136,7 @@ def expression(section: Section, layer: str | None, scale: bool, chosen: ChosenG
     return values.astype(np.float32)
 
 
-def counts(section: Section, layer: str | None, chosen: ChosenGenes) -> Any:
+def counts(adata: AnnData, where: str, layer: str | None, chosen: ChosenGenes) -> Any:
     """Return the counts of used spots x used genes, csr.
 
     Raises
@@ -120,11 +144,11 @@ def counts(section: Section, layer: str | None, chosen: ChosenGenes) -> Any:
     InputError
         If they are not whole numbers of at least 0.
     """
-    found = sparse.csr_matrix(layer_of(section, layer))[chosen.spots][:, chosen.genes]
+    found = sparse.csr_matrix(layer_of(adata, layer, where))[chosen.spots][:, chosen.genes]
     if (found.data < 0).any() or (found.data != np.round(found.data)).any():
         raise InputError(
             "The values are not counts: some are negative or not whole",
-            where=section.name if layer is None else f"{section.name}, layer {layer}",
+            where=where if layer is None else f"{where}, layer {layer}",
             remedy="Choose a layer of counts, or the normal likelihood",
         )
     return found
