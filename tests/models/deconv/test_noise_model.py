@@ -189,6 +189,21 @@ def test_the_update_moves_a_noisy_signature_towards_the_truth() -> None:
     assert (model.signature >= 0).all()
 
 
+def test_only_the_error_that_the_section_confirms_is_taken() -> None:
+    """Spots that are sums of the reference's own cells miss its means by nothing."""
+    found = simulate(per_type=40, n_spots=40)
+    spot = np.repeat(np.arange(40), 4)
+    order = np.random.default_rng(0).permutation(160)
+    member = sparse.csr_matrix((np.ones(160), (spot, order)), shape=(40, 160))
+    claimed = found.reference.spread.of_means(found.reference.mean_counts).sum()
+    of_others = found.prepared().noise_model.signature_variance.sum()
+    assert 0.6 * claimed < of_others < claimed
+    found.counts = sparse.csr_matrix(member @ found.cells.X)
+    own = found.prepared()
+    assert own.noise_model.signature_variance.sum() < 0.05 * claimed
+    assert own.signature_error.sum() < 0.01 * np.trace(own.gram)
+
+
 def composition_error(found: Simulated, **settings) -> float:
     adata = found.adata()
     deconvolve(adata, found.reference, cell_type="type", **settings)
