@@ -61,6 +61,16 @@ class KnownSection:
     truth: pd.DataFrame
     of_cells: bool
 
+    def scores(self, shares: np.ndarray) -> tuple[float, float]:
+        """Error (root mean square) and correlation of n x K shares, wherever there is a truth."""
+        columns = [name for name in self.reference.types if name in self.truth]
+        truth = self.truth[columns].to_numpy(dtype=float)
+        known = truth.sum(axis=1) > 0
+        truth = truth[known] / truth[known].sum(axis=1, keepdims=True)
+        found = shares[known][:, [self.reference.types.index(name) for name in columns]]
+        error = float(np.sqrt(((found - truth) ** 2).mean()))
+        return error, float(np.corrcoef(found.ravel(), truth.ravel())[0, 1])
+
 
 def known_sections(data: Path) -> list[KnownSection]:
     """All of them, in the order of the tables."""

@@ -162,7 +162,6 @@ def test_every_process_has_rhos_of_its_own(small, process):
 
 
 @QUIET
-@QUIET
 @pytest.mark.parametrize("bounded", [True, False])
 def test_variances_are_those_of_fits_on_all_genes(small, bounded):
     counts, var, reference, weights = small
@@ -259,10 +258,10 @@ def test_the_lymph_node_is_warned_of(tissue):
     assert [str(each.message) for each in remarks].count(
         f"{chosen.caveat} {chosen.describe()}"
     ) == 1
-    assert chosen.gain < 0.05
-    assert chosen.total_variance_kept < 0.05
-    assert chosen.variance_kept[list(chosen.types).index("B")] < 0.05
-    assert chosen.cautious_lambda < chosen.lambda_
+    assert chosen.gain < 0.03
+    assert chosen.gain > 2 * chosen.gain_standard_error
+    assert chosen.total_variance_kept < 0.25
+    assert chosen.lambda_ < 1
 
 
 def test_progress_seed_and_cancel(small):

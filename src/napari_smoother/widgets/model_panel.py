@@ -128,7 +128,7 @@ class ModelPanel(QGroupBox):
             self.scale.setCurrentIndex(self.scale.findData(chosen.scale))
             self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
             self.shares.setCurrentIndex(list(SHARES.values()).index(chosen.shares))
-        self.model.setToolTip(TIPS[chosen.model])
+        self.model.setToolTip(f"{TIPS[chosen.model]}. {facts.accuracy}")
         self.scale.setEnabled(len(facts.scales) > 1)
         self.scale.setToolTip(
             "Scale of the data that the signature is fitted on"

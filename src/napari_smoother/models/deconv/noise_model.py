@@ -50,6 +50,9 @@ spots and genes are not independent. `docs/accuracy.md` shows how little the val
 MOST_REMOVED = 0.8
 """Of the Gram matrix, in any direction, the error of the signature takes away no more."""
 
+ROUNDING = 1e-12
+"""Share of its size that is added to a Gram matrix, which may be singular."""
+
 GENES_AT_ONCE = 2**22
 """Entries of the small matrices that the update inverts together."""
 
@@ -168,14 +171,14 @@ def signature_error(
     Returns
     -------
     numpy.ndarray
-        K, not negative: the Gram matrix less this diagonal is positive definite.
+        K, not negative: the Gram matrix less this diagonal stays positive, to rounding.
     """
     total = weights.sum()
     counted = weights * (1 - weights / total) if intercept and total > 0 else weights
     added: NDArray[np.float64] = counted @ signature_variance
     if not added.any():
         return added
-    steadied = gram + 1e-9 * np.trace(gram) * np.eye(len(gram))
+    steadied = gram + ROUNDING * (np.trace(gram) + added.sum()) * np.eye(len(gram))
     share = float(eigh(np.diag(added), steadied, eigvals_only=True)[-1])
     removed: NDArray[np.float64] = added * min(1.0, MOST_REMOVED / share)
     return removed
@@ -214,6 +217,8 @@ class _Mixture:
         gram = weighted.T @ centred
         if errors is not None:
             gram = gram - np.diag(signature_error(gram, weights, errors, intercept=True))
+        # Where every gene has one mean in all types, nothing is left once constants are gone.
+        gram = gram + ROUNDING * float(weights @ (signature**2).sum(axis=1)) * np.eye(n_types)
         # The solver's tolerances are relative; the scale only keeps its numbers near 1.
         scale = n_types / np.trace(gram)
         linear = np.ascontiguousarray(expression @ weighted)

@@ -232,13 +232,16 @@ def prepare_deconvolution(
         named = cast("GeneWeights", gene_weights)
         weights = np.ones(match.n_shared)
         if named == "within_type" and scale == "counts" and reference.spread is not None:
-            noise_model = fit_noise_model(
-                *pieces.sample(),
-                signature,
-                reference.spread.of_genes(match.reference_index),
-                cancelled=cancelled,
-            )
-            signature, weights = noise_model.signature, 1 / noise_model.noise
+            spots, counting = pieces.sample()
+            if spots.shape[0] > 0 and signature.any():
+                noise_model = fit_noise_model(
+                    spots,
+                    counting,
+                    signature,
+                    reference.spread.of_genes(match.reference_index),
+                    cancelled=cancelled,
+                )
+                signature, weights = noise_model.signature, 1 / noise_model.noise
         elif named != "none":
             weights = damped_weights(*gene_moments(pieces), named)
     else:

@@ -165,7 +165,13 @@ def express_section(
         signature = mean_counts * (float(mean.sum()) / total if total > 0 else 1.0)
     else:
         signature = mean_counts if scale == "counts" else mean_log
-    if gene_weights == "within_type" and scale != "log1p" and reference.spread is not None:
+    if (
+        isinstance(gene_weights, str)
+        and gene_weights == "within_type"
+        and scale != "log1p"
+        and reference.spread is not None
+        and mean_counts.any()
+    ):
         totals = np.asarray(shared.sum(axis=1)).ravel()
         noise_model = fit_noise_model(
             *sampled_spots(shared, slice(None), totals, total),
