@@ -331,7 +331,7 @@ def main() -> None:
             there = {name: peers[name][method] for name in cortex if method in peers.get(name, {})}
             rand = {name: float(np.median(entry["ari"])) for name, entry in there.items()}
             information = {name: float(np.median(entry["nmi"])) for name, entry in there.items()}
-            seconds = [float(np.median(entry["processor_seconds"])) for entry in there.values()]
+            seconds = [float(np.median(entry["seconds"])) for entry in there.values()]
             all_of_them = len(rand) == len(cortex)
             peer_rows.append(
                 [
