@@ -3,7 +3,8 @@
 Seen as a Gaussian field, the abundances have given the data the precision
 ``(I x A + weight Q x I) / noise variance`` (Rue and Held 2005, Gaussian Markov Random Fields,
 section 2.3). In the eigenbasis of A, with eigenvalues d_k, it comes apart into the n x n matrices
-``d_k I + weight Q``, and the diagonals of their inverses hold every variance.
+``d_k I + weight Q``, and the diagonals of their inverses hold every variance. What is noisier or
+rougher than that passes through the same solve (`AbundanceCovariance`).
 """
 
 from __future__ import annotations
@@ -15,25 +16,30 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.errors import InputError
+from napari_smoother.models.abundance_covariance import AbundanceCovariance, SolveDiagonals
 from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
-from napari_smoother.solvers.selected_inverse import inverse_diagonals
-from napari_smoother.solvers.sparse_factor import SparseFactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from napari_smoother.models.deconv.noise_model import NoiseModel
     from napari_smoother.models.deconv.preparation import PreparedDeconvolution
 
 ASSUMPTIONS = (
-    "The signature is taken as exact and the noise as Gaussian, independent between genes, with "
-    "a variance inverse to the gene weight and estimated at every spot from what the fit leaves. "
-    "Abundances are taken as a Gaussian field with the given precision and weight. That they "
-    "cannot be negative is ignored: entries at zero are flagged, and an interval may be cut "
-    "there. Proportions follow to first order."
+    "Abundances are taken as a Gaussian field with the given precision, at least as rough as the "
+    "fit shows them to be, and the residuals of the section for the noise of genes and spots. "
+    "What the reference's cells tell is counted in: errors of the signature, genes that vary "
+    "together, and, where proportions are shares of cells, how unequal the cells of a spot are; "
+    "from a table, none of these is known. Types that the reference lacks, and cells that differ "
+    "from it, are not. That abundances cannot be negative is ignored: entries at zero are "
+    "flagged, and an interval may be cut there. Proportions follow to first order."
 )
+
+ENTRIES_AT_ONCE = 2**20
+"""Entries of the small matrices that are held together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +60,9 @@ class PosteriorDeviation:
         n x K, bool: abundances that are zero, where the Gaussian is wrong on one side.
     assumptions
         What all of this takes for granted.
+    roughness
+        Variance of the abundances over what the prior takes it for, no less than 1. More where
+        the prior smooths away what is there.
     """
 
     deviation: NDArray[np.float64]
@@ -62,6 +71,7 @@ class PosteriorDeviation:
     degrees_of_freedom: NDArray[np.float64]
     at_bound: NDArray[np.bool_]
     assumptions: str = ASSUMPTIONS
+    roughness: float = 1.0
 
 
 def posterior_deviation(
@@ -76,12 +86,17 @@ def posterior_deviation(
     """Find the posterior standard deviation of every abundance, exactly.
 
     With h_ik the i-th diagonal entry of ``(d_k I + weight Q)^-1``, V the eigenvectors of A and
-    one noise variance s, the covariance of the abundances of spot i is ``s V diag(h_i) V'``. The
-    noise variance is the residual sum of squares over what the fit has left free to vary: the
-    number of genes, less 1 for an intercept, less ``sum_k d_k h_ik``; that is unbiased under the
-    model. The weight is taken as right for the noise of all spots together. What a spot's own
-    noise adds is ``s_i d_k h_ik^2`` of ``s h_ik``, so where it is louder or quieter than the
-    rest, ``(s_i - s) d_k h_ik^2`` is added; its neighbours count with the noise of all.
+    one noise variance s, the covariance of the abundances of spot i is ``s V diag(h_i) V'`` if
+    A is the Gram matrix, weights are one over the noise, the weight is right and the signature
+    exact. Where they are not, `AbundanceCovariance` says what is added.
+
+    The noise variance is the residual sum of squares over what the fit has left free to vary:
+    the number of genes, less 1 for an intercept, less ``sum_k d_k h_ik``. That of a spot is
+    drawn towards that of all as far as chance alone would scatter it.
+
+    Cells of one type hold unequal amounts of RNA. If their squared coefficient of variation is v,
+    the RNA of a share p of the N cells of a spot varies by ``p v / N``, which its share of cells
+    then is off by; the mean over the m cells of the reference adds ``p^2 v / m``.
 
     Parameters
     ----------
@@ -126,28 +141,35 @@ def posterior_deviation(
     else:
         values = np.asarray(abundance, dtype=np.float64)
         _check_abundance(values, prepared)
-    spread = inverse_diagonals(
-        SparseFactor.prepare(q, cancelled=cancelled),
-        data.eigenvalues,
-        float(weight),
-        cancelled=cancelled,
-    )
-    decided = spread @ data.eigenvalues
+    solved = SolveDiagonals.find(q, data.eigenvalues, float(weight), cancelled=cancelled)
+    decided = solved.once @ data.eigenvalues
     free = _free_genes(prepared, decided)
     residual = prepared.residual_squares(values)[used]
-    noise, common = residual / free, residual.sum() / free.sum()
-    spread = common * spread + (noise - common)[:, None] * data.eigenvalues * spread**2
+    noise, common = residual / free, float(residual.sum() / free.sum())
+    covariance = AbundanceCovariance.prepare(
+        prepared, data, q, float(weight), values[used], common, solved
+    )
+    steadied = _steadied(noise, common, free)
 
     shape = (prepared.n_spots, prepared.n_types)
     deviation, share_deviation = np.full(shape, np.nan), np.full(shape, np.nan)
-    deviation[used] = np.sqrt(spread @ (data.basis**2).T)
-    share_deviation[used] = _of_shares(values[used], spread, data.basis, cell_totals)
+    step = max(1, ENTRIES_AT_ONCE // prepared.n_types**2)
+    for first in range(0, used.size, step):
+        these = slice(first, first + step)
+        spots = used[these]
+        found = covariance.of_spots(solved.of_spots(these), steadied[these], values[spots])
+        variance = found @ covariance.form(data.basis, data.basis)
+        deviation[spots] = np.sqrt(np.maximum(variance, 0))
+        share_deviation[spots] = _of_shares(
+            prepared, values[spots], covariance, found, cell_totals
+        )
     return PosteriorDeviation(
         deviation=deviation,
         proportion_deviation=share_deviation,
         noise_variance=_everywhere(noise, used, prepared.n_spots),
         degrees_of_freedom=_everywhere(decided, used, prepared.n_spots),
         at_bound=values <= 0,
+        roughness=covariance.roughness,
     )
 
 
@@ -198,29 +220,64 @@ def _free_genes(
     return left
 
 
+def _steadied(
+    noise: NDArray[np.float64], common: float, free: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Noise of spots, drawn towards the common one (James and Stein 1961).
+
+    Of a variance that is known from f free genes, ``2 / f`` of its square is chance.
+    """
+    scatter = float(((noise - common) ** 2).mean())
+    chance = float((2 * noise**2 / free).mean())
+    kept = max(0.0, 1 - chance / scatter) if scatter > 0 else 0.0
+    return common + kept * (noise - common)
+
+
 def _of_shares(
+    prepared: PreparedDeconvolution,
     values: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    basis: NDArray[np.float64],
+    covariance: AbundanceCovariance,
+    found: NDArray[np.float64],
     cell_totals: NDArray[np.floating] | None,
 ) -> NDArray[np.float64]:
-    """Deviation of shares, from the variances along the eigenvectors (`spread`).
+    """Deviation of shares; the derivative of share k by abundance j is (1[k = j] - p_k) / total.
 
-    The derivative of share k by abundance j is ``(1[k = j] - p_k) / total``.
+    `found` are the covariances of the same spots.
     """
-    if cell_totals is not None:
-        values, basis = values / cell_totals, basis / np.asarray(cell_totals)[:, None]
-    shares = proportions(values)
-    total = np.maximum(values, 0).sum(axis=1)
-    found = total > 0
-    together = basis.sum(axis=0)
-    mixed = spread @ (basis * together).T
-    variance = (
-        spread @ (basis**2).T - 2 * shares * mixed + shares**2 * (spread @ together**2)[:, None]
+    basis = covariance.basis
+    cells = np.ones(len(basis)) if cell_totals is None else np.asarray(cell_totals, np.float64)
+    counted = np.maximum(values, 0) / cells
+    shares = proportions(counted)
+    total = counted.sum(axis=1, keepdims=True)
+    basis = basis / cells[:, None]
+    together = basis.sum(axis=0, keepdims=True)
+    own = found @ covariance.form(basis, basis)
+    mixed = found @ covariance.form(basis, together)
+    whole = found @ covariance.form(together, together)
+    if cell_totals is not None and prepared.noise_model is not None:
+        unequal = _of_contents(prepared.noise_model, shares) * total**2
+        own, mixed = own + unequal, mixed + unequal
+        whole = whole + unequal.sum(axis=1, keepdims=True)
+    variance = own - 2 * shares * mixed + shares**2 * whole
+    result: NDArray[np.float64] = np.divide(
+        np.sqrt(np.maximum(variance, 0)),
+        total,
+        out=np.full(values.shape, np.nan),
+        where=total > 0,
     )
-    result = np.full(values.shape, np.nan)
-    result[found] = np.sqrt(np.maximum(variance[found], 0)) / total[found, None]
     return result
+
+
+def _of_contents(model: NoiseModel, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of shares of RNA, each over the mean content of a cell, for given cells.
+
+    N unequal cells count as ``N / (1 + v)`` equal ones, which is what the noise model has found.
+    """
+    variation = model.spread.total_variation
+    chosen = variation / (1 + variation) / model.cells_per_spot
+    of_means = variation / model.spread.cells_per_type
+    variance: NDArray[np.float64] = shares * chosen + shares**2 * of_means
+    return variance
 
 
 def _everywhere(

@@ -13,6 +13,12 @@ from napari_smoother.models.deconv.cell_spread import COUNTED_SHARE, LEAST_EXPRE
 from napari_smoother.models.deconv.reference import Reference
 
 
+def spread_of(variance: np.ndarray, counting: float, cells_per_type: np.ndarray) -> CellSpread:
+    """Of genes that vary each by itself, in cells of equal totals."""
+    sums = np.zeros((1, len(variance)), dtype=np.float32)
+    return CellSpread(variance, counting, cells_per_type, random_sums=sums, total_variation=0.0)
+
+
 @pytest.fixture
 def cells() -> ad.AnnData:
     """Ninety cells of four types, some without a label or a count, one type too rare."""
@@ -87,7 +93,7 @@ def test_standard_errors_are_those_of_means_over_many_references() -> None:
         drawn = [random.poisson(mean[:, k] * depth / 1e4, (n, 12)) for k, n in enumerate(sizes)]
         means.append(np.stack([d.mean(axis=0) * 1e4 / depth for d in drawn], axis=1))
     over_types = mean @ sizes / sizes.sum()
-    spread = CellSpread(over_types * 1e4 / depth, 1e4 / depth, sizes)
+    spread = spread_of(over_types * 1e4 / depth, 1e4 / depth, sizes)
     expected = np.var(means, axis=0)
     ratio = spread.of_means(mean) / expected
     assert np.abs(np.log(ratio)).max() < 0.35  # a variance over 400 draws is known to 7 %
@@ -95,14 +101,14 @@ def test_standard_errors_are_those_of_means_over_many_references() -> None:
 
 
 def test_a_gene_that_a_type_lacks_still_has_an_error() -> None:
-    spread = CellSpread(np.array([8.0, 0.0]), 1.0, np.array([4, 4]))
+    spread = spread_of(np.array([8.0, 0.0]), 1.0, np.array([4, 4]))
     errors = spread.of_means(np.array([[2.0, 0.0], [0.0, 0.0]]))
     # Variance goes with the mean: 8 over a mean of 1, a fourth of it for the mean of four cells.
     np.testing.assert_allclose(errors, [[8 * 2 / 4, 8 * LEAST_EXPRESSION / 4], [0, 0]])
 
 
 def test_counting_is_not_biology() -> None:
-    spread = CellSpread(np.array([8.0, 2.0]), 2.0, np.array([4, 4]))
+    spread = spread_of(np.array([8.0, 2.0]), 2.0, np.array([4, 4]))
     found = spread.biological(np.array([[1.0, 2.0], [3.0, 3.0]]))
     np.testing.assert_allclose(found, [8 - 2 * 1.5, (1 - COUNTED_SHARE) * 2.0])
 

@@ -75,6 +75,22 @@ def test_dense_formulae(problem, scale, gene_weights) -> None:
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("gene_weights", WEIGHTS)
+def test_residuals_of_genes_are_those_of_least_squares(problem, scale, gene_weights) -> None:
+    counts, names, reference = problem
+    y, x, w = dense_problem(counts, names, reference, scale, gene_weights)
+    prepared = prepare_deconvolution(
+        sparse.csr_matrix(counts), names, reference, scale=scale, gene_weights=gene_weights
+    )
+    used = np.arange(30) != 4  # without counts
+    root = np.sqrt(w)[:, None]
+    with_constant = np.column_stack([x, np.ones(len(x))])
+    fitted = np.linalg.lstsq(with_constant * root, y[used].T * root, rcond=None)[0]
+    left = y[used] - fitted.T @ with_constant.T
+    np.testing.assert_allclose(prepared.gene_residuals, (left**2).mean(axis=0), rtol=1e-8)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("gene_weights", WEIGHTS)
 def test_mean_diagonal_is_that_of_the_unweighted_log_problem(problem, scale, gene_weights) -> None:
     counts, names, reference = problem
     plain = prepare_deconvolution(counts, names, reference, scale="log1p", gene_weights="none")

@@ -482,7 +482,8 @@ def test_a_reference_without_the_shared_genes_is_refused_as_such(model) -> None:
 def test_more_types_than_genes() -> None:
     random = np.random.default_rng(0)
     signature = random.gamma(1.0, 1.0, (5, 9))
-    spread = CellSpread(random.gamma(1.0, 1.0, 5), 2.0, np.full(9, 10))
+    sums = np.zeros((1, 5), dtype=np.float32)
+    spread = CellSpread(random.gamma(1.0, 1.0, 5), 2.0, np.full(9, 10), sums, 0.0)
     spots = sparse.csr_matrix(random.poisson(3.0, (40, 5)).astype(float))
     model = fit_noise_model(spots, 2.0, signature, spread)
     assert np.isfinite(model.signature).all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,10 @@ COUNTED_SHARE = 0.98
 LEAST_EXPRESSION = 0.2
 """Variances of a type go with its mean, which counts as no less than this share of the mean over
 types: a gene that was not seen in ten cells may still be there."""
+
+RANDOM_SUMS = 128
+"""How many random sums of cells stand for the covariance of genes: quadratic forms of it are known
+to sqrt(2 / 128), an eighth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,15 +35,33 @@ class CellSpread:
         alone adds to the variance.
     cells_per_type
         K: how many cells each mean is taken over.
+    random_sums
+        `RANDOM_SUMS` x G, float32: sums with random signs of how cells differ from the mean of
+        their type, of each cell in one row. Products of columns, summed over the rows, are on
+        average the pooled covariance of genes within types (Charikar, Chen and Farach-Colton
+        2002, Finding Frequent Items in Data Streams); that of all pairs of genes would not fit.
+    total_variation
+        Squared coefficient of variation of a cell's total within types, beyond counting: how
+        unevenly cells of one type share the RNA of a spot.
     """
 
     variance: NDArray[np.float64]
     counting: float
     cells_per_type: NDArray[np.int64]
+    random_sums: NDArray[np.float32]
+    total_variation: float
 
     def of_genes(self, genes: NDArray[np.integer]) -> CellSpread:
         """Return that of some genes only."""
-        return CellSpread(self.variance[genes], self.counting, self.cells_per_type)
+        return replace(self, variance=self.variance[genes], random_sums=self.random_sums[:, genes])
+
+    def times(self, factors: NDArray[np.float64]) -> CellSpread:
+        """Return that of expression times a factor on every gene."""
+        return replace(
+            self,
+            variance=self.variance * factors**2,
+            random_sums=self.random_sums * factors.astype(np.float32),
+        )
 
     def of_means(self, signature: NDArray[np.float64]) -> NDArray[np.float64]:
         """Squared standard error of every mean of the signature, G x K."""
@@ -58,3 +80,21 @@ class CellSpread:
             self.variance - self.counting * over_types, (1 - COUNTED_SHARE) * self.variance
         )
         return beyond
+
+    def correlation(self, weighted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Covariance of weighted sums over genes that genes add by not being independent.
+
+        Parameters
+        ----------
+        weighted
+            G x K: one column a sum.
+
+        Returns
+        -------
+        numpy.ndarray
+            K x K: what the covariances of different genes add up to, without the variances.
+        """
+        told = self.random_sums @ weighted
+        alone = np.einsum("rg,rg->g", self.random_sums, self.random_sums, dtype=np.float64)
+        added: NDArray[np.float64] = told.T @ told - (weighted * alone[:, None]).T @ weighted
+        return added

@@ -76,6 +76,10 @@ class NoiseModel:
         kappa: squared coefficient of variation that types and cells do not explain.
     gene_factors
         G: what the section's platform makes of each gene, in the mean 1.
+    residuals
+        G: mean squared residual of every gene in the last fit, to some spots and without a prior.
+    spread
+        How cells of one type differ, on the section's platform.
     """
 
     signature: NDArray[np.float64]
@@ -84,6 +88,8 @@ class NoiseModel:
     cells_per_spot: float
     unexplained: float
     gene_factors: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    spread: CellSpread
 
 
 def fit_noise_model(
@@ -134,6 +140,10 @@ def fit_noise_model(
     )
     signature, errors = signature * factors[:, None], errors * confirmed * factors[:, None] ** 2
     fit = _Mixture.fit(expression, signature, 1 / noise, errors, cancelled)
+    # Without the platform, cells are better told from what nothing explains.
+    cells, unexplained = _components(
+        fit.variances, counting * mean, biology * factors**2, mean**2, smallest
+    )
     signature, errors = _updated(fit, signature, errors, smallest)
     return NoiseModel(
         signature=signature,
@@ -142,6 +152,8 @@ def fit_noise_model(
         cells_per_spot=float(1 / cells) if cells > 0 else float("inf"),
         unexplained=unexplained,
         gene_factors=factors,
+        residuals=fit.variances,
+        spread=spread.times(factors),
     )
 
 
@@ -184,6 +196,31 @@ def signature_error(
     return removed
 
 
+def squared_residuals(
+    expression: Any, signature: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean squared residual of every gene, by weighted least squares without prior or bound.
+
+    Parameters
+    ----------
+    expression
+        m x G, sparse, on the scale of the signature.
+    signature
+        G x K.
+    weights
+        G, not negative.
+
+    Returns
+    -------
+    numpy.ndarray
+        G, not negative.
+    """
+    centred = signature - (weights @ signature) / weights.sum()
+    weighted = weights[:, None] * centred
+    abundance = expression @ weighted @ np.linalg.pinv(weighted.T @ centred, hermitian=True)
+    return _residuals(expression, signature, weights, abundance)[2]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Mixture:
     """Some spots as mixtures of a signature, without a prior.
@@ -211,7 +248,7 @@ class _Mixture:
         errors: NDArray[np.float64] | None,
         cancelled: Callable[[], bool] | None,
     ) -> _Mixture:
-        n_genes, n_types = signature.shape
+        n_types = signature.shape[1]
         centred = signature - (weights @ signature) / weights.sum()
         weighted = weights[:, None] * centred
         gram = weighted.T @ centred
@@ -226,19 +263,30 @@ class _Mixture:
         data = DataTerm.prepare(gram * scale, linear * scale)
         found = solve_bounded_quadratic(data, alone, 0.0, tolerance=1e-6, cancelled=cancelled)
         abundance = np.asarray(found.values, dtype=np.float64)
-        left = expression @ weights - abundance @ (signature.T @ weights)
-        constants = left / weights.sum()
-        together = np.column_stack([abundance, constants])
-        products = np.asarray(expression.T @ together)
-        extended = np.column_stack([signature, np.ones(n_genes)])
-        squared = np.asarray(squares(expression).sum(axis=0)).ravel()
-        squared = squared - 2 * np.einsum("gk,gk->g", products, extended)
-        squared += np.einsum("gk,kl,gl->g", extended, together.T @ together, extended)
+        constants, products, variances = _residuals(expression, signature, weights, abundance)
         return cls(
             abundance=abundance,
-            products=products[:, :-1] - constants @ abundance,
-            variances=np.maximum(squared, 0) / expression.shape[0],
+            products=products - constants @ abundance,
+            variances=variances,
         )
+
+
+def _residuals(
+    expression: Any,
+    signature: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    abundance: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Constants of the spots, expression times abundance, and mean squared residual of genes."""
+    left = expression @ weights - abundance @ (signature.T @ weights)
+    constants = left / weights.sum()
+    together = np.column_stack([abundance, constants])
+    products = np.asarray(expression.T @ together)
+    extended = np.column_stack([signature, np.ones(len(signature))])
+    squared = np.asarray(squares(expression).sum(axis=0)).ravel()
+    squared = squared - 2 * np.einsum("gk,gk->g", products, extended)
+    squared += np.einsum("gk,kl,gl->g", extended, together.T @ together, extended)
+    return constants, products[:, :-1], np.maximum(squared, 0) / expression.shape[0]
 
 
 def _components(

@@ -27,7 +27,11 @@ from napari_smoother.models.deconv.expression import (
     squares,
 )
 from napari_smoother.models.deconv.genes import match_genes
-from napari_smoother.models.deconv.noise_model import fit_noise_model, signature_error
+from napari_smoother.models.deconv.noise_model import (
+    fit_noise_model,
+    signature_error,
+    squared_residuals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +99,9 @@ class PreparedDeconvolution:
     noise_model
         What section and cells tell of noise and signature; None where it was not asked for, or
         the reference has no cells.
+    gene_residuals
+        G: mean squared residual of every gene, from some spots without a prior; None where the
+        weights are taken for one over the noise.
     """
 
     gram: NDArray[np.float64]
@@ -109,6 +116,7 @@ class PreparedDeconvolution:
     signature: NDArray[np.float64]
     signature_error: NDArray[np.float64]
     noise_model: NoiseModel | None = None
+    gene_residuals: NDArray[np.float64] | None = None
 
     @property
     def n_genes(self) -> int:
@@ -268,6 +276,14 @@ def prepare_deconvolution(
     error = np.zeros(reference.n_types)
     if noise_model is not None:
         error = signature_error(gram, weights, noise_model.signature_variance, intercept=intercept)
+    residuals = None
+    if noise_model is not None:
+        residuals = noise_model.residuals
+    elif not empty.all():
+        spots, _ = pieces.sample()
+        residuals = squared_residuals(
+            spots.log1p() if scale == "log1p" else spots, signature, weights
+        )
     return PreparedDeconvolution(
         gram=gram - np.diag(error),
         linear=linear,
@@ -281,6 +297,7 @@ def prepare_deconvolution(
         signature=signature,
         signature_error=error,
         noise_model=noise_model,
+        gene_residuals=residuals,
     )
 
 

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from napari_smoother.counts.finding import find_counts
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.cell_spread import CellSpread
+from napari_smoother.models.deconv.cell_spread import RANDOM_SUMS, CellSpread
 from napari_smoother.models.deconv.gene_names import alternative_names
 from napari_smoother.models.deconv.named_genes import fully_named
 
@@ -293,18 +293,25 @@ class _SumsByType:
     ----------
     sums, squares, logs
         K x G: of counts per ten thousand, of their squares, and of log1p of them.
-    totals, counting
-        K: of the cells' totals, and of ten thousand over them.
+    totals, squared_totals, counting
+        K: of the cells' totals, of their squares, and of ten thousand over them.
     cells
         K: how many there are.
+    random_sums
+        `RANDOM_SUMS` x G: of the counts per ten thousand of some cells, with random signs.
+    signs
+        `RANDOM_SUMS` x K: sums of these signs.
     """
 
     sums: NDArray[np.float64]
     squares: NDArray[np.float64]
     logs: NDArray[np.float64]
     totals: NDArray[np.float64]
+    squared_totals: NDArray[np.float64]
     counting: NDArray[np.float64]
     cells: NDArray[np.int64]
+    random_sums: NDArray[np.float64]
+    signs: NDArray[np.float64]
 
 
 def _sums_by_type(found: FoundCounts, codes: NDArray[np.int64], n_types: int) -> _SumsByType:
@@ -314,9 +321,13 @@ def _sums_by_type(found: FoundCounts, codes: NDArray[np.int64], n_types: int) ->
         squares=np.zeros(shape),
         logs=np.zeros(shape),
         totals=np.zeros(n_types),
+        squared_totals=np.zeros(n_types),
         counting=np.zeros(n_types),
         cells=np.zeros(n_types, dtype=np.int64),
+        random_sums=np.zeros((RANDOM_SUMS, shape[1])),
+        signs=np.zeros((RANDOM_SUMS, n_types)),
     )
+    random = np.random.default_rng(0)
     start = 0
     for chunk in found.chunks():
         chunk_codes = codes[start : start + chunk.shape[0]]
@@ -327,12 +338,20 @@ def _sums_by_type(found: FoundCounts, codes: NDArray[np.int64], n_types: int) ->
         members = sparse.csr_matrix(
             (np.ones(used.size), (chunk_codes, np.arange(used.size))), shape=(n_types, used.size)
         )
+        row = (by_type.cells.sum() + np.arange(used.size)) % RANDOM_SUMS
+        sign = 1.0 - 2.0 * random.integers(0, 2, used.size)
+        signed = sparse.csr_matrix(
+            (sign, (row, np.arange(used.size))), shape=(RANDOM_SUMS, used.size)
+        )
         chunk.data *= np.repeat(PER_CELL / totals, np.diff(chunk.indptr))
+        np.add(by_type.random_sums, (signed @ chunk).toarray(), out=by_type.random_sums)
+        np.add(by_type.signs, (signed @ members.T).toarray(), out=by_type.signs)
         np.add(by_type.sums, (members @ chunk).toarray(), out=by_type.sums)
         np.add(by_type.squares, (members @ chunk.power(2)).toarray(), out=by_type.squares)
         np.log1p(chunk.data, out=chunk.data)
         np.add(by_type.logs, (members @ chunk).toarray(), out=by_type.logs)
         np.add.at(by_type.totals, chunk_codes, totals)
+        np.add.at(by_type.squared_totals, chunk_codes, totals**2)
         np.add.at(by_type.counting, chunk_codes, PER_CELL / totals)
         np.add.at(by_type.cells, chunk_codes, 1)
     return by_type
@@ -347,10 +366,18 @@ def _spread(
     if free == 0:
         return None
     within = by_type.squares[kept].sum(axis=0) - (cells[:, None] * mean_counts**2).sum(axis=0)
+    # A type of one cell, which is left out, differs from its mean by nothing.
+    means = by_type.sums / np.maximum(by_type.cells, 1)[:, None]
+    differing = by_type.random_sums - by_type.signs @ means
+    mean_total = by_type.totals[kept] / cells
+    relative = by_type.squared_totals[kept] / mean_total**2 - cells
+    counted = np.average(1 / mean_total, weights=cells)
     return CellSpread(
         variance=np.maximum(within, 0) / free,
         counting=float(by_type.counting[kept].sum() / cells.sum()),
         cells_per_type=cells,
+        random_sums=(differing / np.sqrt(free)).astype(np.float32),
+        total_variation=max(float(relative.sum() / free - counted), 0.0),
     )
 
 
