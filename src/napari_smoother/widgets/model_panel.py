@@ -31,8 +31,8 @@ WEIGHTS: dict[str, GeneWeights] = {
 }
 SHARES: dict[str, Shares] = {"Shares of cells": "cells", "Shares of RNA": "rna"}
 WITHOUT_CELLS: dict[str, str] = {
-    "within_type": "Inverse mean (the reference has no counted cells)",
-    "cells": "Shares of RNA (the reference has no counted cells)",
+    "within_type": "Noise as the mean (no counted cells)",
+    "cells": "Shares of RNA (no counted cells)",
 }
 """What is done in place of these."""
 LOSSES: dict[str, TubeLoss] = {"squared (l2)": "l2", "absolute (l1)": "l1"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.special import xlogy
@@ -205,3 +206,25 @@ def test_scales_that_a_model_does_not_take_are_refused(sample, reference) -> Non
             napari_smoother.deconvolve(adata, reference, model=model, scale=scale)
     with pytest.raises(InputError, match="magic"):
         napari_smoother.deconvolve(adata, reference, model="magic")
+
+
+def test_without_counted_cells_noise_goes_with_the_mean(sample, reference) -> None:
+    adata = sample.section.adata
+    known = Reference.from_table(
+        pd.DataFrame(reference.mean_counts, index=reference.genes, columns=list(reference.types)),
+        "table",
+    )
+
+    def weights(model: ModelName, gene_weights: str) -> np.ndarray:
+        return express_section(
+            adata.X,
+            adata.var,
+            known,
+            model=model,
+            scale=MODELS[model].scales[0],
+            gene_weights=gene_weights,
+        ).gene_weights
+
+    # A Poisson count has its mean for a variance already.
+    np.testing.assert_allclose(weights("poisson", "within_type"), weights("poisson", "none"))
+    np.testing.assert_allclose(weights("dwls", "within_type"), weights("dwls", "inverse_mean"))

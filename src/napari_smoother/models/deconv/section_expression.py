@@ -119,7 +119,8 @@ def express_section(
     gene_weights
         As in `prepare_deconvolution`, on the scale of the fit. With ``"within_type"`` the loss of
         a gene, whose own curvature says what variance it takes for granted, weighs as its noise
-        does: for Poisson a quasi-likelihood (Wedderburn 1974, Biometrika 61).
+        does: for Poisson a quasi-likelihood (Wedderburn 1974, Biometrika 61). Without counted
+        cells the noise goes with the mean, as Poisson itself has it.
     cancelled
         Asked between the steps.
 
@@ -165,13 +166,8 @@ def express_section(
         signature = mean_counts * (float(mean.sum()) / total if total > 0 else 1.0)
     else:
         signature = mean_counts if scale == "counts" else mean_log
-    if (
-        isinstance(gene_weights, str)
-        and gene_weights == "within_type"
-        and scale != "log1p"
-        and reference.spread is not None
-        and mean_counts.any()
-    ):
+    by_noise = isinstance(gene_weights, str) and gene_weights == "within_type"
+    if by_noise and scale != "log1p" and reference.spread is not None and mean_counts.any():
         totals = np.asarray(shared.sum(axis=1)).ravel()
         noise_model = fit_noise_model(
             *sampled_spots(shared, slice(None), totals, total),
@@ -181,11 +177,13 @@ def express_section(
         )
         unit = signature.sum() / mean_counts.sum()
         signature = noise_model.signature * unit
-        weights = 1 / (noise_model.noise * unit**2 * _curvature(model, mean))
+        weights = 1 / (noise_model.noise * unit**2)
     elif isinstance(gene_weights, str):
         weights = damped_weights(mean, variance, cast("GeneWeights", gene_weights))
     else:
         weights = given_weights(gene_weights, len(section_var))[match.section_index]
+    if by_noise:
+        weights = weights / _curvature(model, mean)
     curvature = weights * _curvature(model, mean)
     energy = float((curvature[:, None] * signature**2).sum())
     if energy == 0:
