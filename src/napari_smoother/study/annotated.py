@@ -223,6 +223,7 @@ def recipe(study: Study) -> dict[str, Any]:
             "name": study.reference.name,
             "n_genes_shared": composition.n_genes,
             "counts": study.reference.origin.describe() if study.reference.origin else "",
+            "has_counted_cells": study.reference.spread is not None,
         }
         content["fit"] = {
             "model": composition.settings.deconvolution.model,
