@@ -21,7 +21,8 @@ import scanpy as sc
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from napari_smoother.analyses.domains import DomainSteps, compute
+from napari_smoother.analyses.domain_steps import DomainSteps
+from napari_smoother.analyses.domains import compute
 from napari_smoother.analyses.embedding_settings import (
     DomainSettings,
     ExpressionSettings,

@@ -1,7 +1,4 @@
-"""Spatial domains of a section: from counts to labels, the same for window and library.
-
-counts -> genes -> expression -> spatial components -> coherent directions -> smoothed -> domains
-"""
+"""Spatial domains of a section: from counts to labels, the same for window and library."""
 
 from __future__ import annotations
 
@@ -11,31 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
+from napari_smoother.analyses.domain_steps import DomainSteps
 from napari_smoother.analyses.embedding_settings import (
     DomainSettings,
     ExpressionSettings,
     ReductionSettings,
-    require,
 )
-from napari_smoother.analyses.expression import among, choose_genes, expression
-from napari_smoother.analyses.stage import Stage
-from napari_smoother.errors import Cancelled
 from napari_smoother.keys import with_report
-from napari_smoother.models.reduction.choice_of_smoothing import (
-    ChosenSmoothing,
-    choose_smoothing,
-)
-from napari_smoother.models.reduction.coherent_components import coherent_components
-from napari_smoother.models.reduction.domain_mixture import fit_domain_mixture
-from napari_smoother.models.reduction.number_of_domains import choose_number
-from napari_smoother.models.reduction.smoothed_embedding import smooth_columns
-from napari_smoother.solvers.spatial_eigen import Eigenvectors, leading_eigenvectors
-from napari_smoother.solvers.spatial_scatter import SpatialScatter
 from napari_smoother.solvers.threads import one_blas_thread
 from napari_smoother.weights.annotated import section_graph
-from napari_smoother.weights.precision import precision as precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,307 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.domain_steps import FoundDomains
     from napari_smoother.analyses.expression import ChosenGenes, GenesBy
-    from napari_smoother.models.reduction.coherent_components import CoherentComponents
-    from napari_smoother.models.reduction.domain_mixture import DomainMixture
+    from napari_smoother.models.reduction.choice_of_smoothing import (
+        ChosenSmoothing,
+    )
     from napari_smoother.models.reduction.number_of_domains import ChosenNumber
     from napari_smoother.weights.precision import Process
-
-FORMED_GENES = 3000
-"""Up to here X'X and X'QX are formed once, so that lambda costs the same for any section."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """All that components are found from.
-
-    Attributes
-    ----------
-    chosen
-        Which spots and genes are used.
-    values, scatter
-        Their expression, and products with it.
-    precision, linked
-        The prior and the graph between used spots.
-    """
-
-    chosen: ChosenGenes
-    values: Any
-    scatter: SpatialScatter
-    precision: csr_array
-    linked: csr_array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SpatialComponents:
-    """Spatial components of the used spots, not smoothed.
-
-    Attributes
-    ----------
-    chosen
-        Which spots and genes are used.
-    precision, linked
-        The prior and the graph between used spots.
-    found
-        Loadings, with how well they were solved.
-    projected
-        Used spots x components: the scores.
-    """
-
-    chosen: ChosenGenes
-    precision: csr_array
-    linked: csr_array
-    found: Eigenvectors
-    projected: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FoundDomains:
-    """Domains of used spots, and what they were found by.
-
-    Attributes
-    ----------
-    mixture
-        Labels, 0 the largest domain, and probabilities.
-    scores
-        Used spots x directions: the smoothed embedding that they were found on.
-    autocorrelation
-        Moran's I of all directions, the kept ones among them.
-    kept
-        Which directions were kept.
-    number
-        Agreement of halves for numbers of domains; None where the number was given.
-    """
-
-    mixture: DomainMixture
-    scores: NDArray[np.float64]
-    autocorrelation: NDArray[np.float64]
-    kept: NDArray[np.intp]
-    number: ChosenNumber | None
-
-
-class DomainSteps:
-    """The steps from counts to domains, each remembered while its inputs are the same.
-
-    Parameters
-    ----------
-    cancelled
-        Asked within the steps.
-    tell
-        Told what is done, in a few words.
-
-    Attributes
-    ----------
-    genes, linked, expression, precision, scatter, formed, settled, projected, coherent, smoothing,
-    smoothed, smoothed_directions, shares, number, domains
-        The steps.
-    """
-
-    def __init__(
-        self,
-        cancelled: Callable[[], bool] | None = None,
-        tell: Callable[[str], None] | None = None,
-    ) -> None:
-        self._cancelled, self._tell = cancelled, tell
-        self.genes = Stage(self._choose_genes)
-        self.linked = Stage(among)
-        self.expression = Stage(expression)
-        self.precision = Stage(precision_of)
-        self.scatter = Stage(SpatialScatter)
-        self.formed = Stage(self._formed)
-        self.settled = Stage(self._solve_from_canonical_start)
-        self.projected = Stage(_projected)
-        self.coherent = Stage(coherent_components)
-        self.smoothing = Stage(self._choose_smoothing)
-        self.smoothed = Stage(self._smoothed)
-        self.smoothed_directions = Stage(self._smoothed)
-        self.shares = Stage(_shares)
-        self.number = Stage(self._choose_number)
-        self.domains = Stage(self._fit_domains)
-
-    def look_up(self) -> None:
-        """Stop if told to.
-
-        Raises
-        ------
-        Cancelled
-            If so.
-        """
-        if self._cancelled is not None and self._cancelled():
-            raise Cancelled("the search for domains was cancelled")
-
-    def chosen(
-        self, adata: AnnData, where: str, weights: csr_array, data: ExpressionSettings
-    ) -> ChosenGenes:
-        """Choose spots and genes."""
-        return self.genes(adata, where, data.layer, data.n_genes, data.genes_by, weights)
-
-    def prepared(
-        self, adata: AnnData, where: str, weights: csr_array, settings: ReductionSettings
-    ) -> Prepared:
-        """Choose genes, and bring together expression, prior and graph."""
-        data = settings.data
-        chosen = self.chosen(adata, where, weights, data)
-        self.look_up()
-        values = self.expression(adata, where, data.layer, data.scale, chosen)
-        linked = self.linked(weights, chosen.spots)
-        precision = self.precision(linked, settings.process, settings.rho)
-        self.look_up()
-        return Prepared(chosen, values, self.scatter(values, precision), precision, linked)
-
-    def components(
-        self, adata: AnnData, where: str, weights: csr_array, settings: ReductionSettings
-    ) -> SpatialComponents:
-        """Find spatial components from the canonical start."""
-        prepared = self.prepared(adata, where, weights, settings)
-        scatter, weight = prepared.scatter, settings.lambda_spatial_loss
-        k = n_components(settings, scatter)
-        if weight > 0:
-            scatter = self.formed(prepared.values, prepared.precision)
-        return self.projections(prepared, self.settled(scatter, weight, k, settings.seed))
-
-    def projections(self, prepared: Prepared, found: Eigenvectors) -> SpatialComponents:
-        """Scores of the used spots on loadings."""
-        projected = self.projected(prepared.scatter, found)
-        return SpatialComponents(
-            prepared.chosen, prepared.precision, prepared.linked, found, projected
-        )
-
-    def strength(
-        self, components: SpatialComponents, settings: ReductionSettings
-    ) -> ChosenSmoothing:
-        """Lambda of the smoothing: as set, or chosen."""
-        if settings.smoothing is not None:
-            return ChosenSmoothing(settings.smoothing, (), ())
-        coherent = self.coherent(components.projected, components.linked)
-        return self.smoothing(coherent, components.precision)
-
-    def find(
-        self,
-        embedding: NDArray[np.float64],
-        linked: csr_array,
-        precision: csr_array | None,
-        smoothing: float,
-        wanted: DomainSettings,
-        seed: int,
-    ) -> FoundDomains:
-        """Find domains on an embedding of used spots that is not smoothed yet."""
-        coherent = self.coherent(embedding, linked)
-        scores = self.smoothed_directions(coherent.scores, precision, smoothing)
-        shares = self.shares(linked)
-        chosen = None
-        number = wanted.number
-        if number is None:
-            chosen = self.number(coherent.scores, precision, smoothing, seed)
-            number = chosen.number
-        require(
-            number <= len(scores),
-            f"{number} domains are asked for, and there are {len(scores)} spots",
-            "domains",
-            "Choose fewer than there are spots",
-        )
-        mixture = self.domains(scores, number, shares, wanted.coupling, seed)
-        return FoundDomains(mixture, scores, coherent.autocorrelation, coherent.kept, chosen)
-
-    def find_on(
-        self,
-        components: SpatialComponents,
-        strength: ChosenSmoothing,
-        settings: ReductionSettings,
-    ) -> FoundDomains:
-        """Find domains on spatial components."""
-        return self.find(
-            components.projected,
-            components.linked,
-            components.precision,
-            strength.lambda_,
-            settings.domains,
-            settings.seed,
-        )
-
-    def solve(
-        self,
-        scatter: SpatialScatter,
-        weight: float,
-        k: int,
-        seed: int,
-        start: NDArray[np.float64] | None,
-    ) -> Eigenvectors:
-        """Find loadings from a guess; None for the canonical start."""
-        return leading_eigenvectors(
-            scatter, weight, k, start=start, seed=seed, cancelled=self._cancelled
-        )
-
-    # --- inside -----------------------------------------------------------------------------
-
-    def _say(self, text: str) -> None:
-        self.look_up()
-        if self._tell is not None:
-            self._tell(text)
-
-    def _choose_genes(
-        self,
-        adata: AnnData,
-        where: str,
-        layer: str | None,
-        n_genes: int,
-        by: GenesBy,
-        weights: csr_array,
-    ) -> ChosenGenes:
-        self._say("choosing genes")
-        return choose_genes(adata, where, layer, n_genes, by, weights, self._cancelled)
-
-    def _formed(self, values: Any, precision: csr_array) -> SpatialScatter:
-        """Products by matrices that are formed once, where that takes no longer than seconds.
-
-        Apart from those without: products by the matrices round differently, and without a
-        penalty they are not worth their time.
-        """
-        scatter = SpatialScatter(values, precision)
-        if scatter.n_genes <= FORMED_GENES:
-            scatter.matrices(self.look_up)
-        return scatter
-
-    def _solve_from_canonical_start(
-        self, scatter: SpatialScatter, weight: float, k: int, seed: int
-    ) -> Eigenvectors:
-        return self.solve(scatter, weight, k, seed, None)
-
-    def _choose_smoothing(
-        self, coherent: CoherentComponents, precision: csr_array
-    ) -> ChosenSmoothing:
-        self._say("choosing the smoothing")
-        return choose_smoothing(coherent.scores, precision, cancelled=self._cancelled)
-
-    def _smoothed(
-        self, scores: NDArray[np.float64], precision: csr_array | None, smoothing: float
-    ) -> NDArray[np.float64]:
-        if smoothing == 0 or precision is None or not scores.shape[1]:
-            return scores
-        return smooth_columns(scores, precision, smoothing, cancelled=self._cancelled).values
-
-    def _choose_number(
-        self,
-        scores: NDArray[np.float64],
-        precision: csr_array | None,
-        smoothing: float,
-        seed: int,
-    ) -> ChosenNumber:
-        self._say("choosing the number of domains")
-        return choose_number(scores, precision, smoothing, seed=seed, cancelled=self._cancelled)
-
-    def _fit_domains(
-        self,
-        scores: NDArray[np.float64],
-        number: int,
-        shares: csr_array,
-        coupling: float,
-        seed: int,
-    ) -> DomainMixture:
-        self._say("finding domains")
-        return fit_domain_mixture(
-            scores, number, shares, coupling, seed=seed, cancelled=self._cancelled
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -468,11 +156,6 @@ def compute(
             **domain_report(found, strength),
         },
     )
-
-
-def n_components(settings: ReductionSettings, scatter: SpatialScatter) -> int:
-    """How many components there can be of those wanted."""
-    return min(settings.components, scatter.n_genes)
 
 
 def labels_of(found: FoundDomains, spots: NDArray[np.intp], n_spots: int) -> NDArray[np.int64]:
@@ -640,18 +323,6 @@ def domains(
     target = adata.copy() if copy else adata
     found.write(target, key_added)
     return target if copy else None
-
-
-def _projected(scatter: SpatialScatter, found: Eigenvectors) -> NDArray[np.float64]:
-    return np.asarray(scatter.project(found.vectors), dtype=np.float64)
-
-
-def _shares(weights: csr_array) -> csr_array:
-    """Divide the weights of every spot by their sum."""
-    shares = sparse.csr_array(weights, dtype=np.float64, copy=True)
-    sums = np.asarray(shares.sum(axis=1)).ravel()
-    shares.data /= np.repeat(np.where(sums > 0, sums, 1.0), np.diff(shares.indptr))
-    return shares
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
-    from napari_smoother.analyses.domains import FoundDomains
+    from napari_smoother.analyses.domain_steps import FoundDomains
     from napari_smoother.analyses.expression import ChosenGenes
     from napari_smoother.study.analysis import AnalysisRequest
     from napari_smoother.study.study import Study

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
-from napari_smoother.analyses.domains import DomainSteps, expanded, labels_of, write_domains
+from napari_smoother.analyses.domain_steps import DomainSteps
+from napari_smoother.analyses.domains import expanded, labels_of, write_domains
 from napari_smoother.analyses.embedding_settings import EmbeddingSettings
 from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest, Progress
 from napari_smoother.study.view import Classes, Mixture, Numbers
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.domains import FoundDomains
+    from napari_smoother.analyses.domain_steps import FoundDomains
     from napari_smoother.analyses.expression import ChosenGenes
     from napari_smoother.section import Section
     from napari_smoother.study.study import Study

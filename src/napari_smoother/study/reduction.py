@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_smoother.analyses.domains import (
-    FORMED_GENES,
-    domain_report,
-    expanded,
-    n_components,
-)
+from napari_smoother.analyses.domain_steps import FORMED_GENES, n_components
+from napari_smoother.analyses.domains import domain_report, expanded
 from napari_smoother.analyses.embedding_settings import ReductionSettings
 from napari_smoother.solvers.spatial_eigen import FEW_GENES
 from napari_smoother.solvers.threads import one_blas_thread
@@ -23,7 +19,7 @@ from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.domains import FoundDomains, SpatialComponents
+    from napari_smoother.analyses.domain_steps import FoundDomains, SpatialComponents
     from napari_smoother.study.analysis import AnalysisRequest
     from napari_smoother.study.study import Study
 
