@@ -168,6 +168,15 @@ def with_report(uns: Mapping[str, Any], entries: Mapping[str, Any]) -> dict[str,
     return {**uns, kept: before, SMOOTHER: dict(entries)}
 
 
+def without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out settings at None, which HDF5 cannot hold: they are the defaults."""
+    return {
+        name: without_none(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
 def warn_of_paths(names: Iterable[str], what: str) -> None:
     """Warn of names of columns that anndata would take for paths, or could not write.
 

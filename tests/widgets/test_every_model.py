@@ -311,3 +311,25 @@ def test_every_model_on_a_visual_cortex(
         choose_process(qtbot, page, settle, session, name)
         assert session.study.composition.settings.deconvolution.process == name.lower()
         assert session.study.composition.converged
+
+
+def test_shares_of_cells_or_of_rna_without_a_new_solve(
+    dock: SmootherDock, solved: Session, settle: Callable[[Session], None]
+) -> None:
+    page = dock.turn_to(DeconvolvePage)
+    assert isinstance(page, DeconvolvePage)
+    study = solved.study
+    of_cells = study.composition
+    assert of_cells is not None
+    assert page.model_panel.shares.currentText() == "Shares of cells"
+    totals = study.reference.cell_totals
+    expected = of_cells.abundance / totals
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(of_cells.proportions, expected, rtol=1e-9)
+
+    page.model_panel.shares.setCurrentText("Shares of RNA")
+    settle(solved)
+    of_rna = study.composition
+    assert of_rna.fit is of_cells.fit
+    expected = of_rna.abundance / of_rna.abundance.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(of_rna.proportions, expected, rtol=1e-9)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from napari_smoother.analyses.embedding_settings import (
     DomainSettings,
@@ -26,6 +25,7 @@ from napari_smoother.models.reduction.choice_of_smoothing import (
 )
 from napari_smoother.models.reduction.coherent_components import coherent_components
 from napari_smoother.models.reduction.domain_mixture import fit_domain_mixture
+from napari_smoother.models.reduction.domains import neighbour_shares
 from napari_smoother.models.reduction.number_of_domains import choose_number
 from napari_smoother.models.reduction.smoothed_embedding import smooth_columns
 from napari_smoother.solvers.spatial_eigen import Eigenvectors, leading_eigenvectors
@@ -152,7 +152,7 @@ class DomainSteps:
         self.smoothing = Stage(self._choose_smoothing)
         self.smoothed = Stage(self._smoothed)
         self.smoothed_directions = Stage(self._smoothed)
-        self.shares = Stage(_shares)
+        self.shares = Stage(lambda weights: neighbour_shares(weights, weights.shape[0]))
         self.number = Stage(self._choose_number)
         self.domains = Stage(self._fit_domains)
 
@@ -348,11 +348,3 @@ def n_components(settings: ReductionSettings, scatter: SpatialScatter) -> int:
 
 def _projected(scatter: SpatialScatter, found: Eigenvectors) -> NDArray[np.float64]:
     return np.asarray(scatter.project(found.vectors), dtype=np.float64)
-
-
-def _shares(weights: csr_array) -> csr_array:
-    """Divide the weights of every spot by their sum."""
-    shares = sparse.csr_array(weights, dtype=np.float64, copy=True)
-    sums = np.asarray(shares.sum(axis=1)).ravel()
-    shares.data /= np.repeat(np.where(sums > 0, sums, 1.0), np.diff(shares.indptr))
-    return shares

@@ -15,7 +15,7 @@ from napari_smoother.analyses.embedding_settings import (
     ExpressionSettings,
     ReductionSettings,
 )
-from napari_smoother.keys import with_report
+from napari_smoother.keys import with_report, without_none
 from napari_smoother.solvers.threads import one_blas_thread
 from napari_smoother.weights.annotated import section_graph
 
@@ -89,7 +89,7 @@ class SpatialDomains:
     def write(self, adata: AnnData, key_added: str = "domain") -> None:
         """Write them into the section that they were found in; see `domains`."""
         write_domains(adata, key_added, self.labels, self.probabilities, self.embedding)
-        recipe = {"model": "domains", **_plain(asdict(self.settings))}
+        recipe = {"model": "domains", **without_none(asdict(self.settings))}
         entry = {"recipe": recipe, "report": self.report}
         adata.uns = with_report(adata.uns, {key_added: entry})
 
@@ -323,12 +323,3 @@ def domains(
     target = adata.copy() if copy else adata
     found.write(target, key_added)
     return target if copy else None
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Leave out settings at None, which HDF5 cannot hold: they are the defaults."""
-    return {
-        name: _plain(value) if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if value is not None
-    }

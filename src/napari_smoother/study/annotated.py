@@ -17,6 +17,7 @@ from napari_smoother.keys import (
     key_beside,
     own_entries,
     with_report,
+    without_none,
 )
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def recipe(study: Study) -> dict[str, Any]:
             "source": str(section.source or "") if section is not None else "",
             "counts": section.origin.describe() if section is not None else "",
         },
-        "settings": _without_none(asdict(study.settings)),
+        "settings": without_none(asdict(study.settings)),
         "regions": {
             # Lists: names as keys of dictionaries would be paths in a file.
             "names": [region.name for region in regions.classes],
@@ -233,16 +234,7 @@ def recipe(study: Study) -> dict[str, Any]:
     for name, analysis in study.analyses.items():
         if analysis.shown is not None:
             shown = analysis.shown
-            found = _without_none(analysis.recipe(shown.request.settings, shown.result))
+            found = without_none(analysis.recipe(shown.request.settings, shown.result))
             # One that is trained by hand may be older than graph and settings.
             content[name] = {**found, "up_to_date": analysis.is_up_to_date}
     return content
-
-
-def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
-    """Leave out settings at None, which HDF5 cannot hold: they are the defaults."""
-    return {
-        name: _without_none(value) if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if value is not None
-    }

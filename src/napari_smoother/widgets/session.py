@@ -195,26 +195,25 @@ class Session(QObject):
         Cancelled
             If it was cancelled, or the window was closed.
         """
-        ended: list[tuple[Loaded, None] | tuple[None, Exception]] = []
+        found: list[Loaded] = []
+        errors: list[Exception] = []
 
-        def attempt(
-            cancelled: Callable[[], bool],
-        ) -> tuple[Loaded, None] | tuple[None, Exception]:
+        def attempt(cancelled: Callable[[], bool]) -> list[Loaded]:
             try:
-                return work(cancelled), None
+                return [work(cancelled)]
             except Cancelled:
                 raise
             except Exception as error:
-                return None, error  # for the caller, who tells it
+                errors.append(error)  # for the caller, who tells it
+                return []
 
-        self.load(attempt, ended.append, description)
+        self.load(attempt, found.extend, description)
         wait_while(lambda: self.is_loading)
-        if not ended:
+        if errors:
+            raise errors[0]
+        if not found:
             raise Cancelled(f"{description} was cancelled")
-        found, error = ended[0]
-        if error is not None:
-            raise error
-        return found  # type: ignore[return-value]
+        return found[0]
 
     def cancel(self) -> None:
         """Stop reading, and computing the map that is in front."""

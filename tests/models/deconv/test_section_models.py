@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -228,3 +230,48 @@ def test_without_counted_cells_noise_goes_with_the_mean(sample, reference) -> No
     # A Poisson count has its mean for a variance already.
     np.testing.assert_allclose(weights("poisson", "within_type"), weights("poisson", "none"))
     np.testing.assert_allclose(weights("dwls", "within_type"), weights("dwls", "inverse_mean"))
+
+
+@pytest.mark.parametrize("model", get_args(ModelName))
+def test_figures_of_a_model_are_those_of_the_report(model) -> None:
+    report = (Path(__file__).parents[3] / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    heading = next(line for line in report.splitlines() if "| lowest on |" in line)
+    row = next(
+        line for line in report.splitlines() if line.startswith(f"| {MODELS[model].title} |")
+    )
+    figures = dict(zip(heading.split(" | "), row.split(" | "), strict=True))
+    assert f"mean error {figures['error']}" in MODELS[model].accuracy.lower()
+    n_sections = report.split("## The default against")[0].count("\n| ") - 1
+    assert f"on {n_sections} sections" in MODELS[model].accuracy
+
+
+def test_shares_of_cells_are_rna_over_what_a_cell_holds() -> None:
+    random = np.random.default_rng(2)
+    genes, types, held = 60, ["large", "small"], np.array([400.0, 100.0])
+    signature = random.gamma(0.5, 1.0, (2, genes))
+    signature /= signature.sum(axis=1, keepdims=True)
+    code = np.repeat([0, 1], 200)
+    cells = ad.AnnData(
+        sparse.csr_matrix(random.poisson(held[code, None] * signature[code]).astype(float)),
+        obs=pd.DataFrame({"cell_type": np.array(types)[code]}, index=np.arange(400).astype(str)),
+        var=pd.DataFrame(index=[f"g{gene}" for gene in range(genes)]),
+    )
+    truth = random.uniform(0.2, 0.8, 50)
+    mixed = np.column_stack([truth, 1 - truth]) * held @ signature
+    spots = ad.AnnData(sparse.csr_matrix(random.poisson(20 * mixed).astype(float)), var=cells.var)
+    spots.obs_names = np.arange(50).astype(str)
+    spots.obsm["spatial"] = random.uniform(0, 100, (50, 2))
+
+    def found(reference, **settings) -> np.ndarray:
+        adata = napari_smoother.deconvolve(spots, reference, lambda_=0, copy=True, **settings)
+        recipes.append(adata.uns["smoother"]["nnls"]["recipe"]["shares"])
+        return adata.obsm["nnls"]["large"].to_numpy()
+
+    recipes: list[str] = []
+    rna = 4 * truth / (4 * truth + 1 - truth)
+    np.testing.assert_allclose(found(cells), truth, atol=0.06)
+    np.testing.assert_allclose(found(cells, shares="rna"), rna, atol=0.06)
+    # A table tells nothing of its cells.
+    table = pd.DataFrame(1e4 * signature.T, index=cells.var_names, columns=types)
+    np.testing.assert_allclose(found(table), rna, atol=0.06)
+    assert recipes == ["cells", "rna", "rna"]

@@ -232,9 +232,8 @@ def deconvolve(
         "lambda": float(lambda_),
         "tolerance": float(tolerance),
     }
-    if isinstance(gene_weights, str) and gene_weights == "within_type":
-        counted = known.spread is not None and scale != "log1p"
-        recipe["noise_from"] = "cells" if counted else "mean"
+    if recipe["gene_weights"] == "within_type":
+        recipe["noise_from"] = "cells" if known.spread_for(gene_weights, scale) else "mean"
     if facts.chooses_bound:
         recipe |= {"tube_loss": str(tube_loss), "nonneg": bool(nonneg)}
     summary = {

@@ -235,18 +235,18 @@ def prepare_deconvolution(
     pieces = _Pieces(matrix, match.section_index, scale, total, cancelled)
 
     signature = mean_counts if scale == "counts" else mean_log
-    noise_model = None
+    noise_model, spread = None, reference.spread_for(gene_weights, scale)
     if isinstance(gene_weights, str):
         named = cast("GeneWeights", gene_weights)
         weights = np.ones(match.n_shared)
-        if named == "within_type" and scale == "counts" and reference.spread is not None:
+        if spread is not None:
             spots, counting = pieces.sample()
             if spots.shape[0] > 0 and signature.any():
                 noise_model = fit_noise_model(
                     spots,
                     counting,
                     signature,
-                    reference.spread.of_genes(match.reference_index),
+                    spread.of_genes(match.reference_index),
                     cancelled=cancelled,
                 )
                 signature, weights = noise_model.signature, 1 / noise_model.noise

@@ -133,6 +133,14 @@ class Reference:
         """
         return self.cell_totals if shares == "cells" and self.spread is not None else None
 
+    def spread_for(self, gene_weights: object, scale: str) -> CellSpread | None:
+        """Return what genes are weighed by, where they are to be weighed by noise.
+
+        Counted cells tell it, on scales of counts. Without them noise goes with the mean: None.
+        """
+        asked = isinstance(gene_weights, str) and gene_weights == "within_type"
+        return self.spread if asked and scale != "log1p" else None
+
     @classmethod
     def from_cells(
         cls, adata: AnnData, cell_type: str, name: str, *, layer: str | None = None

@@ -167,12 +167,13 @@ def express_section(
     else:
         signature = mean_counts if scale == "counts" else mean_log
     by_noise = isinstance(gene_weights, str) and gene_weights == "within_type"
-    if by_noise and scale != "log1p" and reference.spread is not None and mean_counts.any():
+    spread = reference.spread_for(gene_weights, scale)
+    if spread is not None and mean_counts.any():
         totals = np.asarray(shared.sum(axis=1)).ravel()
         noise_model = fit_noise_model(
             *sampled_spots(shared, slice(None), totals, total),
             mean_counts,
-            reference.spread.of_genes(match.reference_index),
+            spread.of_genes(match.reference_index),
             cancelled=cancelled,
         )
         unit = signature.sum() / mean_counts.sum()

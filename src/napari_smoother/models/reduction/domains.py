@@ -122,10 +122,11 @@ def find_domains(
     chances = np.asarray(mixture.predict_proba(values))
     if coupling == 0:
         return _sorted(chances, bool(mixture.converged_))
-    return _field(values, chances, _shares(weights, len(values)), coupling, cancelled)
+    return _field(values, chances, neighbour_shares(weights, len(values)), coupling, cancelled)
 
 
-def _shares(weights: Any, n_spots: int) -> sparse.csr_array:
+def neighbour_shares(weights: Any, n_spots: int) -> sparse.csr_array:
+    """Divide the weights of every spot by their sum; a spot is no neighbour of its own."""
     graph = sparse.csr_array(weights, dtype=np.float64, copy=True)
     if graph.shape != (n_spots, n_spots):
         raise InputError(
