@@ -169,7 +169,7 @@ def variants(source: Source, chosen: float) -> dict[str, ReductionSettings]:
     """The defaults with one thing taken away or changed."""
     base = settings_of(source)
     made = {
-        "a penalty of 0.1 on components": replace(base, lambda_spatial_loss=0.1),
+        "a penalty of 0.1 on components": replace(base, lambda_=0.1),
         "no field on labels": replace(base, domains=replace(base.domains, coupling=0.0)),
     }
     if source.layer is None:

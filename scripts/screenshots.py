@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from napari_smoother.layers.print_out import DOMINANT_TYPE
-from napari_smoother.study.regions import RegionClass, Regions, RegionShape
+from napari_smoother.analyses.figure_settings import DOMINANT_TYPE
+from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage

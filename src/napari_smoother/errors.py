@@ -28,3 +28,15 @@ def _shortened(text: str) -> str:
 
 class Cancelled(Exception):
     """Work stopped because its caller asked for it; nothing was changed."""
+
+
+def require(fulfilled: bool, problem: str, where: str, remedy: str) -> None:
+    """Refuse input unless a condition holds.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    if not fulfilled:
+        raise InputError(problem, where=where, remedy=remedy)

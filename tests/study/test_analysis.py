@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from napari_smoother.analyses.context import Progress
+from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.analyses.stage import ComparedByValue, Stage
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
-from napari_smoother.study.analysis import Analysis, AnalysisOutcome, Progress
+from napari_smoother.study.analysis import Analysis, AnalysisOutcome
 from napari_smoother.study.annotated import annotated
-from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.study.study import Study
 
 

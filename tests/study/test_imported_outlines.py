@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.section import Section, SectionImage
 from napari_smoother.study.imported_outlines import (
     DrawnOn,
@@ -16,7 +17,6 @@ from napari_smoother.study.imported_outlines import (
     pictures_drawn_on,
     spots_within,
 )
-from napari_smoother.study.regions import RegionClass, RegionShape
 from napari_smoother.study.study import Study
 
 HIRES, LOWRES = 0.1, 0.03

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_smoother.analyses.imputation_settings import ImputationSettings
+from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.models.impute import denser_positions, impute, predict_at
 from napari_smoother.models.impute import missing as missing_values
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.annotated import annotated
 from napari_smoother.study.imputation import Imputation
-from napari_smoother.study.imputed import ImputationSettings
-from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.study.study import Study
 
 if TYPE_CHECKING:

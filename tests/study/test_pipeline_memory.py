@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pytest
 
+from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.catalogue import ModelName
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex
-from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.study.study import Study
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_nothing_changed_runs_nothing(study: Study) -> None:
 
 
 def test_lambda_touches_only_the_last_stage(study: Study) -> None:
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=3.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=3.0)
     assert rerun(study) == {"settled"}
 
 
@@ -142,7 +142,7 @@ def test_the_same_settings_give_the_same_numbers_whatever_came_between(study: St
     assert first is not None
     chosen = study.deconvolution
     for lambda_ in (30.0, 0.2):
-        study.deconvolution = replace(chosen, lambda_spatial_loss=lambda_)
+        study.deconvolution = replace(chosen, lambda_=lambda_)
         request = study.request(settled=False)
         assert request is not None
         study.accept(study.pipeline.run(request))
@@ -164,7 +164,7 @@ def test_in_every_model_too(study: Study, model: ModelName, process: Process) ->
     assert first is not None
     assert first.settled
     for lambda_ in (30.0, 0.2):
-        study.deconvolution = replace(chosen, lambda_spatial_loss=lambda_)
+        study.deconvolution = replace(chosen, lambda_=lambda_)
         request = study.request(settled=False)
         assert request is not None
         warm = study.pipeline.run(request).composition
@@ -183,7 +183,7 @@ def test_a_fit_that_does_not_converge_is_not_tried_for_ever(study: Study, monkey
     fit = study.composition.fit
     short = replace(fit, report=replace(fit.report, converged=False, kkt_residual=1e-2))
     monkeypatch.setattr(study.pipeline.fitting, "fit", lambda *inputs: short)
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=5.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=5.0)
     study.update()
     assert not study.composition.converged
     assert study.is_up_to_date
@@ -213,7 +213,7 @@ def test_changing_the_model_leaves_the_graph_alone(study: Study) -> None:
 
 
 def test_warm_and_canonical_starts_reach_the_same_optimum(study: Study) -> None:
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=2.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=2.0)
     live = study.pipeline.run(study.request(settled=False)).composition
     settled = study.pipeline.run(study.request(settled=True)).composition
     assert live is not None

@@ -43,7 +43,7 @@ def reduction(study: Study) -> Reduction:
     reduction.settings = ReductionSettings(
         data=ExpressionSettings(scale=True),
         components=5,
-        lambda_spatial_loss=0.1,
+        lambda_=0.1,
         smoothing=1.0,
     )
     return reduction
@@ -66,9 +66,7 @@ def by_hand(study: Study, **settings):
 
 @pytest.mark.parametrize(("lambda_", "smoothing"), [(0.1, 1.0), (0.5, 0.0)])
 def test_scores_are_those_of_the_library(study, reduction, lambda_, smoothing) -> None:
-    reduction.settings = replace(
-        reduction.settings, lambda_spatial_loss=lambda_, smoothing=smoothing
-    )
+    reduction.settings = replace(reduction.settings, lambda_=lambda_, smoothing=smoothing)
     reduction.update()
     adata = by_hand(study, lambda_=lambda_, smoothing=smoothing)
     scores = adata.obsm["X_spatial_pca"]
@@ -83,7 +81,7 @@ def test_the_way_of_the_hand_leaves_no_trace(reduction) -> None:
     reduction.update()
     first = reduction.result.scores
     for lambda_ in (0.3, 2.0, 0.1):
-        reduction.settings = replace(reduction.settings, lambda_spatial_loss=lambda_)
+        reduction.settings = replace(reduction.settings, lambda_=lambda_)
         reduction.accept(reduction.run(reduction.request(settled=False)))
     np.testing.assert_allclose(reduction.result.scores, first, atol=1e-3 * first.std())
     reduction.update()
@@ -98,7 +96,7 @@ def test_each_setting_runs_its_own_steps_only(study, reduction) -> None:
 
     reduction.update()
     assert runs() == [1, 1, 1, 0]
-    reduction.settings = replace(reduction.settings, lambda_spatial_loss=0.2)
+    reduction.settings = replace(reduction.settings, lambda_=0.2)
     reduction.update()
     assert runs() == [1, 1, 2, 0]
     reduction.settings = replace(reduction.settings, domains=DomainSettings(find=True, number=4))
@@ -130,7 +128,7 @@ def test_domains_come_after_the_embedding(study, reduction) -> None:
 def test_domains_are_those_of_the_library_to_the_bit(study, lambda_, smoothing) -> None:
     reduction = Reduction(study)
     reduction.settings = ReductionSettings(
-        lambda_spatial_loss=lambda_, smoothing=smoothing, domains=DomainSettings(True, 5)
+        lambda_=lambda_, smoothing=smoothing, domains=DomainSettings(True, 5)
     )
     reduction.update()
     # The way of the hand leaves no trace.
@@ -214,7 +212,7 @@ def test_variances_of_residuals_are_those_of_scanpy(section) -> None:
     [
         (lambda: EmbeddingSettings(components=0), "components"),
         (lambda: EmbeddingSettings(rho=1.5), "rho"),
-        (lambda: ReductionSettings(lambda_spatial_loss=-1.0), "lambda"),
+        (lambda: ReductionSettings(lambda_=-1.0), "lambda"),
         (lambda: ReductionSettings(smoothing=float("nan")), "smoothing"),
         (lambda: DomainSettings(number=0), "domains"),
         (lambda: DomainSettings(coupling=-1.0), "coupling"),

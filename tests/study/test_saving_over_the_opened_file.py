@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import read_h5ad_section, write_h5ad
 from napari_smoother.io.opening import open_section
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.study.annotated import annotate, findings_of
-from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.study.study import Study
 
 N_SPOTS, N_GENES = 64, 12

@@ -9,17 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.reference import Reference
-from napari_smoother.sample_data import simulate_cortex, simulate_tumour
-from napari_smoother.study.annotated import annotate, annotated, findings_of, recipe
-from napari_smoother.study.regions import (
+from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
+from napari_smoother.analyses.graph_settings import GraphSettings
+from napari_smoother.analyses.regions import (
     RegionClass,
     Regions,
     RegionShape,
     regions_from_column,
 )
-from napari_smoother.study.settings import DeconvolutionSettings, GraphSettings, Settings
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.reference import Reference
+from napari_smoother.sample_data import simulate_cortex, simulate_tumour
+from napari_smoother.study.annotated import annotate, annotated, findings_of, recipe
 from napari_smoother.study.study import Study
 
 
@@ -46,7 +47,7 @@ def test_results_of_a_section_that_is_gone_are_dropped(study: Study) -> None:
 
 def test_results_older_than_those_shown_are_dropped(study: Study) -> None:
     older = study.request(settled=True)
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=9.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=9.0)
     study.update()
     shown = study.composition
     assert not study.accept(study.pipeline.run(older))
@@ -55,7 +56,7 @@ def test_results_older_than_those_shown_are_dropped(study: Study) -> None:
 
 def test_a_composition_left_behind_by_its_graph_is_not_up_to_date(study: Study) -> None:
     study.update()
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=9.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=9.0)
     request = study.request(settled=False)
     assert study.accept(study.pipeline.run(request.without_composition()))
     assert not study.is_up_to_date
@@ -68,7 +69,7 @@ def test_unfinished_outcomes_are_announced_but_not_kept(study: Study) -> None:
     kept = study.composition
     announced = []
     study.composition_changed.connect(announced.append)
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=0.5)
+    study.deconvolution = replace(study.deconvolution, lambda_=0.5)
     outcome = study.pipeline.run(study.request(settled=False))
     assert study.accept(replace(outcome, finished=False))
     assert announced == [outcome.composition]
@@ -114,9 +115,9 @@ def test_reference_stays_over_sections_that_share_its_genes(study: Study, sample
         (lambda: DeconvolutionSettings(scale="raw"), "scale"),
         (lambda: DeconvolutionSettings(tube_loss="l3"), "tube_loss"),
         (lambda: DeconvolutionSettings(gene_weights="magic"), "gene_weights"),
-        (lambda: DeconvolutionSettings(lambda_spatial_loss=-1.0), "lambda"),
-        (lambda: DeconvolutionSettings(lambda_spatial_loss=float("inf")), "lambda"),
-        (lambda: Settings(boundary_connectivity=2.0), "boundary_connectivity"),
+        (lambda: DeconvolutionSettings(lambda_=-1.0), "lambda"),
+        (lambda: DeconvolutionSettings(lambda_=float("inf")), "lambda"),
+        (lambda: GraphSettings(boundary_connectivity=2.0), "boundary_connectivity"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(make, field: str) -> None:

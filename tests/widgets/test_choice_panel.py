@@ -57,7 +57,7 @@ def test_gain_and_loss_stand_beside_the_choice(panel: ChoicePanel, smooth: Choic
     assert panel.caveat.isVisible()
     assert panel.caveat.text() == smooth.caveat != ""
     chosen = panel.study.deconvolution
-    assert (chosen.rho, chosen.lambda_spatial_loss) == (0.9, 10.0)
+    assert (chosen.rho, chosen.lambda_) == (0.9, 10.0)
     modest = replace(smooth, variances=np.ones((2, 2)))
     panel._on_choice((modest, []))
     assert not panel.caveat.isVisible()
@@ -72,20 +72,20 @@ def test_a_click_on_the_curve_takes_its_lambda_and_rho(
 ) -> None:
     panel._on_choice((smooth, []))
     study = solved.study
-    study.deconvolution = replace(study.deconvolution, rho=0.5, lambda_spatial_loss=3.0)
+    study.deconvolution = replace(study.deconvolution, rho=0.5, lambda_=3.0)
     assert "In use" not in panel.text.text()
     qtbot.mouseClick(panel.curve, LEFT, pos=point(panel, 1.0) + QPoint(3, 0))
     chosen = study.deconvolution
-    assert (chosen.process, chosen.rho, chosen.lambda_spatial_loss) == ("icar", 0.9, 1.0)
+    assert (chosen.process, chosen.rho, chosen.lambda_) == ("icar", 0.9, 1.0)
     assert panel.text.text().endswith("In use: λ 1: error higher by 1 ± 0 %.")
     settle(solved)
     assert study.composition is not None
-    assert study.composition.settings.deconvolution.lambda_spatial_loss == 1.0
+    assert study.composition.settings.lambda_ == 1.0
     qtbot.mouseClick(panel.curve, LEFT, pos=point(panel, 10.0))
-    assert study.deconvolution.lambda_spatial_loss == 10.0
+    assert study.deconvolution.lambda_ == 10.0
     assert panel.text.text() == smooth.describe()
     qtbot.mouseClick(panel.curve, Qt.MouseButton.RightButton, pos=point(panel, 1.0))
-    assert study.deconvolution.lambda_spatial_loss == 10.0
+    assert study.deconvolution.lambda_ == 10.0
 
 
 def test_the_curve_tells_its_values(

@@ -16,13 +16,14 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 import napari_smoother
+from napari_smoother.analyses.figure_settings import DOMINANT_TYPE, ON_SCREEN
+from napari_smoother.analyses.shown import View
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.figures.panels import ClassKey
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.layers.plain_text import as_text
-from napari_smoother.layers.print_out import DOMINANT_TYPE, ON_SCREEN, plan
+from napari_smoother.layers.print_out import plan
 from napari_smoother.layers.tissue import IMAGE, SPOTS, obs_features, section_of
-from napari_smoother.study.view import View
 from napari_smoother.widgets import contributions, opening
 from napari_smoother.widgets.contributions import show_dock
 from napari_smoother.widgets.figure_page import FigurePage

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_smoother.study.regions import RegionClass, RegionShape
+from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage

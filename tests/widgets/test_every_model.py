@@ -71,7 +71,7 @@ def test_every_model_is_solved_shown_and_named(
         choose(page, model)
         settle(solved)
         composition = solved.study.composition
-        assert composition.settings.deconvolution.model == model
+        assert composition.settings.model == model
         assert composition.converged
         assert composition.settled
         assert page.types.horizontalHeaderItem(2).text() == f"Mean, {MODELS[model].short}"
@@ -120,7 +120,7 @@ def test_forms_of_nu_svr(solved: Session, settle: Settle, page: DeconvolvePage) 
     assert solved.study.composition.abundance.min() < 0
     page.model_panel.tube_loss.setCurrentText("absolute (l1)")
     settle(solved)
-    chosen = solved.study.composition.settings.deconvolution
+    chosen = solved.study.composition.settings
     assert (chosen.tube_loss, chosen.nonneg) == ("l1", False)
     assert solved.study.composition.converged
 
@@ -166,9 +166,9 @@ def test_choice_for_linear_regression_allows_negative_abundances(
     qtbot.waitUntil(lambda: not page.choice.runner.is_busy, timeout=60_000)
     settle(solved)
     assert page.choice.button.isEnabled()
-    chosen = solved.study.composition.settings.deconvolution
+    chosen = solved.study.composition.settings
     assert chosen.model == "linear_regression"
-    assert f"λ {chosen.lambda_spatial_loss:.3g}" in page.choice.text.text()
+    assert f"λ {chosen.lambda_:.3g}" in page.choice.text.text()
 
 
 def test_every_process_keeps_its_share_of_the_range(
@@ -180,7 +180,7 @@ def test_every_process_keeps_its_share_of_the_range(
     for name in ("CAR", "SAR", "SMA", "ISAR", "ICAR"):
         choose_process(qtbot, page, settle, solved, name)
         composition = solved.study.composition
-        chosen = composition.settings.deconvolution
+        chosen = composition.settings
         assert chosen.process == name.lower()
         assert composition.converged
         if name in ("CAR", "SAR", "SMA"):
@@ -227,7 +227,7 @@ def test_passing_models_under_a_moving_average(
     choose(page, model)
     settle(solved)
     choose_process(qtbot, page, settle, solved, "SMA")
-    assert solved.study.composition.settings.deconvolution.process == "sma"
+    assert solved.study.composition.settings.process == "sma"
     assert solved.study.composition.converged
 
 
@@ -300,7 +300,7 @@ def test_every_model_on_a_visual_cortex(
         choose(page, model)
         settle(session)
         composition = session.study.composition
-        assert composition.settings.deconvolution.model == model
+        assert composition.settings.model == model
         assert composition.converged
         known = [name for name in composition.types if name in shares.columns]
         columns = [composition.types.index(name) for name in known]
@@ -309,7 +309,7 @@ def test_every_model_on_a_visual_cortex(
         assert error < 0.8 * truth.std(axis=0).mean() + 0.05
     for name in ("CAR", "SAR", "SMA", "ISAR"):
         choose_process(qtbot, page, settle, session, name)
-        assert session.study.composition.settings.deconvolution.process == name.lower()
+        assert session.study.composition.settings.process == name.lower()
         assert session.study.composition.converged
 
 

@@ -166,7 +166,7 @@ def test_lambda_slider_is_live_and_leaves_no_trace(
     settle(solved)
     smoother = solved.study.composition
     assert smoother is not None
-    assert smoother.settings.deconvolution.lambda_spatial_loss == page.lambda_.value()
+    assert smoother.settings.lambda_ == page.lambda_.value()
     assert not np.array_equal(smoother.abundance, first.abundance)
     assert any(not composition.settled for composition in shown), "nothing was shown on the way"
     page.lambda_.slider.setValue(place)
@@ -215,7 +215,7 @@ def test_cancel_keeps_the_last_result_and_says_so(
         raise Cancelled
 
     study.pipeline.run = endless
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=77.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=77.0)
     qtbot.waitUntil(lambda: len(asked) > 5, timeout=30_000)
     qtbot.waitUntil(dock.status.cancel.isEnabled, timeout=30_000)
     qtbot.mouseClick(dock.status.cancel, LEFT)
@@ -223,7 +223,7 @@ def test_cancel_keeps_the_last_result_and_says_so(
     assert study.composition is before
     assert "cancelled: showing the result for λ 0.2" in dock.status.text.text()
     del study.pipeline.run
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=2.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=2.0)
     settle(solved)
     assert study.composition is not before
 
@@ -236,7 +236,7 @@ def test_newest_change_wins_over_a_long_solve(
     began, cancelled_values = [], []
 
     def slow_at_first(request, *, cancelled, report=None):
-        wanted = request.settings.deconvolution.lambda_spatial_loss
+        wanted = request.recipe.deconvolution.lambda_
         began.append(wanted)
         if wanted == 50.0:
             while not cancelled():
@@ -248,16 +248,16 @@ def test_newest_change_wins_over_a_long_solve(
         return run(request, cancelled=cancelled, report=report)
 
     study.pipeline.run = slow_at_first
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=50.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=50.0)
     qtbot.waitUntil(lambda: began == [50.0], timeout=30_000)
     for newer in (3.0, 4.0, 5.0):
-        study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=newer)
+        study.deconvolution = replace(study.deconvolution, lambda_=newer)
     settle(solved)
     assert cancelled_values == [50.0]
     assert 3.0 not in began
     assert 4.0 not in began
     assert study.composition is not None
-    assert study.composition.settings.deconvolution.lambda_spatial_loss == 5.0
+    assert study.composition.settings.lambda_ == 5.0
 
 
 def test_without_live_nothing_is_solved_until_asked(
@@ -274,7 +274,7 @@ def test_without_live_nothing_is_solved_until_asked(
     page.solve.click()
     settle(solved)
     assert solved.study.composition is not None
-    assert solved.study.composition.settings.deconvolution.rho == 0.5
+    assert solved.study.composition.settings.rho == 0.5
 
 
 def test_two_viewers_have_two_studies(
@@ -310,7 +310,7 @@ def test_closing_the_window_while_it_computes(
         raise Cancelled
 
     study.pipeline.run = endless
-    study.deconvolution = replace(study.deconvolution, lambda_spatial_loss=9.0)
+    study.deconvolution = replace(study.deconvolution, lambda_=9.0)
     qtbot.waitUntil(lambda: bool(running), timeout=30_000)
     window.close()
     qtbot.waitUntil(lambda: bool(ended), timeout=30_000)
@@ -351,12 +351,12 @@ def test_rho_and_lambda_are_chosen_and_the_curve_shown(
     qtbot.waitUntil(lambda: not page.choice.runner.is_busy, timeout=180_000)
     settle(solved)
     chosen = solved.study.deconvolution
-    assert chosen.lambda_spatial_loss < 100
-    assert f"λ {chosen.lambda_spatial_loss:.3g}" in page.choice.text.text()
+    assert chosen.lambda_ < 100
+    assert f"λ {chosen.lambda_:.3g}" in page.choice.text.text()
     assert page.choice.curve.isVisible()
-    assert page.lambda_.value() == pytest.approx(chosen.lambda_spatial_loss)
+    assert page.lambda_.value() == pytest.approx(chosen.lambda_)
     assert solved.study.composition is not None
-    assert solved.study.composition.settings.deconvolution == chosen
+    assert solved.study.composition.settings == chosen
 
 
 def test_choosing_can_be_stopped(
@@ -409,7 +409,7 @@ def test_process_can_be_changed(dock: SmootherDock, solved: Session, settle: Set
     after = solved.study.composition
     assert after is not None
     assert after.converged
-    assert after.settings.deconvolution.process == "isar"
+    assert after.settings.process == "isar"
     assert not np.array_equal(after.abundance, before.abundance)
 
 

@@ -11,9 +11,9 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_smoother.analyses.shown import View
 from napari_smoother.layers.print_out import panel
 from napari_smoother.layers.tissue import SPOTS
-from napari_smoother.study.view import View
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.impute_page import ImputePage

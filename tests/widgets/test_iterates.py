@@ -60,9 +60,7 @@ def test_quick_models_wait_as_long_as_they_usually_take(
     for granted in (0.2, 1.2):
         runner._granted = granted
         now = solved.study.deconvolution
-        solved.study.deconvolution = replace(
-            now, lambda_spatial_loss=1.1 * now.lambda_spatial_loss
-        )
+        solved.study.deconvolution = replace(now, lambda_=1.1 * now.lambda_)
         assert waits[-1] == min(granted, preview.LATEST_FIRST_ITERATE)
         settle(solved)
     solved.study.deconvolution = replace(solved.study.deconvolution, model="poisson", scale="raw")

@@ -11,12 +11,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QImage
 from qtpy.QtWidgets import QApplication, QLabel
 
+from napari_smoother.analyses.regions import RegionClass
+from napari_smoother.analyses.shown import View
 from napari_smoother.errors import InputError
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.models.deconv.reference import Reference
-from napari_smoother.study.regions import RegionClass
-from napari_smoother.study.view import View
 from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 from napari_smoother.widgets.regions_page import RegionsPage

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.layers.scene import COMPOSITION
 from napari_smoother.layers.tissue import SPOTS
-from napari_smoother.study.regions import RegionClass, Regions, RegionShape
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage

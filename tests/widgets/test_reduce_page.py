@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_smoother.analyses.figure_settings import ON_SCREEN
 from napari_smoother.errors import Cancelled
 from napari_smoother.figures.panels import ClassKey
-from napari_smoother.layers.print_out import ON_SCREEN, panel
+from napari_smoother.layers.print_out import panel
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.study.autoencoder import Trained
 from napari_smoother.widgets.data_page import DataPage

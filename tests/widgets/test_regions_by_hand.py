@@ -10,6 +10,7 @@ import pytest
 import shapely
 from qtpy.QtCore import QPoint, Qt
 
+from napari_smoother.analyses.regions import RegionShape, outline_of
 from napari_smoother.io.regions_geojson import (
     NamedPolygon,
     read_regions_geojson,
@@ -17,7 +18,6 @@ from napari_smoother.io.regions_geojson import (
 )
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.section import SectionImage
-from napari_smoother.study.regions import RegionShape, outline_of
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.regions_page import RegionsPage
 

@@ -119,7 +119,7 @@ def test_every_control_leaves_the_wheel_to_its_page(
     area = area_of(page)
     bar = area.verticalScrollBar()
     qtbot.wait(50)  # laid out
-    settings, values = session.study.settings, [state(control) for control in controls_of(page)]
+    settings, values = session.study.recipe, [state(control) for control in controls_of(page)]
     turned = 0
     for control in controls_of(page):
         assert control.focusPolicy() != Qt.FocusPolicy.WheelFocus, control
@@ -140,7 +140,7 @@ def test_every_control_leaves_the_wheel_to_its_page(
             assert not control.hasFocus(), control
     assert turned == len(controls_of(page)) > 0
     assert [state(control) for control in controls_of(page)] == values
-    assert session.study.settings == settings
+    assert session.study.recipe == settings
 
 
 def test_a_control_with_focus_follows_the_wheel(

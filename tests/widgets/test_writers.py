@@ -13,12 +13,12 @@ import pytest
 from napari.layers import Points
 from qtpy.QtWidgets import QFileDialog
 
+from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.io.h5ad import read_h5ad_section
 from napari_smoother.io.regions_geojson import read_regions_geojson
 from napari_smoother.layers.region_shapes import REGIONS
 from napari_smoother.layers.scene import COMPOSITION
 from napari_smoother.layers.tissue import SPOTS
-from napari_smoother.study.regions import RegionClass, RegionShape
 from napari_smoother.widgets.contributions import layers_of
 from napari_smoother.widgets.reduce_page import ReducePage
 

@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_smoother.analyses.embedding_settings import (
-    DomainSettings,
-    ExpressionSettings,
-    ReductionSettings,
-    require,
-)
 from napari_smoother.analyses.expression import among, choose_genes, expression
 from napari_smoother.analyses.stage import Stage
-from napari_smoother.errors import Cancelled
+from napari_smoother.errors import Cancelled, require
 from napari_smoother.models.reduction.choice_of_smoothing import (
     ChosenSmoothing,
     choose_smoothing,
@@ -39,6 +33,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.embedding_settings import (
+        DomainSettings,
+        ExpressionSettings,
+        ReductionSettings,
+    )
     from napari_smoother.analyses.expression import ChosenGenes, GenesBy
     from napari_smoother.models.reduction.coherent_components import CoherentComponents
     from napari_smoother.models.reduction.domain_mixture import DomainMixture
@@ -191,7 +190,7 @@ class DomainSteps:
     ) -> SpatialComponents:
         """Find spatial components from the canonical start."""
         prepared = self.prepared(adata, where, weights, settings)
-        scatter, weight = prepared.scatter, settings.lambda_spatial_loss
+        scatter, weight = prepared.scatter, settings.lambda_
         k = n_components(settings, scatter)
         if weight > 0:
             scatter = self.formed(prepared.values, prepared.precision)

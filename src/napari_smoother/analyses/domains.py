@@ -312,7 +312,7 @@ def domains(
         components=n_components,
         process=process,
         rho=rho,
-        lambda_spatial_loss=lambda_,
+        lambda_=lambda_,
         seed=seed,
         domains=DomainSettings(True, n_domains, coupling),
         smoothing=smoothing,

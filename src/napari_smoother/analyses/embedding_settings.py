@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_smoother.analyses.expression import GenesBy
 from napari_smoother.analyses.stage import ComparedByValue
-from napari_smoother.errors import InputError
+from napari_smoother.errors import require
 
 if TYPE_CHECKING:
     from napari_smoother.weights.precision import Process
 
 Likelihood = Literal["nb", "zinb", "poisson", "normal"]
-
-
-def require(fulfilled: bool, problem: str, field: str, remedy: str) -> None:
-    """Refuse a setting by name unless a condition holds."""
-    if not fulfilled:
-        raise InputError(problem, where=field, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +100,7 @@ class EmbeddingSettings(ComparedByValue):
         Number of dims.
     process, rho
         The spatial process and its autocorrelation, 0 (none) to 1 (intrinsic).
-    lambda_spatial_loss
+    lambda_
         Weight of the spatial loss; 0 for none.
     seed
         Of starts that are drawn.
@@ -118,7 +112,7 @@ class EmbeddingSettings(ComparedByValue):
     components: int = 30
     process: Process = "icar"
     rho: float = 0.99
-    lambda_spatial_loss: float = 0.1
+    lambda_: float = 0.1
     seed: int = 0
     domains: DomainSettings = DomainSettings()
 
@@ -136,8 +130,8 @@ class EmbeddingSettings(ComparedByValue):
             "Set a number from 0 to 1",
         )
         require(
-            math.isfinite(self.lambda_spatial_loss) and self.lambda_spatial_loss >= 0,
-            f"lambda {self.lambda_spatial_loss} is not a weight",
+            math.isfinite(self.lambda_) and self.lambda_ >= 0,
+            f"lambda {self.lambda_} is not a weight",
             "reduction lambda",
             "Set a number of at least 0",
         )
@@ -149,7 +143,7 @@ class ReductionSettings(EmbeddingSettings):
 
     Parameters
     ----------
-    lambda_spatial_loss
+    lambda_
         Weight of the penalty; 0 for principal components, whose noise can be told from their
         signal. Under a penalty it looks like signal.
     smoothing
@@ -157,7 +151,7 @@ class ReductionSettings(EmbeddingSettings):
         for domains, by spots that are left out.
     """
 
-    lambda_spatial_loss: float = 0.0
+    lambda_: float = 0.0
     smoothing: float | None = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
+from napari_smoother.analyses.context import Context
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,7 +21,7 @@ class ComparedByValue:
 
 def _is_unchanged(before: Any, now: Any) -> bool:
     """Whether an input is the same: by value for settings, by identity for data."""
-    if before is now:
+    if before is now or isinstance(now, Context):
         return True
     compared_by_value = isinstance(now, str | int | float | ComparedByValue)
     return compared_by_value and type(before) is type(now) and bool(before == now)
@@ -30,7 +32,8 @@ class Stage(Generic[Inputs, Output]):
 
     Settings (numbers, strings, immutable records) are compared by value, data (arrays,
     matrices, sections) by identity: a pipeline never compares large arrays, so data must be
-    replaced, not changed in place.
+    replaced, not changed in place. A `Context` is handed on, but neither compared nor kept: who
+    asks does not change what is found.
 
     Parameters
     ----------
@@ -58,6 +61,7 @@ class Stage(Generic[Inputs, Output]):
             if len(before) == len(inputs) and all(map(_is_unchanged, before, inputs)):
                 return output
         output = self._function(*args, **kwargs)
-        self._memory = inputs, output
+        kept = tuple(None if isinstance(given, Context) else given for given in inputs)
+        self._memory = kept, output
         self.runs += 1
         return output

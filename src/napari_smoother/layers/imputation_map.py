@@ -12,12 +12,7 @@ from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.analysis_map import COLORMAP, PERCENTILES, AnalysisMap
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
-from napari_smoother.study.imputed import (
-    Imputed,
-    difference_numbers,
-    imputed_numbers,
-    raw_numbers,
-)
+from napari_smoother.study.imputed import Imputed, difference_numbers, imputed_numbers, raw_numbers
 from napari_smoother.study.view import Numbers
 
 if TYPE_CHECKING:

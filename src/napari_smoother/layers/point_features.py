@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Points, Shapes
     from numpy.typing import NDArray
 
-    from napari_smoother.study.regions import RegionShape
+    from napari_smoother.analyses.regions import RegionShape
 
 ADDED = "added features"
 """Key of a layer's metadata with the features that were added here, and may be found anew."""

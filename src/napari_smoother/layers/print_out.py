@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_smoother.analyses.figure_settings import DOMINANT_TYPE, ON_SCREEN, FigureSettings
+from napari_smoother.analyses.shown import View
 from napari_smoother.errors import InputError
 from napari_smoother.figures.compose import compose_figure
 from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
 from napari_smoother.layers import edges, spot_map
-from napari_smoother.study.view import Classes, View, dominant_types, proportion_of, values_of
+from napari_smoother.study.view import Classes, dominant_types, proportion_of, values_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,35 +23,8 @@ if TYPE_CHECKING:
     from napari_smoother.section import Section
     from napari_smoother.study.study import Study
 
-ON_SCREEN = "what is on screen"
-DOMINANT_TYPE = "dominant cell type"
 EDGE_WIDTH = 0.4
 """In points."""
-
-
-@dataclass(frozen=True, slots=True)
-class FigureSettings:
-    """How a figure is composed.
-
-    Parameters
-    ----------
-    contents
-        `ON_SCREEN`, `DOMINANT_TYPE`, names of cell types, genes or obs columns; one panel each.
-    columns
-        Panels beside each other; 0 decides by their number.
-    width_mm
-        Of the whole figure, in millimetres.
-    image, edges, outlines, scale_bar
-        What is drawn besides the spots.
-    """
-
-    contents: tuple[str, ...] = (ON_SCREEN,)
-    columns: int = 0
-    width_mm: float = 180.0
-    image: bool = True
-    edges: bool = False
-    outlines: bool = True
-    scale_bar: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

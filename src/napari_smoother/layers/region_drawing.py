@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_smoother.analyses.regions import RegionClass
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
 from napari_smoother.layers import region_shapes
 from napari_smoother.layers.coordinates import World
-from napari_smoother.study.regions import RegionClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from napari.layers import Shapes
     from napari.utils.events import Event
 
+    from napari_smoother.analyses.regions import Colour, Regions
     from napari_smoother.layers.shelf import Shelf
-    from napari_smoother.study.regions import Colour, Regions
     from napari_smoother.study.study import Study
 
 

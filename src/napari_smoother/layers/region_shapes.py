@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from napari.layers import Shapes
 
+from napari_smoother.analyses.regions import RegionShape
 from napari_smoother.io.regions_geojson import UNNAMED, NamedPolygon
 from napari_smoother.layers.coordinates import (
     World,
@@ -16,15 +17,14 @@ from napari_smoother.layers.coordinates import (
     to_xy,
 )
 from napari_smoother.layers.tissue import SECTION, section_of
-from napari_smoother.study.regions import RegionShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.regions import Colour, Regions
     from napari_smoother.section import Section
-    from napari_smoother.study.regions import Colour, Regions
 
 REGIONS = "regions"
 REGION_FEATURE = "region"

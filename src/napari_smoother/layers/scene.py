@@ -6,7 +6,7 @@ outlines of regions have modules of their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from napari.layers import Image, Points
@@ -20,7 +20,6 @@ from napari_smoother.layers.shelf import Shelf
 from napari_smoother.study.view import (
     Classes,
     Numbers,
-    View,
     deviation_of,
     dominant_types,
     misfit_of,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.shown import Quantity, View
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
     from napari_smoother.study.study import Study
@@ -46,9 +46,6 @@ REFERENCE = "reference"
 
 DOMINANT = ""
 """In place of a cell type: the most abundant type of each spot."""
-
-Quantity = Literal["proportion", "deviation", "misfit"]
-"""What a map of the composition shows."""
 
 
 class Picture(Protocol):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from napari_smoother.analyses.context import Progress
     from napari_smoother.section import Section
     from napari_smoother.study.results import Graph
     from napari_smoother.study.study import Study
@@ -73,26 +74,6 @@ class AnalysisOutcome(Generic[Chosen, Found]):
     request: AnalysisRequest[Chosen, Found]
     result: Found
     finished: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a long run has come.
-
-    Parameters
-    ----------
-    text
-        What is done, in a few words.
-    done, total
-        Steps; a total of 0 where their number is not known.
-    value
-        What the run is to make small, for a curve; NaN where there is none.
-    """
-
-    text: str
-    done: int = 0
-    total: int = 0
-    value: float = float("nan")
 
 
 class Analysis(ABC, Generic[Chosen, Found]):

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.regions import Regions
     from napari_smoother.annotated_section import AnnotatedSection
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
-    from napari_smoother.study.regions import Regions
     from napari_smoother.study.results import Composition, Graph
     from napari_smoother.study.study import Study
 
@@ -174,7 +174,7 @@ def _results(findings: Findings) -> AnnData:
         names = pd.Index([region.name for region in regions.classes])
         results.obs["region"] = pd.Categorical.from_codes(findings.labels, categories=names)
     if composition is not None:
-        key = composition.settings.deconvolution.model
+        key = composition.settings.model
         results.obsm[key] = composition.table()
         if composition.deviation is not None:
             results.obsm[f"{key}_deviation"] = composition.table("deviation")
@@ -208,7 +208,10 @@ def recipe(study: Study) -> dict[str, Any]:
             "source": str(section.source or "") if section is not None else "",
             "counts": section.origin.describe() if section is not None else "",
         },
-        "settings": without_none(asdict(study.settings)),
+        "settings": {
+            "graph": without_none(asdict(study.recipe.graph)),
+            "deconvolution": without_none(asdict(study.deconvolution)),
+        },
         "regions": {
             # Lists: names as keys of dictionaries would be paths in a file.
             "names": [region.name for region in regions.classes],
@@ -227,7 +230,7 @@ def recipe(study: Study) -> dict[str, Any]:
             "has_counted_cells": study.reference.spread is not None,
         }
         content["fit"] = {
-            "model": composition.settings.deconvolution.model,
+            "model": composition.settings.model,
             **composition.report.as_dict(),
             "residual": composition.residual,
         }

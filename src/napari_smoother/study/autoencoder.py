@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_smoother.analyses.context import Progress
 from napari_smoother.analyses.domains import domain_report, expanded
 from napari_smoother.analyses.embedding_settings import AutoencoderSettings, DomainSettings
 from napari_smoother.analyses.expression import counts, expression
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.models.reduction.choice_of_smoothing import ChosenSmoothing
-from napari_smoother.study.analysis import Progress
 from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Autoencoder(EmbeddingAnalysis[AutoencoderSettings]):
     def describe_settings(self, settings: AutoencoderSettings) -> str:
         """Return lambda, rho, the number of dims and of epochs."""
         return (
-            f"the result for λ {settings.lambda_spatial_loss:.3g}, ρ {settings.rho:.3g}, "
+            f"the result for λ {settings.lambda_:.3g}, ρ {settings.rho:.3g}, "
             f"{settings.components} dims, {settings.epochs} epochs"
         )
 
@@ -223,13 +223,13 @@ def train_spatial_vae(
     adata = ad.AnnData(values)
     SpatialVAE.setup_anndata(adata)
     loss = None
-    if settings.lambda_spatial_loss > 0:
+    if settings.lambda_ > 0:
         matrix = SpatialWeightMatrix.from_graph(weights)
         loss = SpatialLoss(settings.process, matrix, rho=settings.rho)
     model = SpatialVAE(
         adata,
         spatial_loss=loss,
-        lambda_spatial_loss=settings.lambda_spatial_loss,
+        lambda_spatial_loss=settings.lambda_,
         n_latent=settings.components,
         gene_likelihood=settings.likelihood,
         seed=settings.seed,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.context import Progress
 from napari_smoother.analyses.domain_steps import DomainSteps
 from napari_smoother.analyses.domains import expanded, labels_of, write_domains
 from napari_smoother.analyses.embedding_settings import EmbeddingSettings
-from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest, Progress
+from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest
 from napari_smoother.study.view import Classes, Mixture, Numbers
 
 if TYPE_CHECKING:

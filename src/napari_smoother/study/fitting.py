@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.models.deconv.catalogue import ModelName, SectionScale, TubeLoss
     from napari_smoother.models.deconv.preparation import GeneWeights
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
-    from napari_smoother.study.settings import DeconvolutionSettings
 
     Data = PreparedDeconvolution | SectionExpression
     Report = Callable[[NDArray[np.floating], float], None]
@@ -137,7 +137,7 @@ class Fitting:
             settings.tube_loss,
             settings.nonneg,
             settings.intercept,
-            settings.lambda_spatial_loss,
+            settings.lambda_,
         )
         if start is None:
             return self.settled(data, precision, options)
@@ -152,7 +152,7 @@ class Fitting:
         cell_totals: NDArray[np.float64] | None,
     ) -> PosteriorDeviation:
         """Return how far the abundances may be off; see `can_deviate`."""
-        weight = lambda_to_weight(settings.lambda_spatial_loss, data.n_genes, data.n_types)
+        weight = lambda_to_weight(settings.lambda_, data.n_genes, data.n_types)
         return self.deviation(data, precision, weight, fit, cell_totals)
 
     def _prepare(

@@ -13,15 +13,15 @@ import numpy as np
 import shapely
 from psygnal import Signal
 
-from napari_smoother.study.regions import RegionShape
+from napari_smoother.analyses.regions import RegionShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.regions import Regions
     from napari_smoother.section import Section
-    from napari_smoother.study.regions import Regions
     from napari_smoother.study.study import Study
 
 TIMES_MORE = 10

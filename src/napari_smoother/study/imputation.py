@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.context import Progress
+from napari_smoother.analyses.imputation_settings import ImputationSettings
+from napari_smoother.analyses.shown import View
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.models.impute.interpolation import Interpolation
 from napari_smoother.models.impute.missing import solve_missing
 from napari_smoother.models.impute.positions import denser_positions, distance_between
-from napari_smoother.study.analysis import Analysis, AnalysisRequest, Progress
-from napari_smoother.study.imputed import DenserGrid, ImputationSettings, Imputed
+from napari_smoother.study.analysis import Analysis, AnalysisRequest
+from napari_smoother.study.imputed import DenserGrid, Imputed
 from napari_smoother.study.observed_spots import observed_spots, spots_with_counts
-from napari_smoother.study.view import Numbers, View, gene_names, values_of
+from napari_smoother.study.view import Numbers, gene_names, values_of
 from napari_smoother.weights.precision import precision
 
 if TYPE_CHECKING:

@@ -1,16 +1,13 @@
-"""What an imputation of one gene is set to, and what it finds."""
+"""What an imputation of one gene finds."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_smoother.analyses.stage import ComparedByValue
-from napari_smoother.errors import InputError
 from napari_smoother.study.view import Numbers, gene_names
 
 if TYPE_CHECKING:
@@ -18,83 +15,6 @@ if TYPE_CHECKING:
 
     from napari_smoother.models.impute.report import ImputationReport
     from napari_smoother.section import Section
-    from napari_smoother.weights.precision import Process
-
-MOST_HELD_OUT = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class ImputationSettings(ComparedByValue):
-    """How one gene is smoothed and filled in.
-
-    Parameters
-    ----------
-    gene
-        Its name; values are log1p of counts per ten thousand of the spot.
-    fixed
-        Whether observed values stay as they are and only missing ones are filled in.
-    nonneg
-        Whether values must not be negative.
-    process
-        The spatial process of the prior.
-    rho
-        Its autocorrelation, 0 (none) to 1 (intrinsic).
-    lambda_
-        Weight of the prior, where observed values are not fixed.
-    hidden_column, hidden_class
-        Spots of this class of an obs column are hidden; ``""`` hides none.
-    held_out
-        Share of the other spots that is hidden at random.
-    seed
-        Of that draw.
-    denser
-        Whether values are also interpolated on a grid denser than the spots.
-    factor
-        How many times closer its positions are than spots.
-    """
-
-    gene: str = ""
-    fixed: bool = False
-    nonneg: bool = True
-    process: Process = "icar"
-    rho: float = 1.0
-    lambda_: float = 1.0
-    hidden_column: str = ""
-    hidden_class: str = ""
-    held_out: float = 0.0
-    seed: int = 0
-    denser: bool = False
-    factor: float = 3.0
-
-    def __post_init__(self) -> None:
-        for fulfilled, problem, field, remedy in (
-            (
-                0.0 <= self.rho <= 1.0,
-                f"rho {self.rho} is outside the valid range",
-                "rho",
-                "Set a number from 0 to 1",
-            ),
-            (
-                math.isfinite(self.lambda_) and self.lambda_ >= 0,
-                f"lambda {self.lambda_} is not a weight",
-                "lambda",
-                "Set a number of at least 0",
-            ),
-            (
-                0.0 <= self.held_out <= MOST_HELD_OUT,
-                f"A share of {self.held_out} cannot be held out",
-                "held_out",
-                f"Set a number from 0 to {MOST_HELD_OUT}",
-            ),
-            (
-                math.isfinite(self.factor) and self.factor >= 1,
-                f"A grid cannot be {self.factor} times denser",
-                "factor",
-                "Set a number of at least 1",
-            ),
-        ):
-            if not fulfilled:
-                raise InputError(problem, where=f"imputation {field}", remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

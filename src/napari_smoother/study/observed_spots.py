@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from napari_smoother.analyses.shown import View
 from napari_smoother.errors import InputError
-from napari_smoother.study.view import Classes, View, values_of
+from napari_smoother.study.view import Classes, values_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,13 +11,13 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_smoother.analyses.deconvolution_settings import INTRINSIC
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.preparation import PreparedDeconvolution
 from napari_smoother.study import stages
 from napari_smoother.study.fitting import Fitting, can_deviate, iterate
 from napari_smoother.study.results import Composition, Graph
-from napari_smoother.study.settings import INTRINSIC
 from napari_smoother.weights.moving_average import MovingAverage
 from napari_smoother.weights.neighbours import (
     Neighbourhood,
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.graph_settings import NeighbourRule
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.study.fitting import Fit
-    from napari_smoother.study.settings import NeighbourRule, Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +50,8 @@ class Request:
         Grows with every change of the study.
     section
         The open section.
-    settings
-        Its settings.
+    recipe
+        What is set.
     labels
         n int codes of the region of each spot, -1 for none.
     reference
@@ -64,7 +65,7 @@ class Request:
 
     generation: int
     section: Section
-    settings: Settings
+    recipe: Recipe
     labels: NDArray[np.integer]
     reference: Reference | None = None
     start: NDArray[np.floating] | None = None
@@ -165,8 +166,7 @@ class Pipeline:
         return Outcome(request, graph, composition)
 
     def _graph(self, request: Request) -> Graph:
-        section, settings = request.section, request.settings
-        chosen = settings.graph
+        section, chosen = request.section, request.recipe.graph
         neighbourhood = self.neighbours(
             section, chosen.rule, chosen.neighbours, chosen.mutual, chosen.radius
         )
@@ -177,7 +177,7 @@ class Pipeline:
             else None,
             self.histology(section, neighbourhood) if chosen.by_histology else None,
         )
-        factors = self.factors(neighbourhood, request.labels, settings.boundary_connectivity)
+        factors = self.factors(neighbourhood, request.labels, chosen.boundary_connectivity)
         weights = self.weights(similar, factors)
         edges, edge_weights = self.edges(similar)
         return self.graph(
@@ -188,7 +188,7 @@ class Pipeline:
             edges,
             edge_weights,
             self.crossing(edges, request.labels),
-            settings.boundary_connectivity,
+            chosen.boundary_connectivity,
         )
 
     def _composition(
@@ -199,7 +199,7 @@ class Pipeline:
     ) -> Composition | None:
         if request.reference is None:
             return None
-        chosen = request.settings.deconvolution
+        chosen = request.recipe.deconvolution
         cell_totals = request.reference.totals_for(chosen.shares)
         fitting = self.fitting
         data = fitting.prepare(request.section, request.reference, chosen)
@@ -218,7 +218,7 @@ class Pipeline:
         precision = self.precision(linked, chosen.process, chosen.rho)
 
         def composition(fit: Fit, settled: bool) -> Composition:
-            return Composition(request.section, request.settings, data, fit, cell_totals, settled)
+            return Composition(request.section, chosen, data, fit, cell_totals, settled)
 
         if report is not None:
             steps = itertools.count()

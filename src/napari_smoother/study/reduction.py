@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_smoother.analyses.context import Progress
 from napari_smoother.analyses.domain_steps import FORMED_GENES, n_components
 from napari_smoother.analyses.domains import domain_report, expanded
 from napari_smoother.analyses.embedding_settings import ReductionSettings
 from napari_smoother.solvers.spatial_eigen import FEW_GENES
 from napari_smoother.solvers.threads import one_blas_thread
-from napari_smoother.study.analysis import AnalysisOutcome, Progress
+from napari_smoother.study.analysis import AnalysisOutcome
 from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
         prepared = steps.prepared(section.adata, section.name, weights, settings)
         scatter = prepared.scatter
         began = time.perf_counter()
-        weight, k = settings.lambda_spatial_loss, n_components(settings, scatter)
+        weight, k = settings.lambda_, n_components(settings, scatter)
 
         def embedding(components: SpatialComponents, smoothing: float) -> Embedding:
             found, spots = components.found, components.chosen.spots
@@ -126,7 +127,7 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
     def describe_settings(self, settings: ReductionSettings) -> str:
         """Return lambda, rho and the number of components."""
         return (
-            f"the result for λ {settings.lambda_spatial_loss:.3g}, ρ {settings.rho:.3g}, "
+            f"the result for λ {settings.lambda_:.3g}, ρ {settings.rho:.3g}, "
             f"{settings.components} components"
         )
 

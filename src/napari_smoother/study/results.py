@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.models.deconv.fit import FitReport
     from napari_smoother.models.deconv.section_expression import SectionExpression
     from napari_smoother.models.uncertainty import PosteriorDeviation
     from napari_smoother.section import Section
     from napari_smoother.study.fitting import Fit
-    from napari_smoother.study.settings import Settings
     from napari_smoother.weights.neighbours import Neighbourhood
     from napari_smoother.weights.summary import GraphSummary
 
@@ -85,7 +85,7 @@ class Composition:
     """
 
     section: Section
-    settings: Settings
+    settings: DeconvolutionSettings
     data: PreparedDeconvolution | SectionExpression
     fit: Fit
     cell_totals: NDArray[np.float64] | None

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_smoother.analyses.recipe import Recipe
+from napari_smoother.analyses.regions import Regions
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import match_genes
 from napari_smoother.study.fitting import can_deviate
 from napari_smoother.study.history import History
 from napari_smoother.study.pipeline import Outcome, Pipeline, Request
-from napari_smoother.study.regions import Regions
-from napari_smoother.study.settings import DeconvolutionSettings, GraphSettings, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
+    from napari_smoother.analyses.graph_settings import GraphSettings
     from napari_smoother.models.deconv.genes import GeneMatch
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
@@ -37,8 +39,8 @@ class Study:
     ----------
     section_changed
         Emitted when a section was opened.
-    settings_changed
-        Emitted when a setting changed.
+    recipe_changed
+        Emitted with the new recipe.
     regions_changed
         Emitted when classes, shapes or the region of a spot changed.
     reference_changed
@@ -54,7 +56,7 @@ class Study:
     """
 
     section_changed = Signal(object)
-    settings_changed = Signal(Settings)
+    recipe_changed = Signal(Recipe)
     regions_changed = Signal(Regions)
     reference_changed = Signal(object)
     graph_changed = Signal(object)
@@ -68,7 +70,7 @@ class Study:
         self._section: Section | None = None
         self._reference: Reference | None = None
         self._gene_match: GeneMatch | None = None
-        self._settings = Settings()
+        self._recipe = Recipe()
         self._regions: History[Regions] = History(Regions())
         self._labels: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._graph: Graph | None = None
@@ -148,44 +150,44 @@ class Study:
     # Settings
 
     @property
-    def settings(self) -> Settings:
-        """Everything that decides the numbers, apart from data and regions."""
-        return self._settings
+    def recipe(self) -> Recipe:
+        """Everything that was decided, apart from data."""
+        return self._recipe
 
-    @settings.setter
-    def settings(self, settings: Settings) -> None:
-        if settings == self._settings:
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        if recipe == self._recipe:
             return
-        self._settings = settings
-        self.settings_changed.emit(settings)
+        self._recipe = recipe
+        self.recipe_changed.emit(recipe)
         self._mark_outdated()
 
     @property
     def graph_settings(self) -> GraphSettings:
         """Which spots are neighbours."""
-        return self._settings.graph
+        return self._recipe.graph
 
     @graph_settings.setter
     def graph_settings(self, graph: GraphSettings) -> None:
-        self.settings = replace(self._settings, graph=graph)
+        self.recipe = replace(self._recipe, graph=graph)
 
     @property
     def boundary_connectivity(self) -> float:
         """What an edge between two regions keeps of its weight, 0 to 1."""
-        return self._settings.boundary_connectivity
+        return self._recipe.graph.boundary_connectivity
 
     @boundary_connectivity.setter
     def boundary_connectivity(self, connectivity: float) -> None:
-        self.settings = replace(self._settings, boundary_connectivity=connectivity)
+        self.graph_settings = replace(self.graph_settings, boundary_connectivity=connectivity)
 
     @property
     def deconvolution(self) -> DeconvolutionSettings:
         """How composition is estimated."""
-        return self._settings.deconvolution
+        return self._recipe.deconvolution
 
     @deconvolution.setter
     def deconvolution(self, deconvolution: DeconvolutionSettings) -> None:
-        self.settings = replace(self._settings, deconvolution=deconvolution)
+        self.recipe = replace(self._recipe, deconvolution=deconvolution)
 
     # Regions
 
@@ -264,7 +266,7 @@ class Study:
         lacks_deviation = (
             self._wants_deviation
             and composition.deviation is None
-            and can_deviate(composition.settings.deconvolution)
+            and can_deviate(composition.settings)
         )
         return solved and not lacks_deviation
 
@@ -301,7 +303,7 @@ class Study:
         return Request(
             generation=self._generation,
             section=self._section,
-            settings=self._settings,
+            recipe=self._recipe,
             labels=self._labels,
             reference=self._reference,
             start=start,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,39 +16,12 @@ from napari_smoother.palette import class_palette
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.shown import Source, View
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
 
-Source = Literal["gene", "obs", "obsm"]
-
 MOST_CLASSES = 200
 """Integer columns with more distinct values are shown as numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What to colour spots by.
-
-    Parameters
-    ----------
-    source
-        Where the values are: a gene, an obs column, or a column of an obsm table.
-    key
-        Name of the gene, the obs column or the obsm table.
-    column
-        Column of the obsm table.
-    low, high
-        Percentiles that the ends of the colour map stand for.
-    colormap
-        Name of the colour map of numbers.
-    """
-
-    source: Source
-    key: str
-    column: str = ""
-    low: float = 1.0
-    high: float = 99.0
-    colormap: str = "viridis"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,7 +173,7 @@ def misfit_of(composition: Composition) -> Numbers | None:
     """
     if composition.misfit is None:
         return None
-    model = composition.settings.deconvolution.model
+    model = composition.settings.model
     what = {"lognormreg": "log expression", "poisson": "deviance"}.get(model, "expression")
     return Numbers(f"share of {what} left unexplained", composition.misfit)
 

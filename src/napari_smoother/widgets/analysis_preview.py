@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_smoother.analyses.context import Progress
 from napari_smoother.errors import InputError
-from napari_smoother.study.analysis import AnalysisOutcome, Progress
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.preview import PATIENCE, REST, Status, StatusKind
 from napari_smoother.widgets.runner import LatestRunner
@@ -15,7 +15,7 @@ from napari_smoother.widgets.runner import LatestRunner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_smoother.study.analysis import Analysis, AnalysisRequest
+    from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest
 
 
 class AnalysisPreview(QObject):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_smoother.study.settings import Settings
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.widgets.session import Session
 
 CURVE = "#8ab4f8"
@@ -209,7 +209,7 @@ class ChoicePanel(QWidget):
         self.curve.lambda_clicked.connect(self.take)
         session.closing.connect(self.runner.shut_down)
         listen(self, self.study.reference_changed, self._forget)
-        listen(self, self.study.settings_changed, self._show_settings)
+        listen(self, self.study.recipe_changed, self._show_settings)
         self._forget()
 
     def choose(self) -> None:
@@ -259,7 +259,7 @@ class ChoicePanel(QWidget):
                 self.study.deconvolution,
                 process=choice.process,
                 rho=choice.rho,
-                lambda_spatial_loss=lambda_,
+                lambda_=lambda_,
             )
 
     def _on_choice(self, found: tuple[Choice, list[str]]) -> None:
@@ -273,13 +273,13 @@ class ChoicePanel(QWidget):
             tell_warning(remark)
         self.take(choice.lambda_)
 
-    def _show_settings(self, settings: Settings) -> None:
+    def _show_settings(self, recipe: Recipe) -> None:
         self._allow()
-        choice, chosen = self._choice, settings.deconvolution
+        choice, chosen = self._choice, recipe.deconvolution
         if choice is None:
             return
         on_curve = (chosen.process, chosen.rho) == (choice.process, choice.rho)
-        in_use = chosen.lambda_spatial_loss if on_curve else None
+        in_use = chosen.lambda_ if on_curve else None
         self.curve.show_in_use(in_use)
         beside = ""
         if in_use is not None and in_use in choice.lambdas and in_use != choice.lambda_:

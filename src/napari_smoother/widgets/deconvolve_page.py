@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.errors import InputError
-from napari_smoother.layers.scene import DOMINANT, Quantity
+from napari_smoother.layers.scene import DOMINANT
 from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
@@ -31,10 +31,11 @@ from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.recipe import Recipe
+    from napari_smoother.analyses.shown import Quantity
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
-    from napari_smoother.study.settings import Settings
     from napari_smoother.widgets.session import Session
 
 MAPS: dict[str, Quantity] = {
@@ -129,10 +130,10 @@ class DeconvolvePage(Page):
         self.types.type_chosen.connect(self.scene.show_type)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.reference_changed, self._show_reference)
-        listen(self, self.study.settings_changed, self._show_settings)
+        listen(self, self.study.recipe_changed, self._show_settings)
         listen(self, self.study.composition_changed, self._show_composition)
         self._show_section(self.study.section)
-        self._show_settings(self.study.settings)
+        self._show_settings(self.study.recipe)
         self._show_reference(self.study.reference)
 
     def enter(self) -> None:
@@ -163,11 +164,11 @@ class DeconvolvePage(Page):
             )
         self._show_composition(self.study.composition)
 
-    def _show_settings(self, settings: Settings) -> None:
-        chosen = settings.deconvolution
+    def _show_settings(self, recipe: Recipe) -> None:
+        chosen = recipe.deconvolution
         for slider, value in (
-            (self.lambda_, chosen.lambda_spatial_loss),
-            (self.connectivity, settings.boundary_connectivity),
+            (self.lambda_, chosen.lambda_),
+            (self.connectivity, recipe.graph.boundary_connectivity),
         ):
             if slider.value() != value:
                 slider.set_value(value)
@@ -189,7 +190,7 @@ class DeconvolvePage(Page):
             self.map.setCurrentIndex(0)
 
     def _change_lambda(self, lambda_: float) -> None:
-        self.study.deconvolution = replace(self.study.deconvolution, lambda_spatial_loss=lambda_)
+        self.study.deconvolution = replace(self.study.deconvolution, lambda_=lambda_)
 
     def _change_connectivity(self, connectivity: float) -> None:
         self.study.boundary_connectivity = connectivity

@@ -25,14 +25,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoother.analyses.figure_settings import DOMINANT_TYPE, ON_SCREEN, FigureSettings
 from napari_smoother.errors import InputError
 from napari_smoother.figures.save import save_figure
-from napari_smoother.layers.print_out import (
-    DOMINANT_TYPE,
-    ON_SCREEN,
-    FigureSettings,
-    plan,
-)
+from napari_smoother.layers.print_out import plan
 from napari_smoother.models.deconv.catalogue import MODELS
 from napari_smoother.study.view import gene_names, viewable
 from napari_smoother.widgets.notices import tell, tell_error
@@ -208,10 +204,10 @@ class FigurePage(Page):
         types = composition.types if composition is not None else ()
         self.origin.setVisible(composition is not None)
         if composition is not None:
-            chosen = composition.settings.deconvolution
+            chosen = composition.settings
             self.origin.setText(
                 f"Composition: {MODELS[chosen.model].title}, {chosen.process.upper()}, "
-                f"ρ {chosen.rho:.4g}, λ {chosen.lambda_spatial_loss:.3g}"
+                f"ρ {chosen.rho:.4g}, λ {chosen.lambda_:.3g}"
             )
         if types == self._types:
             return

@@ -24,9 +24,10 @@ from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_lab
 from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.graph_settings import NeighbourRule
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.section import Section
     from napari_smoother.study.results import Graph
-    from napari_smoother.study.settings import NeighbourRule, Settings
     from napari_smoother.widgets.session import Session
 
 RULES: dict[str, NeighbourRule] = {"k nearest neighbours": "nearest", "Radius": "radius"}
@@ -132,7 +133,7 @@ class GraphPage(Page):
         self.histology.toggled.connect(self._change)
         self.radius.valueChanged.connect(self._change_radius)
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.settings_changed, self._show_settings)
+        listen(self, self.study.recipe_changed, self._show_settings)
         listen(self, self.study.graph_changed, self._show_graph)
         self._show_section(self.study.section)
         if self.study.graph is not None:
@@ -149,10 +150,10 @@ class GraphPage(Page):
         self.radius_unit.setText("Radius, µm" if known else "Radius, pixels")
         for label in self.counts.values():
             label.setText("–")
-        self._show_settings(self.study.settings)
+        self._show_settings(self.study.recipe)
 
-    def _show_settings(self, settings: Settings) -> None:
-        graph = settings.graph
+    def _show_settings(self, recipe: Recipe) -> None:
+        graph = recipe.graph
         with silent(
             self.rule,
             self.neighbours,

@@ -20,9 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoother.analyses.imputation_settings import MOST_HELD_OUT
 from napari_smoother.layers.imputation_map import ImputationMap, Shown
 from napari_smoother.study.imputation import NAME, Imputation
-from napari_smoother.study.imputed import MOST_HELD_OUT, SCALE
+from napari_smoother.study.imputed import SCALE
 from napari_smoother.study.observed_spots import class_columns
 from napari_smoother.study.view import gene_names
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
@@ -33,9 +34,10 @@ from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
+    from napari_smoother.analyses.imputation_settings import ImputationSettings
     from napari_smoother.models.deconv.gene_names import GeneNames
     from napari_smoother.section import Section
-    from napari_smoother.study.imputed import ImputationSettings, Imputed
+    from napari_smoother.study.imputed import Imputed
     from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.analysis_preview import AnalysisPreview
     from napari_smoother.widgets.session import Session

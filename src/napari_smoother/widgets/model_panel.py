@@ -13,9 +13,9 @@ from napari_smoother.models.deconv.preparation import GeneWeights
 from napari_smoother.widgets.page import form, listen, silent
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.models.deconv.catalogue import ModelName
     from napari_smoother.models.deconv.reference import Reference
-    from napari_smoother.study.settings import Settings
     from napari_smoother.study.study import Study
 
 SCALES: dict[SectionScale, str] = {
@@ -107,14 +107,14 @@ class ModelPanel(QGroupBox):
         self.scale.currentIndexChanged.connect(self._change)
         self.weights.currentIndexChanged.connect(self._change)
         self.shares.currentIndexChanged.connect(self._change)
-        listen(self, study.settings_changed, self.show_settings)
+        listen(self, study.recipe_changed, self.show_settings)
         listen(self, study.reference_changed, self._show_reference)
-        self.show_settings(study.settings)
+        self.show_settings(study.recipe)
         self._show_reference(study.reference)
 
-    def show_settings(self, settings: Settings) -> None:
+    def show_settings(self, recipe: Recipe) -> None:
         """Show the model of a study and what it can be given."""
-        chosen = settings.deconvolution
+        chosen = recipe.deconvolution
         facts = MODELS[chosen.model]
         boxes = (self.model, self.tube_loss, self.scale, self.weights, self.shares)
         with silent(*boxes, self.nonneg):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import request_values
 from qtpy.QtWidgets import QInputDialog
 
+from napari_smoother.analyses.regions import RegionClass, RegionShape, outline_of
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.io.opening import open_section
@@ -23,16 +24,15 @@ from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotate, findings_of
-from napari_smoother.study.regions import RegionClass, RegionShape, outline_of
 from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_smoother.analyses.regions import Colour
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
-    from napari_smoother.study.regions import Colour
     from napari_smoother.widgets.session import Session
 
 SAMPLES: dict[str, Callable[[], Sample]] = {

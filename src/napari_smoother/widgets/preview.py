@@ -16,10 +16,10 @@ from napari_smoother.widgets.runner import LatestRunner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.models.deconv.catalogue import ModelFacts
     from napari_smoother.study.pipeline import Outcome, Request
     from napari_smoother.study.results import Composition
-    from napari_smoother.study.settings import DeconvolutionSettings
     from napari_smoother.study.study import Study
 
 REST = 250
@@ -282,10 +282,10 @@ def describe_optimum(composition: Composition) -> str:
 
 def describe_fit(composition: Composition) -> str:
     """Return everything that is known about a fit, a line each."""
-    chosen, report = composition.settings.deconvolution, composition.report
+    chosen, report = composition.settings, composition.report
     lines = [
         f"{_facts(composition).title}, {chosen.process.upper()}, "
-        f"ρ {chosen.rho:.4g}, λ {chosen.lambda_spatial_loss:.3g}",
+        f"ρ {chosen.rho:.4g}, λ {chosen.lambda_:.3g}",
         f"objective {report.objective:.6g}",
         f"residual {report.kkt_residual:.1e} (to reach: {report.tolerance:.0e})",
         f"{report.iterations:,} steps of the linear solver, {report.seconds:.3f} s",
@@ -297,8 +297,8 @@ def describe_fit(composition: Composition) -> str:
 
 def describe_settings(composition: Composition, present: DeconvolutionSettings) -> str:
     """Return which settings a composition belongs to; model and process if they are others."""
-    chosen = composition.settings.deconvolution
-    text = f"the result for λ {chosen.lambda_spatial_loss:.3g}, ρ {chosen.rho:.3g}"
+    chosen = composition.settings
+    text = f"the result for λ {chosen.lambda_:.3g}, ρ {chosen.rho:.3g}"
     if chosen.process != present.process:
         text += f", {chosen.process.upper()}"
     if chosen.model != present.model:
@@ -307,4 +307,4 @@ def describe_settings(composition: Composition, present: DeconvolutionSettings) 
 
 
 def _facts(composition: Composition) -> ModelFacts:
-    return MODELS[composition.settings.deconvolution.model]
+    return MODELS[composition.settings.model]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout
 
-from napari_smoother.study.settings import INTRINSIC
+from napari_smoother.analyses.deconvolution_settings import INTRINSIC
 from napari_smoother.weights.precision import Process
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import listen, silent
@@ -17,8 +17,8 @@ from napari_smoother.widgets.runner import LatestRunner
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.study.results import Graph
-    from napari_smoother.study.settings import Settings
     from napari_smoother.widgets.session import Session
 
 TIPS: dict[Process, str] = {
@@ -84,18 +84,18 @@ class ProcessRows(QObject):
         session.closing.connect(self._runner.shut_down)
         self.process.currentIndexChanged.connect(self._choose)
         self.rho.value_changed.connect(self._change_rho)
-        listen(self.process, self.study.settings_changed, self.show_settings)
+        listen(self.process, self.study.recipe_changed, self.show_settings)
         listen(self.process, self.study.graph_changed, self._show_graph)
-        self.show_settings(self.study.settings)
+        self.show_settings(self.study.recipe)
 
     @property
     def is_busy(self) -> bool:
         """Whether the range of rho is being found."""
         return self._runner.is_busy
 
-    def show_settings(self, settings: Settings) -> None:
+    def show_settings(self, recipe: Recipe) -> None:
         """Show process, rho and its range."""
-        chosen = settings.deconvolution
+        chosen = recipe.deconvolution
         with silent(self.process):
             self.process.setCurrentIndex(self.process.findData(chosen.process))
         self.process.setToolTip(TIPS[chosen.process])
@@ -106,7 +106,7 @@ class ProcessRows(QObject):
         self._show_validity()
 
     def _show_graph(self, graph: Graph) -> None:
-        self.show_settings(self.study.settings)
+        self.show_settings(self.study.recipe)
 
     def _choose(self) -> None:
         self._find_limit(self.process.currentData(), switch=True)

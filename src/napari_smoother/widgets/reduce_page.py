@@ -288,7 +288,7 @@ class ReducePage(Page):
                 spin.setMaximum(settings.components)
         sliders = [
             (self.rho, settings.rho),
-            (self.lambda_, settings.lambda_spatial_loss),
+            (self.lambda_, settings.lambda_),
             (self.coupling, settings.domains.coupling),
         ]
         if isinstance(settings, ReductionSettings) and settings.smoothing is not None:
@@ -339,7 +339,7 @@ class ReducePage(Page):
             components=self.components.value(),
             process=PROCESSES[self.process.currentText()],
             rho=self.rho.value(),
-            lambda_spatial_loss=self.lambda_.value(),
+            lambda_=self.lambda_.value(),
             domains=replace(
                 settings.domains,
                 number=self.domains.value() or None,

@@ -22,10 +22,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoother.analyses.regions import RegionClass, regions_from_column
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
 from napari_smoother.layers.region_drawing import next_colour
-from napari_smoother.study.regions import RegionClass, regions_from_column
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
@@ -33,10 +33,10 @@ from napari_smoother.widgets.sliders import NumberSlider
 from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.recipe import Recipe
+    from napari_smoother.analyses.regions import Regions
     from napari_smoother.section import Section
     from napari_smoother.study.imported_outlines import DrawnOn, ImportedOutlines
-    from napari_smoother.study.regions import Regions
-    from napari_smoother.study.settings import Settings
     from napari_smoother.widgets.session import Session
 
 TOOLS = {
@@ -188,7 +188,7 @@ class RegionsPage(Page):
         self.table.cellDoubleClicked.connect(self._ask_for_colour)
         listen(self, self.scene.drawing.drawn, self._on_drawn)
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.settings_changed, self._show_settings)
+        listen(self, self.study.recipe_changed, self._show_settings)
         listen(self, self.study.regions_changed, self._show_regions)
         listen(self, self.study.graph_changed, self._show_cut)
         self._show_section(self.study.section)
@@ -215,10 +215,10 @@ class RegionsPage(Page):
                 obs = section.adata.obs
                 self.column.addItems([str(c) for c in obs if 1 <= obs[c].nunique() <= 200])
         self._show_regions(self.study.regions)
-        self._show_settings(self.study.settings)
+        self._show_settings(self.study.recipe)
 
-    def _show_settings(self, settings: Settings) -> None:
-        self.connectivity.set_value(settings.boundary_connectivity)
+    def _show_settings(self, recipe: Recipe) -> None:
+        self.connectivity.set_value(recipe.graph.boundary_connectivity)
 
     def _show_regions(self, regions: Regions) -> None:
         sizes = self.study.region_sizes

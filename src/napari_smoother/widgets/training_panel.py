@@ -27,8 +27,8 @@ from napari_smoother.widgets.page import form, listen, silent, wrapped_label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_smoother.analyses.context import Progress
     from napari_smoother.analyses.embedding_settings import AutoencoderSettings, Likelihood
-    from napari_smoother.study.analysis import Progress
     from napari_smoother.study.embedding import Embedding
     from napari_smoother.widgets.analysis_preview import AnalysisPreview
 

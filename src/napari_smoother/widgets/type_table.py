@@ -88,7 +88,7 @@ class TypeTable(QTableWidget):
         types = composition.types if composition is not None else ()
         header = "Mean proportion"
         if composition is not None:
-            header = f"Mean, {MODELS[composition.settings.deconvolution.model].short}"
+            header = f"Mean, {MODELS[composition.settings.model].short}"
         self.horizontalHeaderItem(2).setText(header)
         blocked = self.blockSignals(True)
         if types != self._types:

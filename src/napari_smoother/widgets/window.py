@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import napari
 
-from napari_smoother.study.regions import RegionClass, RegionShape
+from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.contributions import show_dock
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage

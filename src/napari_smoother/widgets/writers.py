@@ -11,13 +11,13 @@ import napari
 import numpy as np
 from napari.layers import Layer
 
+from napari_smoother.analyses.regions import Regions
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import write_h5ad
 from napari_smoother.io.regions_geojson import write_regions_geojson
 from napari_smoother.io.spot_table import write_spot_table
 from napari_smoother.layers import region_shapes, spot_map, tissue
 from napari_smoother.study.annotated import Findings, annotate, findings_of
-from napari_smoother.study.regions import Regions
 from napari_smoother.widgets.session import open_session
 
 if TYPE_CHECKING:

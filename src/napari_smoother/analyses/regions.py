@@ -53,6 +53,16 @@ class RegionShape:
     region: str
     vertices: NDArray[np.float64]
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, RegionShape)
+            and self.region == other.region
+            and np.array_equal(self.vertices, other.vertices)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.region, self.vertices.shape))
+
     def area(self) -> shapely.MultiPolygon:
         """Return the area inside, made valid where the outline crosses itself."""
         if len(np.unique(self.vertices, axis=0)) < 3:
@@ -94,6 +104,17 @@ class Regions:
     classes: tuple[RegionClass, ...] = ()
     shapes: tuple[RegionShape, ...] = ()
     imported: NDArray[np.int32] | None = field(default=None)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Regions)
+            and self.classes == other.classes
+            and self.shapes == other.shapes
+            and _same_codes(self.imported, other.imported)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.classes, self.shapes))
 
     def code(self, name: str) -> int:
         """Return the code of a class."""
@@ -248,3 +269,9 @@ def _replaced(
     classes: tuple[RegionClass, ...], code: int, region: RegionClass
 ) -> tuple[RegionClass, ...]:
     return (*classes[:code], region, *classes[code + 1 :])
+
+
+def _same_codes(one: NDArray[np.int32] | None, other: NDArray[np.int32] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or np.array_equal(one, other)

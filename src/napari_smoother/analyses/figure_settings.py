@@ -1,0 +1,35 @@
+"""What a user can set of a figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_smoother.analyses.stage import ComparedByValue
+
+ON_SCREEN = "what is on screen"
+DOMINANT_TYPE = "dominant cell type"
+
+
+@dataclass(frozen=True, slots=True)
+class FigureSettings(ComparedByValue):
+    """How a figure is composed.
+
+    Parameters
+    ----------
+    contents
+        `ON_SCREEN`, `DOMINANT_TYPE`, names of cell types, genes or obs columns; one panel each.
+    columns
+        Panels beside each other; 0 decides by their number.
+    width_mm
+        Of the whole figure, in millimetres.
+    image, edges, outlines, scale_bar
+        What is drawn besides the spots.
+    """
+
+    contents: tuple[str, ...] = (ON_SCREEN,)
+    columns: int = 0
+    width_mm: float = 180.0
+    image: bool = True
+    edges: bool = False
+    outlines: bool = True
+    scale_bar: bool = True

@@ -1,0 +1,48 @@
+"""The recipe: everything a user can decide about a section, in one immutable tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
+from napari_smoother.analyses.embedding_settings import AutoencoderSettings, ReductionSettings
+from napari_smoother.analyses.figure_settings import FigureSettings
+from napari_smoother.analyses.graph_settings import GraphSettings
+from napari_smoother.analyses.imputation_settings import ImputationSettings
+from napari_smoother.analyses.regions import Regions
+from napari_smoother.analyses.shown import Shown
+from napari_smoother.analyses.stage import ComparedByValue
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(ComparedByValue):
+    """Everything a user can decide about a section.
+
+    Parameters
+    ----------
+    graph
+        Which spots are neighbours, and how closely they are linked.
+    regions
+        Classes of tissue, drawn or imported, between which edges are weakened.
+    deconvolution
+        How composition is estimated.
+    reduction
+        How spatial components and domains are found.
+    autoencoder
+        How a spatial autoencoder is trained.
+    imputation
+        How a gene is smoothed and filled in.
+    shown
+        Which map is on screen.
+    figure
+        What is printed.
+    """
+
+    graph: GraphSettings = GraphSettings()
+    regions: Regions = Regions()
+    deconvolution: DeconvolutionSettings = DeconvolutionSettings()
+    reduction: ReductionSettings = ReductionSettings()
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
+    imputation: ImputationSettings = ImputationSettings()
+    shown: Shown = Shown()
+    figure: FigureSettings = FigureSettings()

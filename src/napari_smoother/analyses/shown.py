@@ -1,0 +1,68 @@
+"""What is on screen: which map of spots, and how it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_smoother.analyses.stage import ComparedByValue
+
+Source = Literal["gene", "obs", "obsm"]
+Quantity = Literal["proportion", "deviation", "misfit"]
+
+
+@dataclass(frozen=True, slots=True)
+class View(ComparedByValue):
+    """What to colour spots by.
+
+    Parameters
+    ----------
+    source
+        Where the values are: a gene, an obs column, or a column of an obsm table.
+    key
+        Name of the gene, the obs column or the obsm table.
+    column
+        Column of the obsm table.
+    low, high
+        Percentiles that the ends of the colour map stand for.
+    colormap
+        Name of the colour map of numbers.
+    """
+
+    source: Source
+    key: str
+    column: str = ""
+    low: float = 1.0
+    high: float = 99.0
+    colormap: str = "viridis"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown(ComparedByValue):
+    """Which map is on screen, and how it is drawn.
+
+    Parameters
+    ----------
+    stage
+        The step of the work whose map is in front: ``"data"``, ``"regions"``,
+        ``"composition"``, or the name of an analysis.
+    view
+        What the spots of the data are coloured by; None for one plain colour.
+    cell_type
+        Which cell type the map of the composition shows; ``""`` for the most abundant one of
+        each spot.
+    quantity
+        What it shows of that type: its proportion, the posterior deviation of that, or what the
+        mixture leaves unexplained.
+    spot_size
+        Diameter of the spots on screen, times their own.
+    image_opacity
+        Of the tissue image, from 0 to 1.
+    """
+
+    stage: str = "data"
+    view: View | None = None
+    cell_type: str = ""
+    quantity: Quantity = "proportion"
+    spot_size: float = 1.0
+    image_opacity: float = 1.0
