@@ -301,7 +301,7 @@ def test_cancelling_keeps_what_was_there(imputation: Imputation) -> None:
     imputation.settings = replace(imputation.settings, denser=True)
     with pytest.raises(Cancelled):
         imputation.run(
-            imputation.request(settled=True), cancelled=lambda: bool(told), report=told.append
+            imputation.request(settled=True), cancelled=lambda: bool(told), tell=told.append
         )
     assert "interpolating at" in told[0].text
     assert imputation.result is before

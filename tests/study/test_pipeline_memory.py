@@ -120,7 +120,7 @@ def test_outline_that_moves_no_spot_changes_nothing(study: Study, sample) -> Non
     study.update()
     outlines = [replace(s, vertices=s.vertices - 1e-3) for s in study.regions.shapes]
     asked = []
-    study.outdated.connect(lambda: asked.append(1))
+    study.graph_analysis.outdated.connect(lambda: asked.append(1))
     study.regions = study.regions.with_shapes(outlines)
     assert not asked
     assert rerun(study) == set()
@@ -143,9 +143,8 @@ def test_the_same_settings_give_the_same_numbers_whatever_came_between(study: St
     chosen = study.deconvolution
     for lambda_ in (30.0, 0.2):
         study.deconvolution = replace(chosen, lambda_=lambda_)
-        request = study.request(settled=False)
-        assert request is not None
-        study.accept(study.pipeline.run(request))
+        analysis = study.composition_analysis
+        analysis.accept(analysis.run(analysis.request(settled=False)))
     study.deconvolution = chosen
     study.update()
     again = study.composition
@@ -165,12 +164,10 @@ def test_in_every_model_too(study: Study, model: ModelName, process: Process) ->
     assert first.settled
     for lambda_ in (30.0, 0.2):
         study.deconvolution = replace(chosen, lambda_=lambda_)
-        request = study.request(settled=False)
-        assert request is not None
-        warm = study.pipeline.run(request).composition
-        assert warm is not None
-        assert not warm.settled
-        study.accept(study.pipeline.run(request))
+        analysis = study.composition_analysis
+        warm = analysis.run(analysis.request(settled=False))
+        assert not warm.result.settled
+        analysis.accept(warm)
     study.deconvolution = chosen
     study.update()
     again = study.composition
@@ -181,7 +178,7 @@ def test_in_every_model_too(study: Study, model: ModelName, process: Process) ->
 
 def test_a_fit_that_does_not_converge_is_not_tried_for_ever(study: Study, monkeypatch) -> None:
     fit = study.composition.fit
-    short = replace(fit, report=replace(fit.report, converged=False, kkt_residual=1e-2))
+    short = replace(fit, tell=replace(fit.report, converged=False, kkt_residual=1e-2))
     monkeypatch.setattr(study.pipeline.fitting, "fit", lambda *inputs: short)
     study.deconvolution = replace(study.deconvolution, lambda_=5.0)
     study.update()
@@ -214,10 +211,9 @@ def test_changing_the_model_leaves_the_graph_alone(study: Study) -> None:
 
 def test_warm_and_canonical_starts_reach_the_same_optimum(study: Study) -> None:
     study.deconvolution = replace(study.deconvolution, lambda_=2.0)
-    live = study.pipeline.run(study.request(settled=False)).composition
-    settled = study.pipeline.run(study.request(settled=True)).composition
-    assert live is not None
-    assert settled is not None
+    analysis = study.composition_analysis
+    live = analysis.run(analysis.request(settled=False)).result
+    settled = analysis.run(analysis.request(settled=True)).result
     assert live.converged
     assert settled.converged
     assert max(live.residual, settled.residual) <= 1e-5

@@ -115,7 +115,7 @@ def test_domains_come_after_the_embedding(study, reduction) -> None:
     reduction.update()
     news = []
     reduction.settings = replace(reduction.settings, seed=1)
-    outcome = reduction.run(reduction.request(settled=True), report=news.append)
+    outcome = reduction.run(reduction.request(settled=True), tell=news.append)
     assert news[0].result.domains is None
     assert not news[0].finished
     assert outcome.result.domains is not None
@@ -267,7 +267,7 @@ def test_an_autoencoder_waits_to_be_trained_and_its_domains_do_not(study) -> Non
         autoencoder.run(
             autoencoder.request(settled=True),
             cancelled=lambda: len(epochs) > 3,
-            report=epochs.append,
+            tell=epochs.append,
         )
     assert autoencoder.result.losses == result.losses
     saved = annotated(study)

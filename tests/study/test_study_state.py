@@ -38,27 +38,29 @@ def study(sample) -> Study:
 
 
 def test_results_of_a_section_that_is_gone_are_dropped(study: Study) -> None:
-    late = study.pipeline.run(study.request(settled=True))
+    analysis = study.composition_analysis
+    late = analysis.run(analysis.request(settled=True))
     study.open(simulate_tumour(rows=16, n_genes=200, seed=1).section)
-    assert not study.accept(late)
+    assert not analysis.accept(late)
     assert study.composition is None
     assert study.graph is None
 
 
 def test_results_older_than_those_shown_are_dropped(study: Study) -> None:
-    older = study.request(settled=True)
+    analysis = study.composition_analysis
+    older = analysis.request(settled=True)
     study.deconvolution = replace(study.deconvolution, lambda_=9.0)
     study.update()
     shown = study.composition
-    assert not study.accept(study.pipeline.run(older))
+    assert not analysis.accept(analysis.run(older))
     assert study.composition is shown
 
 
 def test_a_composition_left_behind_by_its_graph_is_not_up_to_date(study: Study) -> None:
     study.update()
-    study.deconvolution = replace(study.deconvolution, lambda_=9.0)
-    request = study.request(settled=False)
-    assert study.accept(study.pipeline.run(request.without_composition()))
+    study.graph_settings = replace(study.graph_settings, neighbours=4)
+    study.graph_analysis.update()
+    assert study.graph_analysis.is_up_to_date
     assert not study.is_up_to_date
     with pytest.raises(InputError, match="press Solve"):
         annotated(study)
@@ -70,11 +72,12 @@ def test_unfinished_outcomes_are_announced_but_not_kept(study: Study) -> None:
     announced = []
     study.composition_changed.connect(announced.append)
     study.deconvolution = replace(study.deconvolution, lambda_=0.5)
-    outcome = study.pipeline.run(study.request(settled=False))
-    assert study.accept(replace(outcome, finished=False))
-    assert announced == [outcome.composition]
+    analysis = study.composition_analysis
+    outcome = analysis.run(analysis.request(settled=False))
+    assert analysis.accept(replace(outcome, finished=False))
+    assert announced == [outcome.result]
     assert study.composition is kept
-    study.restore()
+    analysis.restore()
     assert announced[-1] is kept
 
 

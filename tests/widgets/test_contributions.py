@@ -123,7 +123,7 @@ def test_reader_opens_in_the_page_that_is_there(
     window: napari.Viewer, session: Session, sample: Sample, saved: Path, settle: Settle
 ) -> None:
     session.study.open(sample.section)
-    session.scene.graph.show(True)
+    session.scene.change(edges=True)
     settle(session)
     image, spots = window.open(saved, plugin="napari-smoother")
     assert session.study.section is section_of(spots)

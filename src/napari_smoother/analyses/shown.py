@@ -9,6 +9,8 @@ from napari_smoother.analyses.stage import ComparedByValue
 
 Source = Literal["gene", "obs", "obsm"]
 Quantity = Literal["proportion", "deviation", "misfit"]
+EmbeddingPicture = Literal["component", "mixture", "domains"]
+ImputationPicture = Literal["raw", "smoothed", "both", "difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,42 @@ class View(ComparedByValue):
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingShown(ComparedByValue):
+    """What the map of an embedding shows.
+
+    Parameters
+    ----------
+    what
+        One dim, three of them as colours, or the domains found on it.
+    component
+        The dim that is shown, counted from 0.
+    channels
+        The dims that are red, green and blue.
+    """
+
+    what: EmbeddingPicture = "component"
+    component: int = 0
+    channels: tuple[int, int, int] = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ImputationShown(ComparedByValue):
+    """What the map of an imputed gene shows.
+
+    Parameters
+    ----------
+    what
+        The gene as it was measured, as it is smoothed, both beside each other, or what
+        smoothing changed.
+    own_limits
+        Whether smoothed values have limits of their own; not where both are on screen.
+    """
+
+    what: ImputationPicture = "smoothed"
+    own_limits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Shown(ComparedByValue):
     """Which map is on screen, and how it is drawn.
 
@@ -54,6 +92,10 @@ class Shown(ComparedByValue):
     quantity
         What it shows of that type: its proportion, the posterior deviation of that, or what the
         mixture leaves unexplained.
+    reduction, autoencoder, imputation
+        What the maps of these analyses show.
+    edges
+        Whether the edges of the graph are drawn.
     spot_size
         Diameter of the spots on screen, times their own.
     image_opacity
@@ -64,5 +106,9 @@ class Shown(ComparedByValue):
     view: View | None = None
     cell_type: str = ""
     quantity: Quantity = "proportion"
+    reduction: EmbeddingShown = EmbeddingShown()
+    autoencoder: EmbeddingShown = EmbeddingShown()
+    imputation: ImputationShown = ImputationShown()
+    edges: bool = False
     spot_size: float = 1.0
     image_opacity: float = 1.0

@@ -96,6 +96,6 @@ class AnalysisMap(ABC, Generic[Found]):
         if result is None:
             scene.shelf.remove(self.analysis.name)
             if scene.stage == self.analysis.name:
-                scene.colour_by(scene.view)
+                scene.show_stage("data")
         elif scene.stage == self.analysis.name:
             self.show()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from napari_smoother.layers.analysis_map import AnalysisMap
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_smoother.analyses.embedding_settings import EmbeddingSettings
-    from napari_smoother.layers.scene import Scene
-    from napari_smoother.study.analysis import Analysis
+    from napari_smoother.analyses.shown import EmbeddingShown
     from napari_smoother.study.embedding import Embedding
     from napari_smoother.study.view import Classes, Mixture, Numbers
-
-What = Literal["component", "mixture", "domains"]
 
 
 class EmbeddingMap(AnalysisMap["Embedding"]):
@@ -27,32 +24,23 @@ class EmbeddingMap(AnalysisMap["Embedding"]):
         Where it is shown.
     analysis
         That finds the embedding.
-
-    Attributes
-    ----------
-    what
-        Which of its pictures is shown.
-    component
-        The dim that is shown, counted from 0.
-    channels
-        The dims that are red, green and blue.
     """
 
-    def __init__(self, scene: Scene, analysis: Analysis[EmbeddingSettings, Embedding]) -> None:
-        super().__init__(scene, analysis)
-        self.what: What = "component"
-        self.component = 0
-        self.channels = (0, 1, 2)
+    @property
+    def shown(self) -> EmbeddingShown:
+        """Which of its pictures is shown."""
+        shown: EmbeddingShown = getattr(self.scene.shown, self.analysis.field)
+        return shown
 
     def values(self, result: Embedding) -> Numbers | Classes | Mixture | None:
         """Return what is shown; None while domains are not known yet."""
         last = result.n_dims - 1
-        if self.what == "domains":
+        if self.shown.what == "domains":
             return result.domain_classes()
-        if self.what == "mixture":
-            red, green, blue = (min(channel, last) for channel in self.channels)
+        if self.shown.what == "mixture":
+            red, green, blue = (min(channel, last) for channel in self.shown.channels)
             return result.mixture((red, green, blue))
-        return result.component(min(self.component, last))
+        return result.component(min(self.shown.component, last))
 
     def table(self, result: Embedding) -> pd.DataFrame:
         """Return every component, and the domains where they are known."""
@@ -60,15 +48,17 @@ class EmbeddingMap(AnalysisMap["Embedding"]):
 
     def show_component(self, number: int) -> None:
         """Show one dim, counted from 0."""
-        self.what, self.component = "component", number
-        self.scene.show_stage(self.analysis.name)
+        self._change(what="component", component=number)
 
     def show_mixture(self, channels: tuple[int, int, int]) -> None:
         """Show three dims as red, green and blue."""
-        self.what, self.channels = "mixture", channels
-        self.scene.show_stage(self.analysis.name)
+        self._change(what="mixture", channels=channels)
 
     def show_domains(self) -> None:
         """Show domains, as soon as they are known."""
-        self.what = "domains"
-        self.scene.show_stage(self.analysis.name)
+        self._change(what="domains")
+
+    def _change(self, **changes: Any) -> None:
+        analysis = self.analysis
+        shown: dict[str, Any] = {analysis.field: replace(self.shown, **changes)}
+        self.scene.change(stage=analysis.name, **shown)

@@ -45,8 +45,8 @@ class GraphLayers:
             if layer is not None:
                 layer.visible = visible
 
-    def _show(self, graph: Graph) -> None:
-        if not self._is_wanted:
+    def _show(self, graph: Graph | None) -> None:
+        if not self._is_wanted or graph is None:
             return
         if self._shelf.layer(edges.EDGES) is None or self._shown is not graph.edges:
             self._shelf.put(edges.EDGES, edges.edge_layer(graph), below=SPOTS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +20,12 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.shown import ImputationShown
     from napari_smoother.layers.scene import Scene
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.imputed import DenserGrid
     from napari_smoother.study.view import Classes, Mixture
-
-Shown = Literal["raw", "smoothed", "both", "difference"]
-"""What is on screen; ``"both"`` has the raw gene at the left of the smoothed one."""
 
 GRID = "imputed grid"
 RAW = "imputed raw"
@@ -52,23 +51,19 @@ class ImputationMap(AnalysisMap[Imputed]):
         Where it is shown.
     analysis
         Whose result it shows.
-
-    Attributes
-    ----------
-    shown : str
-        What is on screen.
-    own_limits : bool
-        Whether smoothed values have limits of their own; not where both are on screen.
     """
 
     def __init__(self, scene: Scene, analysis: Analysis[Any, Imputed]) -> None:
         super().__init__(scene, analysis)
-        self.shown: Shown = "smoothed"
-        self.own_limits = False
         self._camera: tuple[Any, float] | None = None
         self._drawn: NDArray[np.float64] | None = None
         self._beside: NDArray[np.float64] | None = None
         scene.stage_changed.connect(self._on_stage_changed)
+
+    @property
+    def shown(self) -> ImputationShown:
+        """What is on screen; of both the raw gene is at the left."""
+        return self.scene.shown.imputation
 
     @property
     def is_in_front(self) -> bool:
@@ -77,9 +72,9 @@ class ImputationMap(AnalysisMap[Imputed]):
 
     def values(self, result: Imputed) -> Numbers:
         """Return the numbers on the spots."""
-        if self.shown == "raw":
+        if self.shown.what == "raw":
             return raw_numbers(result)
-        if self.shown == "difference":
+        if self.shown.what == "difference":
             return difference_numbers(result)
         return imputed_numbers(result)
 
@@ -87,24 +82,23 @@ class ImputationMap(AnalysisMap[Imputed]):
         """Return the colour of each spot (n x 4) and the key to them."""
         assert isinstance(values, Numbers)
         low, high = self.limits(values)
-        colormap = DIVERGING if self.shown == "difference" else COLORMAP
-        if self.shown == "both":
+        colormap = DIVERGING if self.shown.what == "difference" else COLORMAP
+        if self.shown.what == "both":
             values = Numbers(f"left: raw, right: {values.quantity}", values.values)
         return spot_map.colour_numbers(values, colormap=colormap, limits=(low, high))
 
     def limits(self, values: Numbers) -> tuple[float, float]:
         """Return the numbers at the ends of the colour bar."""
-        if self.shown == "difference":
+        if self.shown.what == "difference":
             high = percentile_limits(np.abs(values.values), 0, PERCENTILES[1])[1]
             return -high, high
-        own = self.own_limits and self.shown == "smoothed"
+        own = self.shown.own_limits and self.shown.what == "smoothed"
         assert self._announced is not None
         return percentile_limits(values.values if own else self._announced.raw, *PERCENTILES)
 
-    def change(self, shown: Shown) -> None:
-        """Show something else of the result."""
-        self.shown = shown
-        self.scene.show_stage(self.analysis.name)
+    def change(self, **changes: Any) -> None:
+        """Show something else of the result: fields of `ImputationShown`."""
+        self.scene.change(stage=self.analysis.name, imputation=replace(self.shown, **changes))
 
     def resize(self, diameter: float) -> None:
         """Draw the raw spots as large as the smoothed ones."""
@@ -124,7 +118,7 @@ class ImputationMap(AnalysisMap[Imputed]):
     # The denser grid
 
     def _show_grid(self, result: Imputed) -> None:
-        grid = result.grid if self.shown in ("smoothed", "both") else None
+        grid = result.grid if self.shown.what in ("smoothed", "both") else None
         shelf = self.scene.shelf
         layer = self.scene.layer(GRID)
         if grid is None:
@@ -159,7 +153,7 @@ class ImputationMap(AnalysisMap[Imputed]):
     # The raw gene beside the smoothed one
 
     def _show_raw_beside(self, result: Imputed) -> None:
-        if self.shown != "both":
+        if self.shown.what != "both":
             self._take_away_raw()
             return
         layer = self.scene.layer(RAW)

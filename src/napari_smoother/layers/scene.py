@@ -6,12 +6,14 @@ outlines of regions have modules of their own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from napari.layers import Image, Points
 from psygnal import Signal
 
+from napari_smoother.analyses.stage import Stage
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.graph_layers import GraphLayers
 from napari_smoother.layers.plain_text import as_text
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.shown import Quantity, View
+    from napari_smoother.analyses.recipe import Recipe
+    from napari_smoother.analyses.shown import Quantity, Shown, View
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
     from napari_smoother.study.study import Study
@@ -91,15 +94,13 @@ class Scene:
     def __init__(self, viewer: ViewerModel, study: Study) -> None:
         self.shelf = Shelf(viewer)
         self.study = study
-        self.view: View | None = None
-        self._stage = DATA
         self.maps: dict[str, Picture] = {}
         self._on_top = tissue.SPOTS
-        self.cell_type = DOMINANT
-        self.quantity: Quantity = "proportion"
+        self._painted = study.recipe.shown
+        self._values = Stage(values_of)
         self.key: spot_map.Key | None = None
-        self.spot_size_factor = 1.0
         study.section_changed.connect(self._show_section)
+        study.recipe_changed.connect(self._on_recipe_changed)
         self.graph = GraphLayers(self.shelf, study)
         self.drawing = RegionDrawing(self.shelf, study)
         self.drawing.edited.connect(self._on_regions_edited)
@@ -112,16 +113,52 @@ class Scene:
         """Return a layer of this scene by the name it was made under, if it is still there."""
         return self.shelf.layer(name)
 
+    # What the recipe says is shown
+
+    @property
+    def shown(self) -> Shown:
+        """Which map is on screen, and how it is drawn."""
+        return self.study.recipe.shown
+
     @property
     def stage(self) -> str:
         """The step of the work whose map is in front."""
-        return self._stage
+        return self.shown.stage
 
-    @stage.setter
-    def stage(self, stage: str) -> None:
-        if stage != self._stage:
-            self._stage = stage
-            self.stage_changed.emit(stage)
+    @property
+    def cell_type(self) -> str:
+        """The cell type that the map of the composition shows, or `DOMINANT`."""
+        return self.shown.cell_type
+
+    def change(self, **changes: Any) -> None:
+        """Show something else: fields of `Shown`; one step of the history."""
+        shown = replace(self.shown, **changes)
+        if shown == self.shown:
+            self._paint()
+        else:
+            self.study.recipe = replace(self.study.recipe, shown=shown)
+
+    def _on_recipe_changed(self, recipe: Recipe) -> None:
+        before, shown = self._painted, recipe.shown
+        if shown == before or self.study.section is None:
+            return
+        self._painted = shown
+        if shown.spot_size != before.spot_size:
+            self._resize_spots()
+        if shown.image_opacity != before.image_opacity:
+            self._fade_image()
+        if shown.edges != before.edges:
+            self.graph.show(shown.edges)
+        if shown.stage != before.stage:
+            self.stage_changed.emit(shown.stage)
+        drawn = replace(
+            shown,
+            spot_size=before.spot_size,
+            image_opacity=before.image_opacity,
+            edges=before.edges,
+        )
+        if drawn != before:
+            self._paint()
 
     # The section
 
@@ -131,21 +168,26 @@ class Scene:
         section = self.study.section
         if section is None:
             return 1.0
-        return tissue.spot_diameter(section) * self.spot_size_factor
+        return tissue.spot_diameter(section) * self.shown.spot_size
 
     def _show_section(self, section: Section) -> None:
         viewer = self.shelf.viewer
         if viewer is None:
             return
         self.shelf.clear()
-        self.view, self.cell_type, self.drawing.region = None, DOMINANT, None
-        self.stage, self._on_top = DATA, tissue.SPOTS
+        self._on_top, self.drawing.region = tissue.SPOTS, None
+        before, self._painted = self._painted, self.shown
         for name in (tissue.IMAGE, tissue.SPOTS):
             self._show_layer(section, name)
         viewer.layers.selection.active = self.layer(tissue.SPOTS)
         viewer.canvas.overlays.scale_bar.visible = True
         viewer.reset_view()
         self._set_key(None)
+        self._fade_image()
+        self.graph.show(self.shown.edges)
+        if before.stage != self.stage:
+            self.stage_changed.emit(self.stage)
+        self._paint()
 
     def _show_layer(self, section: Section, name: str) -> Layer | None:
         """Show image or spots of a section, in the layer that a reader made of it if there is."""
@@ -163,7 +205,7 @@ class Scene:
         if isinstance(layer, Points):
             tissue.protect(layer)
             layer.face_color = tissue.PLAIN_SPOT  # whatever it showed, there is no key to it
-            if self.spot_size_factor != 1:
+            if self.shown.spot_size != 1:
                 layer.size = self.spot_diameter
         return layer
 
@@ -192,7 +234,9 @@ class Scene:
 
     def resize_spots(self, factor: float) -> None:
         """Draw spots `factor` times as large as they are."""
-        self.spot_size_factor = factor
+        self.change(spot_size=factor)
+
+    def _resize_spots(self) -> None:
         for name in self._map_names:
             layer = self.layer(name)
             if layer is not None:
@@ -202,9 +246,12 @@ class Scene:
 
     def fade_image(self, opacity: float) -> None:
         """Show the tissue image with an opacity from 0 to 1."""
+        self.change(image_opacity=opacity)
+
+    def _fade_image(self) -> None:
         layer = self.layer(tissue.IMAGE)
         if layer is not None:
-            layer.opacity = opacity
+            layer.opacity = self.shown.image_opacity
 
     @property
     def colours(self) -> NDArray[np.floating]:
@@ -222,16 +269,21 @@ class Scene:
         section = self.study.section
         if section is None:
             return
-        values = None if view is None else values_of(section, view)
-        self.view = view
-        self.stage = DATA
+        if view is not None:
+            self._values(section, view)
+        self.change(stage=DATA, view=view)
+
+    def _colour_by_view(self) -> None:
+        section, view = self.study.section, self.shown.view
+        assert section is not None
         layer = self._spots()
         self.put_on_top(tissue.SPOTS)
-        if view is None or values is None:
+        if view is None:
             layer.face_color = tissue.PLAIN_SPOT
             layer.face_colorbar.visible = False
             self._set_key(None)
             return
+        values = self._values(section, view)
         if isinstance(values, Classes):
             self.paint(layer, *spot_map.colour_classes(values))
         else:
@@ -245,19 +297,26 @@ class Scene:
 
     def show_stage(self, stage: str) -> None:
         """Bring the map that belongs to a step of the work to the top."""
+        known = {DATA, REGIONS, *self.maps}
+        if self.study.composition is not None:
+            known.add(COMPOSITION)
+        before = self.stage
+        self.study.turn_to(stage if stage in known else DATA)
+        if self.stage == before:
+            self._paint()
+
+    def _paint(self) -> None:
+        """Paint the map in front as the recipe has it."""
         if self.study.section is None:
             return
-        if stage == COMPOSITION and self.study.composition is not None:
-            self.stage = COMPOSITION
+        if self.stage == COMPOSITION and self.study.composition is not None:
             self._show_composition(self.study.composition)
-        elif stage in self.maps:
-            self.stage = stage
-            self.maps[stage].show()
-        elif stage == REGIONS:
-            self.stage = REGIONS
+        elif self.stage in self.maps:
+            self.maps[self.stage].show()
+        elif self.stage == REGIONS:
             self._colour_by_region()
         else:
-            self.colour_by(self.view)
+            self._colour_by_view()
 
     def _spots(self) -> Points:
         layer = self.layer(tissue.SPOTS)
@@ -300,7 +359,7 @@ class Scene:
     # Regions
 
     def _on_regions_edited(self) -> None:
-        self.stage = REGIONS
+        self.study.turn_to(REGIONS)
 
     def _on_regions_changed(self) -> None:
         if self.stage == REGIONS:
@@ -327,30 +386,38 @@ class Scene:
 
     def show_type(self, cell_type: str) -> None:
         """Show the share of one cell type, or `DOMINANT` for the most abundant type."""
-        self.cell_type = cell_type
-        self.show_stage(COMPOSITION)
+        self.change(stage=COMPOSITION, cell_type=cell_type)
 
     def show_quantity(self, quantity: Quantity) -> None:
-        """Show proportions, their posterior deviation, or what the mixture leaves unexplained."""
-        self.quantity = quantity
-        self.study.wants_deviation = quantity == "deviation"
-        self.show_stage(COMPOSITION)
+        """Show proportions, their posterior deviation, or what the mixture leaves unexplained.
+
+        A deviation is that of one type: of the first where none is chosen.
+        """
+        study, composition, cell_type = self.study, self.study.composition, self.cell_type
+        if quantity == "deviation" and cell_type == DOMINANT and composition is not None:
+            cell_type = composition.types[0]
+        study.recipe = replace(
+            study.recipe,
+            shown=replace(self.shown, stage=COMPOSITION, quantity=quantity, cell_type=cell_type),
+            deconvolution=replace(study.deconvolution, deviation=quantity == "deviation"),
+        )
 
     def _composition_values(self, composition: Composition) -> Numbers | Classes | None:
         """Return what the map shows; None while it is not known yet."""
-        if self.quantity == "misfit":
+        quantity, cell_type = self.shown.quantity, self.cell_type
+        if quantity == "misfit":
             return misfit_of(composition)
-        if self.cell_type == DOMINANT:
+        if cell_type not in composition.types:
             return dominant_types(composition)
-        if self.quantity == "deviation":
-            return deviation_of(composition, self.cell_type)
-        return proportion_of(composition, self.cell_type)
+        if quantity == "deviation":
+            return deviation_of(composition, cell_type)
+        return proportion_of(composition, cell_type)
 
     def _show_composition(self, composition: Composition | None) -> None:
         if composition is None:
             self.shelf.remove(COMPOSITION)
             if self.stage == COMPOSITION:
-                self.colour_by(self.view)
+                self._paint()
             return
         layer = self.layer(COMPOSITION)
         if layer is None:
@@ -359,27 +426,28 @@ class Scene:
                 tissue.spot_layer(composition.section, self.spot_diameter, COMPOSITION),
             )
             layer.visible = False
-            if self.stage not in self.maps:
-                self.stage = COMPOSITION
+            if self.stage not in (COMPOSITION, *self.maps):
+                # Told before it is painted, which follows.
+                self._painted = replace(self.shown, stage=COMPOSITION)
+                self.study.turn_to(COMPOSITION)
+                self.stage_changed.emit(COMPOSITION)
         if self.stage != COMPOSITION:
             return
         if not layer.visible:
             self.put_on_top(COMPOSITION)
-        if self.cell_type not in composition.types:
-            self.cell_type = DOMINANT
         values = self._composition_values(composition)
         if values is None:
             return  # the map stays as it is until the deviation is known
         if isinstance(values, Classes):
             self.paint(layer, *spot_map.colour_classes(values))
-        elif self.quantity == "proportion":
+        elif self.shown.quantity == "proportion":
             self.paint(layer, *spot_map.colour_proportion(values))
         else:
             self.paint(
                 layer,
                 *spot_map.colour_numbers(values, colormap="magma", percentiles=(1.0, 99.0)),
             )
-        layer.metadata[spot_map.TABLE] = composition.table(self.quantity)
+        layer.metadata[spot_map.TABLE] = composition.table(self.shown.quantity)
         if layer.name != as_text(values.quantity):
             layer.name = as_text(values.quantity)
         if composition.settled:

@@ -1,4 +1,4 @@
-"""An analysis that hangs on the graph of a study: its settings, its result, and their life.
+"""What is found from the open section and its recipe: settings, result, and their life.
 
 Like a study it knows nothing of windows: views listen to its signals and change its settings;
 whoever owns a thread takes an `Analysis.request`, hands it to `Analysis.run` and the outcome to
@@ -7,58 +7,84 @@ whoever owns a thread takes an `Analysis.request`, hands it to `Analysis.run` an
 
 from __future__ import annotations
 
+import itertools
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 from psygnal import Signal
 
+from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.stage import ComparedByValue
-from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anndata import AnnData
+    from numpy.typing import NDArray
 
-    from napari_smoother.analyses.context import Progress
+    from napari_smoother.analyses.graph_settings import GraphSettings
+    from napari_smoother.analyses.recipe import Recipe
+    from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
+    from napari_smoother.study.open_section import OpenSection
     from napari_smoother.study.results import Graph
-    from napari_smoother.study.study import Study
+
+GRAPH = "graph"
+"""Name of the analysis whose result the others share."""
 
 Chosen = TypeVar("Chosen", bound=ComparedByValue)
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AnalysisRequest(Generic[Chosen, Found]):
+class Request(Generic[Chosen, Found]):
     """Everything one run of an analysis needs, taken at one moment.
 
     Parameters
     ----------
-    generation
-        Grows with every change of settings or graph.
+    number
+        Later requests have larger ones.
     section
         The open section.
-    graph
-        Its graph.
+    graph_settings, labels
+        What its graph follows from: settings, and the region of each spot (-1 for none).
     settings
         Of the analysis.
+    reference
+        Cell types to look for, where the analysis needs them.
     start
         A result to start from; None for the canonical start, which makes the result
         independent of what was found before.
+    graph
+        The graph; None until the run has made it.
     """
 
-    generation: int
+    number: int
     section: Section
-    graph: Graph
+    graph_settings: GraphSettings
+    labels: NDArray[np.integer]
     settings: Chosen
+    reference: Reference | None = None
     start: Found | None = None
+    graph: Graph | None = None
+
+    def asks_same(self, other: Request[Chosen, Found]) -> bool:
+        """Whether another request asks for the same result, from whatever start."""
+        return (
+            self.section is other.section
+            and self.reference is other.reference
+            and self.settings == other.settings
+            and self.graph_settings == other.graph_settings
+            and (self.labels is other.labels or np.array_equal(self.labels, other.labels))
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AnalysisOutcome(Generic[Chosen, Found]):
+class Outcome(Generic[Chosen, Found]):
     """What a run of an analysis found.
 
     Parameters
@@ -69,72 +95,77 @@ class AnalysisOutcome(Generic[Chosen, Found]):
         What was found.
     finished
         False for a result that is still being completed.
+    passing
+        Whether it is one of many on the way to a result, and may be left out.
     """
 
-    request: AnalysisRequest[Chosen, Found]
+    request: Request[Chosen, Found]
     result: Found
     finished: bool = True
+    passing: bool = False
 
 
 class Analysis(ABC, Generic[Chosen, Found]):
     """Settings and result of one analysis of the open section.
 
-    Nothing is computed before `active` is set, which a page does when it is entered.
+    Nothing is computed before it is `active`, which a page makes it when it is entered.
 
     Parameters
     ----------
     study
-        Whose section and graph it is about.
-    settings
-        To begin with.
+        Whose section and recipe it is about.
 
     Attributes
     ----------
     name : str
         Key of the result in ``study.analyses`` and in a saved file.
+    field : str
+        Of the recipe: where its settings are.
     work : str
         What a run does, for the status line: "solving".
     button : str
         Name of the button that asks for a run.
     follows : bool
         Whether the result follows every change; otherwise it is asked for by hand.
+    is_quick : bool
+        Whether a run is mostly as quick as a slider.
+    needs_reference : bool
+        Whether it looks for the cell types of a reference.
     settings_changed
         Emitted with the new settings.
     result_changed
         Emitted with the new result, which may be unfinished, or None when it was taken away.
     outdated
-        Emitted when the result no longer belongs to settings and graph.
+        Emitted when the result no longer belongs to section and recipe.
     """
 
-    name: str
+    name: ClassVar[str]
+    field: ClassVar[str]
     work = "solving"
     button = "Solve"
     follows = True
+    is_quick = True
+    needs_reference = False
 
     settings_changed = Signal(object)
     result_changed = Signal(object)
     outdated = Signal()
 
-    def __init__(self, study: Study, settings: Chosen) -> None:
+    def __init__(self, study: OpenSection) -> None:
         self.study = study
-        self._settings = settings
-        self._shown: AnalysisOutcome[Chosen, Found] | None = None
+        self._shown: Outcome[Chosen, Found] | None = None
         self._active = False
-        self._generation = 0
-        self._shown_generation = 0
-        self._data_generation = 0
+        self._numbers = itertools.count()
+        self._context = Context()
         self._running = threading.Lock()
-        self._cancelled: Callable[[], bool] | None = None
-        self._report: Callable[[AnalysisOutcome[Chosen, Found] | Progress], None] | None = None
         study.analyses[self.name] = self
         study.section_changed.connect(self._on_section_changed)
-        study.graph_changed.connect(self._mark_outdated)
 
     # What each analysis fills in
 
     @abstractmethod
-    def compute(self, request: AnalysisRequest[Chosen, Found]) -> Found:
-        """Find the result; depends on the request alone. Calls `look_up` between its steps."""
+    def compute(self, request: Request[Chosen, Found], context: Context) -> Found:
+        """Find the result; depends on the request alone, whose graph is there."""
 
     @abstractmethod
     def describe(self, result: Found) -> str:
@@ -144,43 +175,64 @@ class Analysis(ABC, Generic[Chosen, Found]):
     def describe_settings(self, settings: Chosen) -> str:
         """Return which settings a result belongs to, in a few words."""
 
-    @abstractmethod
     def write(self, adata: AnnData, result: Found) -> None:
         """Put a result where scanpy users look for it."""
 
-    @abstractmethod
     def recipe(self, settings: Chosen, result: Found) -> dict[str, Any]:
         """Return settings and report as numbers, strings, lists and dictionaries."""
+        return {}
 
     def is_optimum(self, result: Found) -> bool:
         """Whether a result is what it should be, and not merely where a solve stopped."""
         return True
+
+    def complete(self, result: Found) -> None:
+        """Work out what is shown of a result, off the main thread."""
+
+    def describe_passing(self, result: Found) -> str:
+        """Return how far a run has come whose passing outcome this is, in a few words."""
+        return ""
+
+    def detail(self, result: Found) -> str:
+        """Return more about a result, a line each, for who points at the status line."""
+        return ""
 
     # Settings
 
     @property
     def settings(self) -> Chosen:
         """Everything that decides the result, apart from section and graph."""
-        return self._settings
+        settings: Chosen = getattr(self.study.recipe, self.field)
+        return settings
 
     @settings.setter
     def settings(self, settings: Chosen) -> None:
-        if settings == self._settings:
-            return
-        self._settings = settings
-        self.settings_changed.emit(settings)
-        self._mark_outdated()
+        changed: dict[str, Any] = {self.field: settings}
+        self.study.recipe = replace(self.study.recipe, **changed)
+
+    def note(self, before: Recipe, after: Recipe, *, moved: bool) -> None:
+        """Tell what a change of the recipe means here; `moved` where spots changed region."""
+        mine = getattr(after, self.field) != getattr(before, self.field)
+        if mine:
+            self.settings_changed.emit(self.settings)
+        if mine or moved or after.graph != before.graph:
+            self.outdated.emit()
 
     @property
     def active(self) -> bool:
         """Whether anybody wants the result."""
-        return self._active
+        return self._active or self._always_wanted
 
     @active.setter
     def active(self, active: bool) -> None:
         self._active = active
         if active and not self.is_up_to_date:
             self.outdated.emit()
+
+    @property
+    def _always_wanted(self) -> bool:
+        """Whether the result is wanted without anybody asking for it."""
+        return False
 
     # Result
 
@@ -190,20 +242,39 @@ class Analysis(ABC, Generic[Chosen, Found]):
         return self._shown.result if self._shown is not None else None
 
     @property
-    def shown(self) -> AnalysisOutcome[Chosen, Found] | None:
+    def shown(self) -> Outcome[Chosen, Found] | None:
         """The last finished outcome, with the request that says what it belongs to."""
         return self._shown
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the result belongs to settings and graph, from the canonical start."""
+        """Whether the result belongs to section and recipe, from the canonical start."""
+        shown, wanted = self._shown, self._wanted()
         return (
-            self._shown is not None
-            and self._shown_generation == self._generation
-            and self._shown.request.start is None
+            shown is not None
+            and wanted is not None
+            and shown.request.start is None
+            and shown.request.asks_same(wanted)
         )
 
-    def request(self, *, settled: bool) -> AnalysisRequest[Chosen, Found] | None:
+    def _wanted(self) -> Request[Chosen, Found] | None:
+        study = self.study
+        if study.section is None:
+            return None
+        return Request(
+            next(self._numbers),
+            study.section,
+            study.recipe.graph,
+            study.region_labels,
+            self.settings,
+            self._reference,
+        )
+
+    @property
+    def _reference(self) -> Reference | None:
+        return self.study.reference if self.needs_reference else None
+
+    def request(self, *, settled: bool) -> Request[Chosen, Found] | None:
         """Return what has to be computed now; None while there is nothing to work on.
 
         Parameters
@@ -212,19 +283,18 @@ class Analysis(ABC, Generic[Chosen, Found]):
             True for the canonical start, after which the same settings give the same numbers
             bit for bit; False to start from what is on screen, which is quicker.
         """
-        section, graph = self.study.section, self.study.graph
-        if not self._active or section is None or graph is None:
-            return None
-        start = None if settled else self.result
-        return AnalysisRequest(self._generation, section, graph, self._settings, start)
+        wanted = self._wanted() if self.active else None
+        if wanted is None or settled:
+            return wanted
+        return replace(wanted, start=self.result)
 
     def run(
         self,
-        request: AnalysisRequest[Chosen, Found],
+        request: Request[Chosen, Found],
         *,
         cancelled: Callable[[], bool] | None = None,
-        report: Callable[[AnalysisOutcome[Chosen, Found] | Progress], None] | None = None,
-    ) -> AnalysisOutcome[Chosen, Found]:
+        tell: Callable[[Any], None] | None = None,
+    ) -> Outcome[Chosen, Found]:
         """Find the result of a request; a second caller waits for the first.
 
         Parameters
@@ -233,7 +303,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
             What to compute.
         cancelled
             Asked between and within the steps; returning True stops the work.
-        report
+        tell
             Told about `Progress` and unfinished outcomes.
 
         Raises
@@ -243,35 +313,31 @@ class Analysis(ABC, Generic[Chosen, Found]):
         InputError
             If data or settings cannot be used.
         """
+        context = Context(cancelled, tell)
         with self._running:
-            self._cancelled, self._report = cancelled, report
-            try:
-                self.look_up()
-                return AnalysisOutcome(request, self.compute(request))
-            finally:
-                self._cancelled = self._report = None
+            self._context = context
+            context.look_up()
+            graph = self.study.pipeline.graph(
+                request.section, request.labels, request.graph_settings, context
+            )
+            context.look_up()
+            request = replace(request, graph=graph)
+            return Outcome(request, self.compute(request, context))
 
     def is_cancelled(self) -> bool:
         """Whether the present run should stop."""
-        return self._cancelled is not None and self._cancelled()
+        return self._context.cancelled is not None and self._context.cancelled()
 
     def look_up(self) -> None:
-        """Stop the present run if it was told to.
+        """Stop the present run if it was told to."""
+        self._context.look_up()
 
-        Raises
-        ------
-        Cancelled
-            If so.
-        """
-        if self.is_cancelled():
-            raise Cancelled(f"{self.name} was cancelled")
-
-    def tell(self, news: AnalysisOutcome[Chosen, Found] | Progress) -> None:
+    def tell(self, news: Any) -> None:
         """Report progress or an unfinished outcome of the present run."""
-        if self._report is not None:
-            self._report(news)
+        if self._context.tell is not None:
+            self._context.tell(news)
 
-    def accept(self, outcome: AnalysisOutcome[Chosen, Found]) -> bool:
+    def accept(self, outcome: Outcome[Chosen, Found]) -> bool:
         """Take over what a run found, unless it is older than what is shown or was shown.
 
         An unfinished outcome is announced, but the last finished one stays the result:
@@ -282,11 +348,14 @@ class Analysis(ABC, Generic[Chosen, Found]):
         bool
             Whether the outcome was taken over.
         """
-        generation = outcome.request.generation
-        if generation < max(self._data_generation, self._shown_generation):
+        request = outcome.request
+        gone = request.section is not self.study.section
+        if gone or request.reference is not self._reference:
+            return False
+        if self._shown is not None and request.number < self._shown.request.number:
             return False
         if outcome.finished:
-            self._shown, self._shown_generation = outcome, generation
+            self._shown = outcome
         self.result_changed.emit(outcome.result)
         return True
 
@@ -306,21 +375,23 @@ class Analysis(ABC, Generic[Chosen, Found]):
             raise InputError(
                 "No section is open", where=self.name, remedy="Open a section in the study first"
             )
-        if self.study.graph is None or not self.study.is_up_to_date:
-            self.study.update()
+        graph = self.study.analyses[GRAPH]
+        if graph is not self:
+            graph.update()
         self._active = True
-        request = self.request(settled=True)
-        assert request is not None
-        self.accept(self.run(request))
+        if not self.is_up_to_date:
+            request = self.request(settled=True)
+            assert request is not None
+            self.accept(self.run(request))
+
+    def drop(self) -> None:
+        """Let the result go."""
+        if self._shown is not None:
+            self._shown = None
+            self.result_changed.emit(None)
 
     def _on_section_changed(self, section: Section | None) -> None:
         # Whoever wants a result for the new section asks for it.
         self._active = False
         self._shown = None
-        self._generation += 1
-        self._data_generation = self._generation
         self.result_changed.emit(None)
-
-    def _mark_outdated(self) -> None:
-        self._generation += 1
-        self.outdated.emit()

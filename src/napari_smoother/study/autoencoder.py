@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.context import Context
     from napari_smoother.analyses.domain_steps import FoundDomains
     from napari_smoother.analyses.expression import ChosenGenes
-    from napari_smoother.study.analysis import AnalysisRequest
-    from napari_smoother.study.study import Study
+    from napari_smoother.study.analysis import Request
+    from napari_smoother.study.open_section import OpenSection
 
     Train = Callable[
         [
@@ -78,12 +79,13 @@ class Autoencoder(EmbeddingAnalysis[AutoencoderSettings]):
     """
 
     name = "spatial_vae"
+    field = "autoencoder"
     work = "training"
     button = "Train"
     domain_column = "domain_vae"
 
-    def __init__(self, study: Study, train: Train | None = None) -> None:
-        super().__init__(study, AutoencoderSettings())
+    def __init__(self, study: OpenSection, train: Train | None = None) -> None:
+        super().__init__(study)
         self._train = train
         self.values = Stage(_values)
         self.trained = Stage(self._trained)
@@ -98,10 +100,13 @@ class Autoencoder(EmbeddingAnalysis[AutoencoderSettings]):
         """What has to be installed first; empty when nothing has."""
         return "" if self._train is not None or find_spec("scvi") is not None else MISSING
 
-    def compute(self, request: AnalysisRequest[AutoencoderSettings, Embedding]) -> Embedding:
+    def compute(
+        self, request: Request[AutoencoderSettings, Embedding], context: Context
+    ) -> Embedding:
         """Train, and find domains on the latent means."""
         section, settings = request.section, request.settings
         data = settings.data
+        assert request.graph is not None
         weights = request.graph.weights
         chosen = self.steps.chosen(section.adata, section.name, weights, data)
         self.look_up()

@@ -12,7 +12,7 @@ from napari_smoother.analyses.context import Progress
 from napari_smoother.analyses.domain_steps import DomainSteps
 from napari_smoother.analyses.domains import expanded, labels_of, write_domains
 from napari_smoother.analyses.embedding_settings import EmbeddingSettings
-from napari_smoother.study.analysis import Analysis, AnalysisOutcome, AnalysisRequest
+from napari_smoother.study.analysis import Analysis, Outcome, Request
 from napari_smoother.study.view import Classes, Mixture, Numbers
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.domain_steps import FoundDomains
     from napari_smoother.analyses.expression import ChosenGenes
     from napari_smoother.section import Section
-    from napari_smoother.study.study import Study
+    from napari_smoother.study.open_section import OpenSection
 
 Chosen = TypeVar("Chosen", bound=EmbeddingSettings)
 
@@ -121,36 +121,34 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
     domain_column: str
     """Column of obs that domains are saved in."""
 
-    def __init__(self, study: Study, settings: Chosen) -> None:
-        super().__init__(study, settings)
+    def __init__(self, study: OpenSection) -> None:
+        super().__init__(study)
         self.steps = DomainSteps(self.is_cancelled, lambda text: self.tell(Progress(text)))
 
     @property
     def lacks_domains_only(self) -> bool:
         """Whether the embedding is that of settings and graph, and only its domains may not be."""
-        shown = self.shown
-        return (
-            shown is not None
-            and shown.request.start is None
-            and shown.request.graph is self.study.graph
-            and replace(shown.request.settings, domains=self.settings.domains) == self.settings
-        )
+        shown, wanted = self.shown, self._wanted()
+        if shown is None or wanted is None or shown.request.start is not None:
+            return False
+        with_domains = replace(shown.request.settings, domains=self.settings.domains)
+        return replace(shown.request, settings=with_domains).asks_same(wanted)
 
-    def request(self, *, settled: bool) -> AnalysisRequest[Chosen, Embedding] | None:
+    def request(self, *, settled: bool) -> Request[Chosen, Embedding] | None:
         """Return what has to be computed now, as `Analysis.request` does."""
         # An embedding that is there already is not found again for its domains.
         return super().request(settled=settled or self.lacks_domains_only)
 
     def with_domains(
         self,
-        request: AnalysisRequest[Chosen, Embedding],
+        request: Request[Chosen, Embedding],
         embedding: Embedding,
         found: Callable[[], tuple[FoundDomains, dict[str, Any]]],
     ) -> Embedding:
         """Return an embedding with its domains, if they are wanted."""
         if not request.settings.domains.find:
             return embedding
-        self.tell(AnalysisOutcome(request, embedding, finished=False))
+        self.tell(Outcome(request, embedding, finished=False))
         domains, report = found()
         spots, n_spots = embedding.chosen.spots, len(embedding.scores)
         return replace(

@@ -18,7 +18,7 @@ class History(Generic[State]):
         How many past states are kept.
     """
 
-    def __init__(self, present: State, depth: int = 200) -> None:
+    def __init__(self, present: State, depth: int = 1000) -> None:
         self._past: list[State] = []
         self._undone: list[State] = []
         self._depth = depth
@@ -27,6 +27,10 @@ class History(Generic[State]):
     def record(self, state: State) -> None:
         """Make a new state the present one; what was undone is forgotten."""
         self._past = [*self._past, self.present][-self._depth :]
+        self.amend(state)
+
+    def amend(self, state: State) -> None:
+        """Make a new state the present one, in the step that was recorded last."""
         self._undone.clear()
         self.present = state
 

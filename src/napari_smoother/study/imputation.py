@@ -22,7 +22,7 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.impute.interpolation import Interpolation
 from napari_smoother.models.impute.missing import solve_missing
 from napari_smoother.models.impute.positions import denser_positions, distance_between
-from napari_smoother.study.analysis import Analysis, AnalysisRequest
+from napari_smoother.study.analysis import Analysis, Request
 from napari_smoother.study.imputed import DenserGrid, Imputed
 from napari_smoother.study.observed_spots import observed_spots, spots_with_counts
 from napari_smoother.study.view import Numbers, gene_names, values_of
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from napari_smoother.analyses.context import Context
     from napari_smoother.models.impute.report import Imputation as Solution
     from napari_smoother.section import Section
-    from napari_smoother.study.study import Study
+    from napari_smoother.study.open_section import OpenSection
 
 NAME = "imputed"
 
@@ -64,10 +65,11 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
     """
 
     name = NAME
+    field = "imputation"
     work = "smoothing"
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study, ImputationSettings())
+    def __init__(self, study: OpenSection) -> None:
+        super().__init__(study)
         self.counted = Stage(spots_with_counts)
         self.raw = Stage(_raw)
         self.observed = Stage(observed_spots)
@@ -77,9 +79,10 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
         self.interpolation = Stage(self._interpolation)
         self._unreached = np.zeros(0, dtype=bool)
 
-    def compute(self, request: AnalysisRequest[ImputationSettings, Imputed]) -> Imputed:
+    def compute(self, request: Request[ImputationSettings, Imputed], context: Context) -> Imputed:
         """Find the values of all spots, and of the denser grid if it is asked for."""
         began = time.perf_counter()
+        assert request.graph is not None
         section, chosen, start = request.section, request.settings, request.start
         counted = self.counted(section)
         raw = self.raw(section, counted, chosen.gene)
@@ -188,7 +191,7 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
             nonneg=nonneg,
             tolerance=TOLERANCE if start is None else WHILE_MOVING,
             start=None if start is None else start[:, None],
-            cancelled=self._cancelled,
+            cancelled=self._context.cancelled,
         )
 
     def _grid(

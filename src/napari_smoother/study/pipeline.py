@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_smoother.analyses.deconvolution_settings import INTRINSIC
@@ -28,82 +28,15 @@ from napari_smoother.weights.precision import rho_range
 from napari_smoother.weights.summary import graph_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.graph_settings import NeighbourRule
-    from napari_smoother.analyses.recipe import Recipe
+    from napari_smoother.analyses.context import Context
+    from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
+    from napari_smoother.analyses.graph_settings import GraphSettings, NeighbourRule
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.study.fitting import Fit
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Request:
-    """Everything one run of the pipeline needs, taken from a study at one moment.
-
-    Parameters
-    ----------
-    generation
-        Grows with every change of the study.
-    section
-        The open section.
-    recipe
-        What is set.
-    labels
-        n int codes of the region of each spot, -1 for none.
-    reference
-        Cell types to look for; None to stop at the graph.
-    start
-        Abundance to start from, n x K; None for the canonical start, which makes the result
-        independent of what was solved before.
-    deviation
-        Whether to find the posterior deviation too; only from the canonical start.
-    """
-
-    generation: int
-    section: Section
-    recipe: Recipe
-    labels: NDArray[np.integer]
-    reference: Reference | None = None
-    start: NDArray[np.floating] | None = None
-    deviation: bool = False
-
-    def is_same_as(self, other: Request) -> bool:
-        """Whether another request asks for the same, from the same start."""
-        return (
-            self.generation == other.generation
-            and self.start is other.start
-            and (self.reference is None) == (other.reference is None)
-        )
-
-    def without_composition(self) -> Request:
-        """Return the same request, stopping at the graph."""
-        return replace(self, reference=None, start=None)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """What a run of the pipeline found.
-
-    Parameters
-    ----------
-    request
-        What was asked for.
-    graph
-        The neighbour graph.
-    composition
-        The composition; None when no reference was given.
-    finished
-        False for the iterate of a solve that still goes on.
-    """
-
-    request: Request
-    graph: Graph
-    composition: Composition | None
-    finished: bool = True
 
 
 class Pipeline:
@@ -124,119 +57,95 @@ class Pipeline:
         self.weights = Stage(stages.scaled)
         self.summary = Stage(graph_summary)
         self.crossing = Stage(stages.crossing)
-        self.graph = Stage(Graph)
+        self.made = Stage(Graph)
         self.linked = Stage(stages.without_edges_of)
         self.rho_range = Stage(rho_range)
         self.precision = Stage(stages.precision_within)
         self.fitting = Fitting()
 
-    def run(
+    def graph(
         self,
-        request: Request,
-        *,
-        cancelled: Callable[[], bool] | None = None,
-        report: Callable[[Outcome], None] | None = None,
-    ) -> Outcome:
-        """Bring graph and composition up to date with a request.
-
-        Parameters
-        ----------
-        request
-            What to compute.
-        cancelled
-            Asked between and within the steps; returning True stops the work.
-        report
-            Told about the outcome so far of a long solve: its composition has a residual but
-            is not converged. The report must not change it.
-
-        Raises
-        ------
-        Cancelled
-            If `cancelled` returned True.
-        InputError
-            If data or settings cannot be used.
-        """
+        section: Section,
+        labels: NDArray[np.integer],
+        chosen: GraphSettings,
+        context: Context,
+    ) -> Graph:
+        """Return the graph of a section."""
         with self._running:
-            self.fitting.cancelled = cancelled
-            try:
-                graph = self._graph(request)
-                composition = self._composition(request, graph, report)
-            finally:
-                self.fitting.cancelled = self.fitting.report = None
-        return Outcome(request, graph, composition)
+            neighbourhood = self.neighbours(
+                section, chosen.rule, chosen.neighbours, chosen.mutual, chosen.radius
+            )
+            context.look_up()
+            similar = self.similar(
+                neighbourhood,
+                self.expression(section, neighbourhood, chosen.expression_components)
+                if chosen.by_expression
+                else None,
+                self.histology(section, neighbourhood) if chosen.by_histology else None,
+            )
+            factors = self.factors(neighbourhood, labels, chosen.boundary_connectivity)
+            weights = self.weights(similar, factors)
+            edges, edge_weights = self.edges(similar)
+            return self.made(
+                section,
+                neighbourhood,
+                weights,
+                self.summary(weights),
+                edges,
+                edge_weights,
+                self.crossing(edges, labels),
+                chosen.boundary_connectivity,
+            )
 
-    def _graph(self, request: Request) -> Graph:
-        section, chosen = request.section, request.recipe.graph
-        neighbourhood = self.neighbours(
-            section, chosen.rule, chosen.neighbours, chosen.mutual, chosen.radius
-        )
-        similar = self.similar(
-            neighbourhood,
-            self.expression(section, neighbourhood, chosen.expression_components)
-            if chosen.by_expression
-            else None,
-            self.histology(section, neighbourhood) if chosen.by_histology else None,
-        )
-        factors = self.factors(neighbourhood, request.labels, chosen.boundary_connectivity)
-        weights = self.weights(similar, factors)
-        edges, edge_weights = self.edges(similar)
-        return self.graph(
-            section,
-            neighbourhood,
-            weights,
-            self.summary(weights),
-            edges,
-            edge_weights,
-            self.crossing(edges, request.labels),
-            chosen.boundary_connectivity,
-        )
-
-    def _composition(
+    def composition(
         self,
-        request: Request,
+        section: Section,
+        reference: Reference,
         graph: Graph,
-        report: Callable[[Outcome], None] | None,
-    ) -> Composition | None:
-        if request.reference is None:
-            return None
-        chosen = request.recipe.deconvolution
-        cell_totals = request.reference.totals_for(chosen.shares)
+        chosen: DeconvolutionSettings,
+        *,
+        start: Composition | None,
+        context: Context,
+    ) -> Composition:
+        """Return the composition of a section, from a start or from the canonical one."""
+        cell_totals = reference.totals_for(chosen.shares)
         fitting = self.fitting
-        data = fitting.prepare(request.section, request.reference, chosen)
-        if data.empty.all():
-            raise InputError(
-                "No spot has a count in the genes shared with the reference",
-                where=request.section.name,
-                remedy="Check that section and reference belong together",
-            )
-        if chosen.process not in INTRINSIC:
-            stages.check_rho(
-                chosen.process, chosen.rho, self.rho_range(graph.weights, chosen.process)
-            )
-        empty = data.empty if data.empty.any() else None
-        linked = self.linked(graph.weights, empty)
-        precision = self.precision(linked, chosen.process, chosen.rho)
-
-        def composition(fit: Fit, settled: bool) -> Composition:
-            return Composition(request.section, chosen, data, fit, cell_totals, settled)
-
-        if report is not None:
-            steps = itertools.count()
-            fitting.report = lambda values, residual: report(
-                Outcome(
-                    request,
-                    graph,
-                    composition(iterate(values, residual, next(steps)), settled=False),
-                    finished=False,
+        fitting.cancelled = context.cancelled
+        try:
+            data = fitting.prepare(section, reference, chosen)
+            if data.empty.all():
+                raise InputError(
+                    "No spot has a count in the genes shared with the reference",
+                    where=section.name,
+                    remedy="Check that section and reference belong together",
                 )
-            )
-        fit = fitting.fit(data, precision, chosen, request.start)
-        found = composition(fit, settled=request.start is None).derived()
-        if request.deviation and request.start is None and can_deviate(chosen):
-            assert isinstance(data, PreparedDeconvolution)
-            assert not isinstance(precision, MovingAverage)
-            deviation = fitting.deviation_of(data, precision, chosen, fit, cell_totals)
-            found = replace(found, deviation=deviation)
+            if chosen.process not in INTRINSIC:
+                stages.check_rho(
+                    chosen.process, chosen.rho, self.rho_range(graph.weights, chosen.process)
+                )
+            empty = data.empty if data.empty.any() else None
+            linked = self.linked(graph.weights, empty)
+            precision = self.precision(linked, chosen.process, chosen.rho)
+
+            def composition(fit: Fit, settled: bool) -> Composition:
+                return Composition(section, chosen, data, fit, cell_totals, settled)
+
+            tell = context.tell
+            if tell is not None:
+                steps = itertools.count()
+                fitting.report = lambda values, residual: tell(
+                    composition(iterate(values, residual, next(steps)), settled=False)
+                )
+            begin = None if start is None else start.abundance
+            fit = fitting.fit(data, precision, chosen, begin)
+            found = composition(fit, settled=start is None).derived()
+            if chosen.deviation and start is None and can_deviate(chosen):
+                assert isinstance(data, PreparedDeconvolution)
+                assert not isinstance(precision, MovingAverage)
+                deviation = fitting.deviation_of(data, precision, chosen, fit, cell_totals)
+                found = replace(found, deviation=deviation)
+        finally:
+            fitting.cancelled = fitting.report = None
         return found
 
     def radius(self, section: Section, radius: float | None) -> float:

@@ -14,15 +14,16 @@ from napari_smoother.analyses.domains import domain_report, expanded
 from napari_smoother.analyses.embedding_settings import ReductionSettings
 from napari_smoother.solvers.spatial_eigen import FEW_GENES
 from napari_smoother.solvers.threads import one_blas_thread
-from napari_smoother.study.analysis import AnalysisOutcome
+from napari_smoother.study.analysis import Outcome
 from napari_smoother.study.embedding import Embedding, EmbeddingAnalysis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.context import Context
     from napari_smoother.analyses.domain_steps import FoundDomains, SpatialComponents
-    from napari_smoother.study.analysis import AnalysisRequest
-    from napari_smoother.study.study import Study
+    from napari_smoother.study.analysis import Request
+    from napari_smoother.study.open_section import OpenSection
 
 KIND = "spatial component"
 
@@ -35,13 +36,16 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
     """
 
     name = "spatial_pca"
+    field = "reduction"
     domain_column = "domain"
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study, ReductionSettings())
+    def __init__(self, study: OpenSection) -> None:
+        super().__init__(study)
 
     @one_blas_thread()
-    def compute(self, request: AnalysisRequest[ReductionSettings, Embedding]) -> Embedding:
+    def compute(
+        self, request: Request[ReductionSettings, Embedding], context: Context
+    ) -> Embedding:
         """Find components, their scores, and domains on them.
 
         Small products one after another: threads would wait for each other, and for painting.
@@ -49,6 +53,7 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
         runs beside: the same settings are to end in the same bits.
         """
         section, settings, steps = request.section, request.settings, self.steps
+        assert request.graph is not None
         weights = request.graph.weights
         prepared = steps.prepared(section.adata, section.name, weights, settings)
         scatter = prepared.scatter
@@ -92,7 +97,7 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
             # Forming the matrices takes seconds: something to look at meanwhile.
             glimpse = steps.solve(scatter, weight, k, settings.seed, None)
             shown = embedding(steps.projections(prepared, glimpse), settings.smoothing or 0.0)
-            self.tell(AnalysisOutcome(request, shown, finished=False))
+            self.tell(Outcome(request, shown, finished=False))
         components = steps.components(section.adata, section.name, weights, settings)
         strength = steps.strength(components, settings)
 
@@ -102,7 +107,7 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
 
         result = self.with_domains(request, embedding(components, strength.lambda_), domains)
         if first:
-            self.tell(AnalysisOutcome(request, result, finished=False))
+            self.tell(Outcome(request, result, finished=False))
             self.tell(Progress("preparing for other λ"))
             steps.formed(prepared.values, prepared.precision)
         return result

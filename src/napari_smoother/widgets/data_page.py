@@ -150,7 +150,7 @@ class DataPage(Page):
             others = [("", *kind) for kind in (genes.rows, *genes.others)]
         with silent(self.name):
             self.name.list_names([NOTHING, *names], others)
-            view = self.scene.view
+            view = self.scene.shown.view
             if view is not None and view.source == source:
                 self.name.setCurrentText(_shown(view, section))
 

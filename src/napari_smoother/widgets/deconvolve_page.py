@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.errors import InputError
-from napari_smoother.layers.scene import DOMINANT
 from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
@@ -196,10 +195,6 @@ class DeconvolvePage(Page):
         self.study.boundary_connectivity = connectivity
 
     def _change_map(self, name: str) -> None:
-        if MAPS[name] == "deviation" and self.scene.cell_type == DOMINANT:
-            composition = self.study.composition
-            if composition is not None:
-                self.scene.cell_type = composition.types[0]
         self.scene.show_quantity(MAPS[name])
         self._show_composition(self.study.composition)
 

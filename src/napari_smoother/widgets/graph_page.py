@@ -124,7 +124,7 @@ class GraphPage(Page):
         layout.addWidget(summary)
         layout.addStretch()
 
-        self.edges.toggled.connect(self.scene.graph.show)
+        self.edges.toggled.connect(lambda wanted: self.scene.change(edges=wanted))
         self.rule.currentTextChanged.connect(self._change)
         self.neighbours.valueChanged.connect(self._change)
         self.mutual.toggled.connect(self._change)
@@ -191,7 +191,9 @@ class GraphPage(Page):
     def _change_radius(self, radius: float) -> None:
         self.study.graph_settings = replace(self.study.graph_settings, radius=radius)
 
-    def _show_graph(self, graph: Graph) -> None:
+    def _show_graph(self, graph: Graph | None) -> None:
+        if graph is None:
+            return
         self.key.show_key(weight_key(graph))
         # Known without work now: the graph was built with the spacing it may need.
         pixel = graph.section.micrometres_per_pixel or 1.0

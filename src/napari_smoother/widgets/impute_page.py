@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.analyses.imputation_settings import MOST_HELD_OUT
-from napari_smoother.layers.imputation_map import ImputationMap, Shown
+from napari_smoother.layers.imputation_map import ImputationMap
 from napari_smoother.study.imputation import NAME, Imputation
 from napari_smoother.study.imputed import SCALE
 from napari_smoother.study.observed_spots import class_columns
@@ -35,18 +35,19 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
     from napari_smoother.analyses.imputation_settings import ImputationSettings
+    from napari_smoother.analyses.shown import ImputationPicture
     from napari_smoother.models.deconv.gene_names import GeneNames
     from napari_smoother.section import Section
     from napari_smoother.study.imputed import Imputed
     from napari_smoother.weights.precision import Process
-    from napari_smoother.widgets.analysis_preview import AnalysisPreview
+    from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session
 
 NO_GENE = "(type a gene)"
 NO_COLUMN = "(none)"
 OBSERVED = {"Smoothed": False, "Kept, only others filled in": True}
 PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
-MAPS: dict[Shown, tuple[str, str]] = {
+MAPS: dict[ImputationPicture, tuple[str, str]] = {
     "raw": ("Raw", "The gene as it was measured"),
     "smoothed": ("Smoothed", "The gene after smoothing, in the colours of the raw one"),
     "both": ("Side by side", "Raw at the left, smoothed at the right, in the same colours"),
@@ -56,7 +57,7 @@ NOT_OBSERVED = ("False", "0", "no", "No")
 """Classes that say that a spot was not observed: the first guess at what to hide."""
 
 
-def imputation_of(session: Session) -> tuple[Imputation, ImputationMap, AnalysisPreview]:
+def imputation_of(session: Session) -> tuple[Imputation, ImputationMap, Preview]:
     """Return the imputation of a session, its map, and what keeps it up to date."""
     if NAME not in session.analyses:
         session.add_analysis(Imputation(session.study), ImputationMap)
@@ -111,7 +112,7 @@ class ImputePage(Page):
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(self.preview.solve)
         self.own_limits.toggled.connect(self._change_limits)
-        self.hold.pressed.connect(lambda: self.map.change("raw"))
+        self.hold.pressed.connect(lambda: self.map.change(what="raw"))
         self.hold.released.connect(self._show_map)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.analysis.settings_changed, self._show_settings)
@@ -122,7 +123,7 @@ class ImputePage(Page):
 
     def _map_group(self) -> QGroupBox:
         self.maps = QButtonGroup(self)
-        self.map_buttons: dict[Shown, QPushButton] = {}
+        self.map_buttons: dict[ImputationPicture, QPushButton] = {}
         buttons = QHBoxLayout()
         buttons.setSpacing(2)
         for shown, (name, tip) in MAPS.items():
@@ -133,7 +134,7 @@ class ImputePage(Page):
             self.maps.addButton(button)
             self.map_buttons[shown] = button
             buttons.addWidget(button)
-        self.map_buttons[self.map.shown].setChecked(True)
+        self.map_buttons[self.map.shown.what].setChecked(True)
         self.hold = QPushButton("Hold to see raw")
         self.hold.setToolTip("Shows the raw gene for as long as the button is held")
         self.own_limits = QCheckBox("Own colour limits")
@@ -141,7 +142,7 @@ class ImputePage(Page):
             "Spreads the colours over the smoothed values; otherwise raw and smoothed share the "
             "limits of the raw ones. Side by side they always do"
         )
-        self.own_limits.setChecked(self.map.own_limits)
+        self.own_limits.setChecked(self.map.shown.own_limits)
         second = QHBoxLayout()
         second.addWidget(self.own_limits)
         second.addStretch()
@@ -252,7 +253,7 @@ class ImputePage(Page):
 
     def enter(self) -> None:
         """Show the smoothed gene: the one of the Data page, if none was chosen here."""
-        view = self.scene.view
+        view = self.scene.shown.view
         if not self.analysis.settings.gene and view is not None and view.source == "gene":
             self.analysis.settings = replace(self.analysis.settings, gene=view.key)
         self._come_forward()
@@ -384,11 +385,11 @@ class ImputePage(Page):
     def _show_map(self) -> None:
         checked = self.maps.checkedButton()
         shown = next(shown for shown, button in self.map_buttons.items() if button is checked)
-        self.map.change(shown)
+        self.map.change(what=shown)
         self.own_limits.setEnabled(shown == "smoothed")
 
     def _change_limits(self, own: bool) -> None:
-        self.map.own_limits = own
+        self.map.change(own_limits=own)
         self._show_map()
 
     def _change_live(self, live: bool) -> None:

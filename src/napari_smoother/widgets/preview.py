@@ -1,4 +1,4 @@
-"""Keeps a study's results up to date while its settings change, off the main thread."""
+"""Keeps the result of an analysis up to date while its settings change, off the main thread."""
 
 from __future__ import annotations
 
@@ -8,37 +8,34 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_smoother.analyses.context import Progress
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.catalogue import MODELS
+from napari_smoother.study.analysis import Outcome
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.runner import LatestRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
-    from napari_smoother.models.deconv.catalogue import ModelFacts
-    from napari_smoother.study.pipeline import Outcome, Request
-    from napari_smoother.study.results import Composition
-    from napari_smoother.study.study import Study
+    from napari_smoother.study.analysis import Analysis, Request
 
 REST = 250
 """Milliseconds without a change after which the hand is taken to rest."""
 
 PATIENCE = 120
-"""Milliseconds, at least, before the status line says that a solve is under way.
+"""Milliseconds, at least, before the status line says that a run is under way.
 
 Most are over by then.
 """
 
 ITERATES_EVERY = 0.25
-"""Seconds between the unfinished iterates of a long solve that are shown."""
+"""Seconds between the passing outcomes of a long run that are shown."""
 
 FIRST_ITERATE = 0.1
-"""Seconds until the first of a slow model is shown."""
+"""Seconds until the first of a slow analysis is shown."""
 
 LATEST_FIRST_ITERATE = 0.4
-"""Seconds until the first of a quick model is shown, unless the solve before took less.
+"""Seconds until the first of a quick one is shown, unless the run before took less.
 
 Painting a large section keeps the optimum waiting that comes a moment later.
 """
@@ -66,55 +63,76 @@ class Status:
 
 
 class Preview(QObject):
-    """Runs a study's pipeline in a worker whenever its results are outdated.
+    """Runs an analysis in a worker whenever its result is outdated and somebody wants it.
 
-    While settings change, each solve starts from what is on screen. Once the hand rests, the
-    last one is solved again from the canonical start, so that the numbers that stay do not
-    depend on the way the slider took.
+    While its map is in front and settings change, each run starts from what is on screen. Once
+    the hand rests, the last one is run again from the canonical start, so that the numbers that
+    stay do not depend on the way the slider took. Behind other maps it waits for the hand to
+    rest, so that it does not slow down what is looked at.
 
     Parameters
     ----------
-    study
-        The study to keep up to date.
+    analysis
+        What to keep up to date.
 
     Attributes
     ----------
     status_changed
         Emitted with the new `Status`.
+    progressed
+        Emitted with the `Progress` of a long run.
+    busy_changed
+        Emitted with whether a run is under way.
     """
 
     status_changed = Signal(object)
+    progressed = Signal(object)
+    busy_changed = Signal(bool)
 
-    def __init__(self, study: Study, parent: QObject | None = None) -> None:
+    def __init__(self, analysis: Analysis[Any, Any], parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.study = study
+        self.analysis = analysis
         self.status = Status("idle", "no section open")
         self._live = True
-        self._submitted: Request | None = None
+        self._in_front = False
+        self._submitted: Request[Any, Any] | None = None
         self._runner = LatestRunner(self)
         self._runner.returned.connect(self._on_outcome)
-        self._runner.reported.connect(self._on_iterate)
+        self._runner.reported.connect(self._on_news)
         self._runner.failed.connect(self._on_failed)
         self._runner.cancelled.connect(self._on_cancelled)
+        self._runner.idle.connect(lambda: self.busy_changed.emit(False))
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST)
         self._rest.timeout.connect(self._settle)
         self._patience = QTimer(self)
         self._patience.setSingleShot(True)
-        self._patience.timeout.connect(self._tell_solving)
-        study.outdated.connect(self._on_outdated)
-        study.section_changed.connect(self._on_section_changed)
+        self._patience.timeout.connect(self._tell_working)
+        analysis.outdated.connect(self._on_outdated)
+        analysis.study.section_changed.connect(self._on_section_changed)
 
     @property
     def live(self) -> bool:
-        """Whether composition follows every change; the graph always does."""
+        """Whether the result follows every change."""
         return self._live
 
     @live.setter
     def live(self, live: bool) -> None:
         self._live = live
-        if live and not self.study.is_up_to_date:
+        if not self.analysis.is_up_to_date:
+            self._on_outdated()
+
+    @property
+    def in_front(self) -> bool:
+        """Whether its map is the one that is looked at."""
+        return self._in_front
+
+    @in_front.setter
+    def in_front(self, in_front: bool) -> None:
+        came = in_front and not self._in_front
+        self._in_front = in_front
+        if came and self.analysis.active and not self.analysis.is_up_to_date:
             self._on_outdated()
 
     @property
@@ -127,9 +145,14 @@ class Preview(QObject):
         """Whether nothing is being computed or about to be."""
         return not self._runner.is_busy and not self._rest.isActive()
 
+    @property
+    def _follows(self) -> bool:
+        return self._live and self.analysis.follows
+
     def solve(self) -> None:
-        """Compute everything from the canonical start now, also when not live."""
-        self._submit(settled=True, whole=True)
+        """Compute the result from the canonical start now, also when it does not follow."""
+        self._rest.stop()
+        self._submit(settled=True)
 
     def cancel(self) -> None:
         """Stop computing; what is on screen stays."""
@@ -138,108 +161,110 @@ class Preview(QObject):
 
     def shut_down(self) -> None:
         """Stop for good; nothing is emitted afterwards."""
-        self.study.outdated.disconnect(self._on_outdated, missing_ok=True)
-        self.study.section_changed.disconnect(self._on_section_changed, missing_ok=True)
+        self.analysis.outdated.disconnect(self._on_outdated, missing_ok=True)
+        self.analysis.study.section_changed.disconnect(self._on_section_changed, missing_ok=True)
         self._rest.stop()
         self._patience.stop()
         self._runner.shut_down()
 
     def _on_section_changed(self, section: object) -> None:
-        self._runner.cancel()
+        self.cancel()
+        self._set_status("idle", "not computed yet")
 
     def _on_outdated(self) -> None:
         self._rest.stop()
-        self._submit(settled=self.study.composition is None, whole=self._live)
-        if self._live and self.study.reference is not None and not self.study.follows_the_hand:
-            # What takes its time begins afresh as soon as the hand rests, not after a solve
-            # from what is on screen that nobody would see.
+        analysis = self.analysis
+        if not analysis.active:
+            return
+        if not self._follows:
+            if not self._runner.is_busy:
+                self._tell_outdated()
+        elif self._in_front:
+            self._submit(settled=analysis.result is None)
+            if not analysis.is_quick:
+                # What takes its time begins afresh as soon as the hand rests, not after a run
+                # from what is on screen that nobody would see.
+                self._rest.start()
+        else:
             self._rest.start()
 
-    def _tell_solving(self) -> None:
-        if self._runner.is_busy:
-            self._set_status("working", "solving …")
+    def _tell_working(self) -> None:
+        if self._runner.is_busy and self.status.kind != "working":
+            self._set_status("working", f"{self.analysis.work} …")
 
     def _settle(self) -> None:
-        if not self._live or self.study.is_up_to_date:
+        if not self._follows or self.analysis.is_up_to_date:
             return
         under_way = self._submitted if self._runner.is_busy else None
-        wanted = self.study.request(settled=True)
-        if under_way is None or wanted is None or not under_way.is_same_as(wanted):
-            self._submit(settled=True, whole=True)
+        wanted = self.analysis.request(settled=True)
+        if (
+            under_way is None
+            or wanted is None
+            or under_way.start is not None
+            or not under_way.asks_same(wanted)
+        ):
+            self._submit(settled=True)
 
-    def _submit(self, *, settled: bool, whole: bool) -> None:
-        request = self.study.request(settled=settled)
+    def _submit(self, *, settled: bool) -> None:
+        request = self.analysis.request(settled=settled)
         if request is None:
             return
-        if not whole and request.reference is not None:
-            request = request.without_composition()
-        self._runner.patient = self.study.follows_the_hand
-        first = FIRST_ITERATE
-        if self._runner.patient:
-            first = min(self._runner.granted, LATEST_FIRST_ITERATE)
-        if request.reference is not None and not self._patience.isActive():
+        runner = self._runner
+        runner.patient = self.analysis.follows and self.analysis.is_quick
+        first = min(runner.granted, LATEST_FIRST_ITERATE) if runner.patient else FIRST_ITERATE
+        if not self._patience.isActive():
             self._patience.start(max(PATIENCE, round(1000 * first)))
         self._submitted = request
-        self._runner.submit(_Computation(self.study, request, first))
+        description = "" if self.analysis.follows else self.analysis.work
+        runner.submit(_Computation(self.analysis, request, first), description)
+        self.busy_changed.emit(True)
 
-    def _on_outcome(self, outcome: Outcome) -> None:
-        if not self.study.accept(outcome):
+    def _on_outcome(self, outcome: Outcome[Any, Any]) -> None:
+        analysis = self.analysis
+        if not analysis.accept(outcome):
             return
-        composition = outcome.composition
-        if composition is None:
-            self._tell_without_composition()
-            return
-        if composition.converged:
-            if not self._runner.has_next:
-                self._set_status(
-                    "optimum", describe_optimum(composition), describe_fit(composition)
-                )
-        else:
-            self._set_status(
-                "failed",
-                f"not the optimum: stopped at residual {composition.residual:.0e}",
-                describe_fit(composition),
-            )
-        if not self.study.is_up_to_date:
+        result = outcome.result
+        good, detail = analysis.describe(result), analysis.detail(result)
+        if not analysis.is_optimum(result):
+            self._set_status("failed", f"not the optimum: {good}", detail)
+        elif not self._follows and outcome.request.settings != analysis.settings:
+            self._tell_outdated()
+        elif not self._runner.has_next:
+            self._set_status("optimum", good, detail)
+        if self._follows and not analysis.is_up_to_date:
             self._rest.start()
 
-    def _on_iterate(self, outcome: Outcome) -> None:
-        composition = outcome.composition
-        if composition is not None and self.study.accept(outcome):
-            self._set_status(
-                "working",
-                f"solving … residual {composition.residual:.0e} · "
-                f"step {composition.report.iterations}",
-            )
+    def _on_news(self, news: Outcome[Any, Any] | Progress) -> None:
+        if isinstance(news, Progress):
+            self._set_status("working", f"{news.text} …")
+            self.progressed.emit(news)
+        elif self.analysis.accept(news) and news.passing:
+            far = self.analysis.describe_passing(news.result)
+            self._set_status("working", f"{self.analysis.work} … {far}")
 
     def _on_failed(self, error: Exception) -> None:
-        self.study.restore()
+        self.analysis.restore()
         problem = error.problem if isinstance(error, InputError) else str(error)
         self._set_status("failed", f"not computed: {problem}")
         tell_error(error)
 
     def _on_cancelled(self) -> None:
-        self.study.restore()
-        composition = self.study.composition
-        if composition is None:
-            self._set_status("outdated", "cancelled")
-        else:
-            present = self.study.deconvolution
-            self._set_status(
-                "outdated", f"cancelled: showing {describe_settings(composition, present)}"
-            )
+        self.analysis.restore()
+        self._set_status("outdated", f"cancelled{self._what_is_shown(': ')}")
 
-    def _tell_without_composition(self) -> None:
-        composition = self.study.composition
-        if composition is not None:
-            present = self.study.deconvolution
-            self._set_status(
-                "outdated", f"not live: showing {describe_settings(composition, present)}"
-            )
-        elif self.study.reference is not None:
-            self._set_status("outdated", "not live: press Solve")
+    def _tell_outdated(self) -> None:
+        shown, button = self._what_is_shown(""), self.analysis.button
+        live = "not live: " if self.analysis.follows else ""
+        if shown:
+            self._set_status("outdated", f"{live}{shown}; press {button} for the present")
         else:
-            self._set_status("idle", "graph ready; no reference yet")
+            self._set_status("outdated", f"{live}not computed yet: press {button}")
+
+    def _what_is_shown(self, before: str) -> str:
+        shown = self.analysis.shown
+        if shown is None:
+            return ""
+        return f"{before}showing {self.analysis.describe_settings(shown.request.settings)}"
 
     def _set_status(self, kind: StatusKind, text: str, detail: str = "") -> None:
         if kind != "working":
@@ -251,60 +276,28 @@ class Preview(QObject):
 
 
 class _Computation:
-    """One run of the pipeline, as a job for the runner."""
+    """One run of an analysis, as a job for the runner."""
 
-    def __init__(self, study: Study, request: Request, first_iterate: float) -> None:
-        self._pipeline = study.pipeline
+    def __init__(
+        self, analysis: Analysis[Any, Any], request: Request[Any, Any], first: float
+    ) -> None:
+        self._analysis = analysis
         self._request = request
-        self._first_iterate = first_iterate
+        self._first = first
 
-    def __call__(self, cancelled: Callable[[], bool], report: Callable[[Any], None]) -> Outcome:
-        last = time.perf_counter() + self._first_iterate - ITERATES_EVERY
+    def __call__(
+        self, cancelled: Callable[[], bool], report: Callable[[Any], None]
+    ) -> Outcome[Any, Any]:
+        last = time.perf_counter() + self._first - ITERATES_EVERY
 
-        def report_iterate(outcome: Outcome) -> None:
+        def tell(news: Any) -> None:
             nonlocal last
-            now = time.perf_counter()
-            if now - last >= ITERATES_EVERY and outcome.composition is not None:
+            if isinstance(news, Outcome) and news.passing:
+                now = time.perf_counter()
+                if now - last < ITERATES_EVERY:
+                    return
                 last = now
-                outcome.composition.derived()
-                report(outcome)
+                self._analysis.complete(news.result)
+            report(news)
 
-        return self._pipeline.run(self._request, cancelled=cancelled, report=report_iterate)
-
-
-def describe_optimum(composition: Composition) -> str:
-    """Return the residual and time of a solve in a few words."""
-    what = "optimum" if _facts(composition).convex else "stationary point"
-    seconds = composition.seconds
-    time = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-    return f"{what} · residual {composition.residual:.0e} · {time}"
-
-
-def describe_fit(composition: Composition) -> str:
-    """Return everything that is known about a fit, a line each."""
-    chosen, report = composition.settings, composition.report
-    lines = [
-        f"{_facts(composition).title}, {chosen.process.upper()}, "
-        f"ρ {chosen.rho:.4g}, λ {chosen.lambda_:.3g}",
-        f"objective {report.objective:.6g}",
-        f"residual {report.kkt_residual:.1e} (to reach: {report.tolerance:.0e})",
-        f"{report.iterations:,} steps of the linear solver, {report.seconds:.3f} s",
-        report.method,
-        "converged" if report.converged else "not converged",
-    ]
-    return "\n".join([*lines, *([report.note] if report.note else [])])
-
-
-def describe_settings(composition: Composition, present: DeconvolutionSettings) -> str:
-    """Return which settings a composition belongs to; model and process if they are others."""
-    chosen = composition.settings
-    text = f"the result for λ {chosen.lambda_:.3g}, ρ {chosen.rho:.3g}"
-    if chosen.process != present.process:
-        text += f", {chosen.process.upper()}"
-    if chosen.model != present.model:
-        text += f", {_facts(composition).short}"
-    return text
-
-
-def _facts(composition: Composition) -> ModelFacts:
-    return MODELS[composition.settings.model]
+        return self._analysis.run(self._request, cancelled=cancelled, tell=tell)

@@ -21,7 +21,7 @@ from napari_smoother.analyses.embedding_settings import (
     ExpressionSettings,
     ReductionSettings,
 )
-from napari_smoother.layers.embedding_map import EmbeddingMap, What
+from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.study.embedding import EmbeddingAnalysis
 from napari_smoother.widgets.agreement_bars import AgreementBars
 from napari_smoother.widgets.component_table import ComponentTable
@@ -32,13 +32,14 @@ from napari_smoother.widgets.training_panel import TrainingPanel
 if TYPE_CHECKING:
     from napari_smoother.analyses.embedding_settings import EmbeddingSettings
     from napari_smoother.analyses.expression import GenesBy
+    from napari_smoother.analyses.shown import EmbeddingPicture
     from napari_smoother.section import Section
     from napari_smoother.weights.precision import Process
-    from napari_smoother.widgets.analysis_preview import AnalysisPreview
+    from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session
 
 PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
-MAPS: dict[str, What] = {
+MAPS: dict[str, EmbeddingPicture] = {
     "One component": "component",
     "Three components as red, green, blue": "mixture",
     "Spatial domains": "domains",
@@ -56,7 +57,7 @@ class ReducePage(Page):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.previews: dict[str, AnalysisPreview] = {
+        self.previews: dict[str, Preview] = {
             "Spatial PCA": session.reduction,
             "Spatial VAE": session.autoencoder,
         }
@@ -147,7 +148,7 @@ class ReducePage(Page):
 
         self.map = QComboBox()
         self.map.addItems(list(MAPS))
-        self.map.setToolTip("What is shown on the tissue")
+        self.map.setToolTip("EmbeddingPicture is shown on the tissue")
         self.channels = tuple(QSpinBox() for _ in range(3))
         self.channel_row = QWidget()
         channels = QHBoxLayout(self.channel_row)
@@ -254,8 +255,8 @@ class ReducePage(Page):
         self.solve.setVisible(live)
         self.training.setVisible(not live)
         with silent(self.map, *self.channels):
-            self.map.setCurrentIndex(list(MAPS.values()).index(self.picture.what))
-            for spin, channel in zip(self.channels, self.picture.channels, strict=True):
+            self.map.setCurrentIndex(list(MAPS.values()).index(self.picture.shown.what))
+            for spin, channel in zip(self.channels, self.picture.shown.channels, strict=True):
                 spin.setMaximum(max(channel + 1, self.analysis.settings.components))
                 spin.setValue(channel + 1)
         self._show_map_rows()
@@ -299,7 +300,7 @@ class ReducePage(Page):
 
     def _show_result(self) -> None:
         picture = self.picture
-        selected = picture.component if picture.what == "component" else None
+        selected = picture.shown.component if picture.shown.what == "component" else None
         result = self.analysis.result
         self.table.show_embedding(result, selected)
         if result is not None and self.chosen.isChecked() and "smoothing" in result.report:
@@ -370,7 +371,7 @@ class ReducePage(Page):
         self._show_map_rows()
         what = MAPS[self.map.currentText()]
         if what == "component":
-            picture.show_component(picture.component)
+            picture.show_component(picture.shown.component)
         elif what == "mixture":
             red, green, blue = (spin.value() - 1 for spin in self.channels)
             picture.show_mixture((red, green, blue))

@@ -321,7 +321,7 @@ class RegionsPage(Page):
         except InputError as error:
             tell_error(error)
             return
-        self.scene.stage = "regions"
+        self.study.turn_to("regions")
         self.study.regions = regions
         self.scene.show_stage("regions")
 

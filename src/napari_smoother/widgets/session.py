@@ -18,7 +18,6 @@ from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.imported_outlines import ImportedOutlines
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
-from napari_smoother.widgets.analysis_preview import AnalysisPreview
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview, Status
 from napari_smoother.widgets.runner import Runner, wait_for_shut_down
@@ -73,10 +72,10 @@ class Session(QObject):
         Emitted with the `Status` of the map that is in front.
     closing
         Emitted when everything has to stop, as the window closes.
-    preview
-        Keeps graph and composition up to date.
+    connecting, preview
+        What keeps graph and composition up to date.
     analyses
-        What keeps each further analysis up to date, by its name.
+        What keeps each analysis up to date, these two among them, by its name.
     outlines
         Adds outlines from files to the regions.
     """
@@ -91,12 +90,13 @@ class Session(QObject):
         self.study = Study()
         self.scene = Scene(viewer, self.study)
         self.outlines = ImportedOutlines(self.study)
-        self.preview = Preview(self.study, self)
-        self.preview.status_changed.connect(self._tell_status)
-        self.analyses: dict[str, AnalysisPreview] = {}
+        self.analyses: dict[str, Preview] = {}
+        self.connecting = self._keep_up_to_date(self.study.graph_analysis)
+        self.preview = self._keep_up_to_date(self.study.composition_analysis)
         self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)
         self.autoencoder = self.add_analysis(Autoencoder(self.study), EmbeddingMap)
         self.scene.stage_changed.connect(self._bring_forward)
+        self._bring_forward(self.scene.stage)
         self.is_closed = False
         viewer.tooltip.events.text.connect(_show_as_text)
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
@@ -112,7 +112,7 @@ class Session(QObject):
         self,
         analysis: Analysis[Any, Any],
         show_in: Callable[[Scene, Any], AnalysisMap[Any]],
-    ) -> AnalysisPreview:
+    ) -> Preview:
         """Keep an analysis up to date, and show its result in a map of its own.
 
         Parameters
@@ -123,15 +123,20 @@ class Session(QObject):
             The kind of map.
         """
         show_in(self.scene, analysis)
-        preview = AnalysisPreview(analysis, self)
+        return self._keep_up_to_date(analysis)
+
+    def _keep_up_to_date(self, analysis: Analysis[Any, Any]) -> Preview:
+        preview = Preview(analysis, self)
         preview.status_changed.connect(self._tell_status)
         self.analyses[analysis.name] = preview
         return preview
 
     @property
-    def front(self) -> Preview | AnalysisPreview:
+    def front(self) -> Preview:
         """What keeps the map up to date that is in front."""
-        return self.analyses.get(self.scene.stage, self.preview)
+        if self.scene.stage in self.scene.maps:
+            return self.analyses[self.scene.stage]
+        return self.preview if self.study.reference is not None else self.connecting
 
     @property
     def status(self) -> Status:
@@ -142,7 +147,7 @@ class Session(QObject):
     def is_at_rest(self) -> bool:
         """Whether nothing is being read or computed, or about to be."""
         at_rest = all(preview.is_at_rest for preview in self.analyses.values())
-        return not self.is_loading and self.preview.is_at_rest and at_rest
+        return not self.is_loading and at_rest
 
     @property
     def viewer(self) -> Viewer | None:
@@ -218,6 +223,7 @@ class Session(QObject):
     def cancel(self) -> None:
         """Stop reading, and computing the map that is in front."""
         self._loader.cancel()
+        self.connecting.cancel()
         self.front.cancel()
 
     def shut_down(self) -> None:
@@ -227,7 +233,6 @@ class Session(QObject):
             self.closing.emit()
             self._loader.shut_down()
             self._uses.clear()
-            self.preview.shut_down()
             for preview in self.analyses.values():
                 preview.shut_down()
             wait_for_shut_down()
@@ -255,8 +260,9 @@ class Session(QObject):
         return False
 
     def _bring_forward(self, stage: str) -> None:
+        front = stage if stage in self.scene.maps else self.study.composition_analysis.name
         for name, preview in self.analyses.items():
-            preview.in_front = name == stage
+            preview.in_front = name in (front, self.study.graph_analysis.name)
         self._tell_status()
 
     def _tell_status(self) -> None:

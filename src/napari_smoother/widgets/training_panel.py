@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.context import Progress
     from napari_smoother.analyses.embedding_settings import AutoencoderSettings, Likelihood
     from napari_smoother.study.embedding import Embedding
-    from napari_smoother.widgets.analysis_preview import AnalysisPreview
+    from napari_smoother.widgets.preview import Preview
 
 CURVE = "#8ab4f8"
 LIKELIHOODS: dict[str, Likelihood] = {
@@ -92,7 +92,7 @@ class TrainingPanel(QGroupBox):
         Of the autoencoder.
     """
 
-    def __init__(self, preview: AnalysisPreview, parent: QWidget | None = None) -> None:
+    def __init__(self, preview: Preview, parent: QWidget | None = None) -> None:
         super().__init__("Training", parent)
         self.preview = preview
         assert isinstance(preview.analysis, Autoencoder)
@@ -140,7 +140,7 @@ class TrainingPanel(QGroupBox):
         preview.busy_changed.connect(self._show_busy)
         listen(self, self.analysis.settings_changed, self._show_settings)
         listen(self, self.analysis.result_changed, self._show_result)
-        listen(self, self.analysis.study.graph_changed, lambda: self._show_busy(preview.is_busy))
+        listen(self, self.analysis.study.section_changed, lambda: self._show_busy(preview.is_busy))
         self._show_settings(self.analysis.settings)
         self._show_result(self.analysis.result)
         self.missing_changed()
@@ -175,7 +175,7 @@ class TrainingPanel(QGroupBox):
             self.rate.setValue(settings.learning_rate)
 
     def _show_busy(self, busy: bool) -> None:
-        ready = self.analysis.study.graph is not None and not self.analysis.missing
+        ready = self.analysis.study.section is not None and not self.analysis.missing
         self.train.setEnabled(ready and not busy)
         self.stop.setEnabled(busy)
         self.bar.setVisible(busy)

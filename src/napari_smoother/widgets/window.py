@@ -84,7 +84,7 @@ def demonstrate(screenshot: Path | None = None) -> None:
             return
         if study.section is None or study.composition is None:
             raise RuntimeError(f"The demonstration has no composition: {session.status.text}")
-        session.scene.graph.show(True)
+        session.scene.change(edges=True)
         regions = study.regions.with_class(RegionClass("lesion", (0.95, 0.45, 0.2)))
         study.regions = regions.with_shapes(
             [RegionShape("lesion", outline_around_centre(study.section.positions))]
