@@ -178,7 +178,7 @@ def test_in_every_model_too(study: Study, model: ModelName, process: Process) ->
 
 def test_a_fit_that_does_not_converge_is_not_tried_for_ever(study: Study, monkeypatch) -> None:
     fit = study.composition.fit
-    short = replace(fit, tell=replace(fit.report, converged=False, kkt_residual=1e-2))
+    short = replace(fit, report=replace(fit.report, converged=False, kkt_residual=1e-2))
     monkeypatch.setattr(study.pipeline.fitting, "fit", lambda *inputs: short)
     study.deconvolution = replace(study.deconvolution, lambda_=5.0)
     study.update()

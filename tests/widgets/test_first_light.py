@@ -142,6 +142,8 @@ def test_polygon_drawn_by_mouse_cuts_the_graph(
     np.testing.assert_allclose(between, 0.25)
 
     page.undo.click()
+    assert study.boundary_connectivity == 0
+    page.undo.click()
     settle(session)
     assert not study.regions.shapes
     assert (study.region_labels == -1).all()
@@ -206,7 +208,7 @@ def test_cancel_keeps_the_last_result_and_says_so(
     assert before is not None
     asked = []
 
-    def endless(request, *, cancelled, report=None):
+    def endless(request, *, cancelled, tell=None):
         while not cancelled():
             asked.append(time.perf_counter())
             time.sleep(0.001)
@@ -214,7 +216,7 @@ def test_cancel_keeps_the_last_result_and_says_so(
 
         raise Cancelled
 
-    study.pipeline.run = endless
+    study.composition_analysis.run = endless
     study.deconvolution = replace(study.deconvolution, lambda_=77.0)
     qtbot.waitUntil(lambda: len(asked) > 5, timeout=30_000)
     qtbot.waitUntil(dock.status.cancel.isEnabled, timeout=30_000)
@@ -222,7 +224,7 @@ def test_cancel_keeps_the_last_result_and_says_so(
     qtbot.waitUntil(lambda: solved.preview.is_at_rest, timeout=30_000)
     assert study.composition is before
     assert "cancelled: showing the result for λ 0.2" in dock.status.text.text()
-    del study.pipeline.run
+    del study.composition_analysis.run
     study.deconvolution = replace(study.deconvolution, lambda_=2.0)
     settle(solved)
     assert study.composition is not before
@@ -232,11 +234,11 @@ def test_newest_change_wins_over_a_long_solve(
     qtbot: QtBot, solved: Session, settle: Settle
 ) -> None:
     study = solved.study
-    run = study.pipeline.run
+    run = study.composition_analysis.run
     began, cancelled_values = [], []
 
-    def slow_at_first(request, *, cancelled, report=None):
-        wanted = request.recipe.deconvolution.lambda_
+    def slow_at_first(request, *, cancelled, tell=None):
+        wanted = request.settings.lambda_
         began.append(wanted)
         if wanted == 50.0:
             while not cancelled():
@@ -245,9 +247,9 @@ def test_newest_change_wins_over_a_long_solve(
             from napari_smoother.errors import Cancelled
 
             raise Cancelled
-        return run(request, cancelled=cancelled, report=report)
+        return run(request, cancelled=cancelled, tell=tell)
 
-    study.pipeline.run = slow_at_first
+    study.composition_analysis.run = slow_at_first
     study.deconvolution = replace(study.deconvolution, lambda_=50.0)
     qtbot.waitUntil(lambda: began == [50.0], timeout=30_000)
     for newer in (3.0, 4.0, 5.0):
@@ -300,7 +302,7 @@ def test_closing_the_window_while_it_computes(
     study = solved.study
     running, ended = [], []
 
-    def endless(request, *, cancelled, report=None):
+    def endless(request, *, cancelled, tell=None):
         running.append(1)
         while not cancelled():
             time.sleep(0.001)
@@ -309,7 +311,7 @@ def test_closing_the_window_while_it_computes(
 
         raise Cancelled
 
-    study.pipeline.run = endless
+    study.composition_analysis.run = endless
     study.deconvolution = replace(study.deconvolution, lambda_=9.0)
     qtbot.waitUntil(lambda: bool(running), timeout=30_000)
     window.close()

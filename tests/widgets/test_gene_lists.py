@@ -100,7 +100,7 @@ def test_a_gene_is_typed_in_either_way(
 
     data = dock.turn_to(DataPage)
     type_in(data.name, typed)
-    assert opened.scene.view == View("gene", row)
+    assert opened.scene.shown.view == View("gene", row)
     values = opened.scene.layer(SPOTS).features[f"{GENE}, log1p of counts per 10,000"]
     np.testing.assert_allclose(values, np.log1p(1e4 * counts / totals), rtol=1e-5)
     assert dock.key.quantity.text().startswith(f"{GENE},")
@@ -135,7 +135,7 @@ def test_the_list_goes_back_to_the_gene_on_the_map(
     assert "cluster" in listed(data.name)
     data.source.setCurrentText("Gene")
     assert data.name.currentText() == GENE
-    assert opened.scene.view == View("gene", row_of(section, GENE))
+    assert opened.scene.shown.view == View("gene", row_of(section, GENE))
 
 
 def test_a_column_has_its_own_colours_on_screen_and_in_print(
@@ -164,4 +164,4 @@ def test_a_column_has_its_own_colours_on_screen_and_in_print(
     data.name.setCurrentText("cluster")
     assert len(told) == 1
     assert "1 colours for 3 classes, so they are not used" in told[0]
-    assert opened.scene.view == View("obs", "cluster")
+    assert opened.scene.shown.view == View("obs", "cluster")

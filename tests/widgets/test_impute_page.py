@@ -252,9 +252,9 @@ def test_cancel_keeps_what_was_there(
     before, colours = analysis.result, session.scene.layer(NAME).face_color.copy()
     compute, asked = analysis.compute, []
 
-    def endless(request):
+    def endless(request, context):
         asked.append(request)
-        while not analysis.is_cancelled():
+        while not context.cancelled():
             time.sleep(0.001)
         raise Cancelled
 
@@ -278,9 +278,9 @@ def test_closing_the_window_while_it_computes(
 ) -> None:
     analysis, running, ended = smoothed.analysis, [], []
 
-    def endless(request):
+    def endless(request, context):
         running.append(1)
-        while not analysis.is_cancelled():
+        while not context.cancelled():
             time.sleep(0.001)
         ended.append(1)
         raise Cancelled

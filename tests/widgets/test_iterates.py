@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from napari_smoother.study.analysis import Outcome
 from napari_smoother.widgets import preview
 
 if TYPE_CHECKING:
@@ -23,21 +24,20 @@ def test_iterates_come_after_the_first_wait_and_then_now_and_again(
     clock = [5.0]
     monkeypatch.setattr(preview, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
-    def run(request: Any, *, cancelled: Any, report: Callable[[Any], None]) -> str:
+    def run(request: Any, *, cancelled: Any, tell: Callable[[Any], None]) -> str:
         for _ in range(100):
             clock[0] += 0.01
-            report(SimpleNamespace(at=clock[0] - 5, composition=composition))
+            tell(Outcome(request, clock[0] - 5, finished=False, passing=True))
         return "optimum"
 
-    study: Any = SimpleNamespace(pipeline=SimpleNamespace(run=run))
+    worked_out: list[float] = []
+    analysis: Any = SimpleNamespace(run=run, complete=worked_out.append)
     request: Any = None
-    worked_out: list[bool] = []
-    composition = SimpleNamespace(derived=lambda: worked_out.append(True))
     outcomes: list[Any] = []
-    computation = preview._Computation(study, request, first)
+    computation = preview._Computation(analysis, request, first)
     assert computation(lambda: False, outcomes.append) == "optimum"
-    shown = [outcome.at for outcome in outcomes]
-    assert len(worked_out) == len(shown)  # only of what is shown
+    shown = [outcome.result for outcome in outcomes]
+    assert worked_out == shown  # only of what is shown
     wanted = [first + preview.ITERATES_EVERY * step for step in range(len(shown))]
     assert len(shown) >= 3
     assert shown == pytest.approx(wanted, abs=0.05)
@@ -51,9 +51,10 @@ def test_quick_models_wait_as_long_as_they_usually_take(
     waits: list[float] = []
     made = preview._Computation
 
-    def make(study: Any, request: Any, first: float) -> Any:
-        waits.append(first)
-        return made(study, request, first)
+    def make(analysis: Any, request: Any, first: float) -> Any:
+        if analysis is solved.study.composition_analysis:
+            waits.append(first)
+        return made(analysis, request, first)
 
     monkeypatch.setattr(preview, "_Computation", make)
     runner = solved.preview._runner

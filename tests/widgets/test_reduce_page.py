@@ -130,7 +130,7 @@ def test_domains_are_found_when_they_are_looked_at(
 
     dock.turn_to(DataPage)
     assert not layer.visible
-    assert dock.status.text.text() == session.preview.status.text
+    assert dock.status.text.text() == session.connecting.status.text
 
 
 def test_another_section_begins_anew(
