@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
 
+from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]
 
@@ -22,7 +23,7 @@ UNASSIGNED = -1
 
 
 @dataclass(frozen=True, slots=True)
-class RegionClass:
+class RegionClass(ComparedByValue):
     """A kind of tissue.
 
     Parameters
@@ -39,7 +40,7 @@ class RegionClass:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RegionShape:
+class RegionShape(ComparedByValue):
     """One closed outline of a region.
 
     Parameters
@@ -87,7 +88,7 @@ class RegionShape:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Regions:
+class Regions(ComparedByValue):
     """All regions of a section at one moment; every edit makes a new one.
 
     Parameters

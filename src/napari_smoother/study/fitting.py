@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_smoother.analyses.stage import ComparedByValue, Stage
-from napari_smoother.models.deconv.catalogue import check_counted, data_scale, facts_of
+from napari_smoother.models.deconv.catalogue import (
+    ModelName,
+    TubeLoss,
+    check_counted,
+    data_scale,
+    facts_of,
+)
 from napari_smoother.models.deconv.fit import FitReport
 from napari_smoother.models.deconv.preparation import (
     PreparedDeconvolution,
@@ -43,7 +49,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
-    from napari_smoother.models.deconv.catalogue import ModelName, SectionScale, TubeLoss
+    from napari_smoother.models.deconv.catalogue import SectionScale
     from napari_smoother.models.deconv.preparation import GeneWeights
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
