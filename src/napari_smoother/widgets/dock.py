@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_smoother.widgets import opening
 from napari_smoother.widgets.data_page import DataPage
@@ -24,6 +32,8 @@ from napari_smoother.widgets.status_line import StatusLine
 from napari_smoother.widgets.wheel import WheelNeedsFocus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari.viewer
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
@@ -54,12 +64,18 @@ class FramedPages(QWidget):
         self.setAcceptDrops(True)
         self.header = QLabel()
         self.header.setTextFormat(Qt.TextFormat.RichText)
+        self.undo = self._step_button("Undo", "Ctrl+Z", session.study.undo)
+        self.redo = self._step_button("Redo", "Ctrl+Shift+Z", session.study.redo)
+        top = QHBoxLayout()
+        top.addWidget(self.header, 1)
+        top.addWidget(self.undo)
+        top.addWidget(self.redo)
         self.key = KeyPanel()
         self.status = StatusLine(session)
         self.pages = tuple(kind(session) for kind in self.kinds)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.header)
+        layout.addLayout(top)
         if len(self.pages) == 1:
             layout.addWidget(scrollable(self.pages[0]), 1)
         else:
@@ -72,6 +88,7 @@ class FramedPages(QWidget):
         layout.addWidget(self.status)
         WheelNeedsFocus(self)
         listen(self, session.study.section_changed, self._show_section)
+        listen(self, session.study.recipe_changed, self._show_steps)
         listen(self, session.scene.key_changed, self.key.show_key)
         self._show_section(session.study.section)
         self.key.show_key(session.scene.key)
@@ -103,7 +120,21 @@ class FramedPages(QWidget):
         for url in event.mimeData().urls():
             opening.open_path(self.session, Path(url.toLocalFile()))
 
+    def _step_button(self, name: str, keys: str, move: Callable[[], None]) -> QToolButton:
+        button = QToolButton()
+        button.setText(name)
+        button.setAutoRaise(True)
+        button.setShortcut(keys)
+        button.setToolTip(f"{name} the last change of anything, also of what is shown ({keys})")
+        button.clicked.connect(lambda: move())
+        return button
+
+    def _show_steps(self) -> None:
+        self.undo.setEnabled(self.session.study.can_undo)
+        self.redo.setEnabled(self.session.study.can_redo)
+
     def _show_section(self, section: Section | None) -> None:
+        self._show_steps()
         if section is None:
             self.header.setText("<b>Smoother</b>")
         else:

@@ -124,9 +124,9 @@ class RegionsPage(Page):
         self.remove = QPushButton("Remove")
         self.remove.setToolTip("Removes the selected region and its outlines")
         self.undo = QPushButton("Undo")
-        self.undo.setToolTip("Takes back the last change of regions")
+        self.undo.setToolTip("Takes back the last change, of regions or of anything else (Ctrl+Z)")
         self.redo = QPushButton("Redo")
-        self.redo.setToolTip("Makes the change again that was taken back")
+        self.redo.setToolTip("Makes the change again that was taken back (Ctrl+Shift+Z)")
         edit = QHBoxLayout()
         for button in (self.add, self.remove, self.undo, self.redo):
             edit.addWidget(button)
@@ -219,6 +219,8 @@ class RegionsPage(Page):
 
     def _show_settings(self, recipe: Recipe) -> None:
         self.connectivity.set_value(recipe.graph.boundary_connectivity)
+        self.undo.setEnabled(self.study.can_undo)
+        self.redo.setEnabled(self.study.can_redo)
 
     def _show_regions(self, regions: Regions) -> None:
         sizes = self.study.region_sizes
@@ -248,8 +250,6 @@ class RegionsPage(Page):
         self.unassigned.setText(
             f"{n_spots - int(sizes.sum()):,} of {n_spots:,} spots in no region"
         )
-        self.undo.setEnabled(self.study.can_undo)
-        self.redo.setEnabled(self.study.can_redo)
         self.remove.setEnabled(bool(names))
         self.save_button.setEnabled(bool(regions.shapes))
 

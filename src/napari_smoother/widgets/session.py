@@ -99,6 +99,9 @@ class Session(QObject):
         self._bring_forward(self.scene.stage)
         self.is_closed = False
         viewer.tooltip.events.text.connect(_show_as_text)
+        for keys, move in (("Control-Z", self.study.undo), ("Control-Shift-Z", self.study.redo)):
+            # In the canvas; in the dock the header has them.
+            viewer.bind_key(keys, lambda viewer, move=move: move(), overwrite=True)
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
         self._loader = Runner(self)
         self._loader.returned.connect(self._on_loaded)
