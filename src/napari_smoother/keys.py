@@ -11,11 +11,19 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from napari_smoother.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
 SMOOTHER = "smoother"
 """Key of ``uns`` that settings and reports are under."""
+
+SESSION = "session"
+"""Key of ``uns["smoother"]`` with what brings everything back when a file is opened."""
+
+SESSION_FORMAT = 1
+"""Grows when an older version could not read what is under `SESSION`."""
 
 WRITTEN = "written"
 """Key of ``uns["smoother"]`` with the names of the entries that are ours, a list each place."""
@@ -114,6 +122,35 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
             if name == "weights":
                 found["obsp"] |= {"spatial_connectivities", "spatial_distances"}
     return found
+
+
+def check_session_format(uns: Mapping[str, Any], where: str) -> None:
+    """Refuse what a newer version saved in a form that this one does not know.
+
+    Parameters
+    ----------
+    uns
+        Of the AnnData.
+    where
+        The file.
+
+    Raises
+    ------
+    InputError
+        Naming that version.
+    """
+    ours: Any = uns.get(SMOOTHER)
+    session: Any = ours.get(SESSION) if hasattr(ours, "get") else None
+    if not hasattr(session, "get"):
+        return
+    form = session.get("format", SESSION_FORMAT)
+    if form != SESSION_FORMAT:
+        raise InputError(
+            f"The file was saved by version {session.get('version', '(unknown)')}, whose form "
+            f"{form} of a session this older version does not know",
+            where=f'{where}, uns["{SMOOTHER}"]["{SESSION}"]',
+            remedy="Install that version or a later one; scanpy opens the file all the same",
+        )
 
 
 def key_beside(

@@ -15,6 +15,7 @@ from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.analysis import Analysis, Outcome
 from napari_smoother.study.annotated import annotated
+from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.study.study import Study
 
 
@@ -60,7 +61,8 @@ class Degrees(Analysis[Factor, np.ndarray]):
 @pytest.fixture
 def study() -> Study:
     study = Study()
-    study.open(simulate_cortex(rows=16, n_genes=60, seed=1).section, RecipeWithFactor())
+    section = simulate_cortex(rows=16, n_genes=60, seed=1).section
+    study.open(section, SessionRecord(RecipeWithFactor()))
     return study
 
 

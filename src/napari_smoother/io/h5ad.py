@@ -24,6 +24,7 @@ from napari_smoother.io.images import is_blank
 from napari_smoother.io.physical_scale import physical_scale
 from napari_smoother.io.scale_factors import positive_factors
 from napari_smoother.io.section_images import MARKED, warn_of_misplaced
+from napari_smoother.keys import check_session_format
 from napari_smoother.section import Section, SectionImage
 from napari_smoother.weights.sections import (
     Sections,
@@ -157,7 +158,9 @@ def read_h5ad_section(
     libraries = libraries_in(path)
     if library is None and len(libraries) > 1:
         raise SeveralLibraries(libraries, where=str(path))
-    adata = _in_tissue(read_anndata(path), path)
+    whole = read_anndata(path)
+    check_session_format(whole.uns, str(path))
+    adata = _in_tissue(whole, path)
     adata, chosen, names = _of_one_section(adata, library, libraries, path)
     adata, origin = with_counts_in_x(adata, where=str(path), layer=counts)
     adata.obs_names_make_unique()

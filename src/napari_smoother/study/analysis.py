@@ -175,6 +175,17 @@ class Analysis(ABC, Generic[Chosen, Found]):
     def describe_settings(self, settings: Chosen) -> str:
         """Return which settings a result belongs to, in a few words."""
 
+    def to_keep(self, result: Found) -> Any:
+        """Return what brings a result back without finding it again; None where nothing does.
+
+        Dictionaries, lists, texts, numbers, None and arrays.
+        """
+        return None
+
+    def restore_from(self, kept: Any, request: Request[Chosen, Found], context: Context) -> Found:
+        """Return the result of a request from what `to_keep` kept of it."""
+        raise NotImplementedError
+
     def write(self, adata: AnnData, result: Found) -> None:
         """Put a result where scanpy users look for it."""
 
@@ -322,7 +333,26 @@ class Analysis(ABC, Generic[Chosen, Found]):
             )
             context.look_up()
             request = replace(request, graph=graph)
+            kept = None if request.start is not None else self._kept_for(request)
+            if kept is not None:
+                return Outcome(request, self.restore_from(kept, request, context))
             return Outcome(request, self.compute(request, context))
+
+    def _kept_for(self, request: Request[Chosen, Found]) -> Any:
+        return self.study.kept(
+            self.name,
+            self.field,
+            request.settings,
+            request.graph_settings,
+            request.labels,
+            request.reference,
+        )
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether a file has kept the result that is wanted."""
+        wanted = self._wanted()
+        return wanted is not None and self._kept_for(wanted) is not None
 
     def is_cancelled(self) -> bool:
         """Whether the present run should stop."""
@@ -392,6 +422,6 @@ class Analysis(ABC, Generic[Chosen, Found]):
 
     def _on_section_changed(self, section: Section | None) -> None:
         # Whoever wants a result for the new section asks for it.
-        self._active = False
         self._shown = None
         self.result_changed.emit(None)
+        self._active = self.has_kept

@@ -12,6 +12,7 @@ import napari_smoother
 from napari_smoother.errors import InputError
 from napari_smoother.keys import (
     PLACES,
+    SESSION,
     SMOOTHER,
     WRITTEN,
     key_beside,
@@ -19,6 +20,7 @@ from napari_smoother.keys import (
     with_report,
     without_none,
 )
+from napari_smoother.study.session_record import SessionRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +49,8 @@ class Findings:
         Each analysis that has a result, with that result.
     recipe
         The settings that decided them.
+    session
+        What brings everything back when the file is opened.
     """
 
     section: Section
@@ -56,6 +60,18 @@ class Findings:
     labels: NDArray[np.integer]
     analyses: tuple[tuple[Analysis[Any, Any], Any], ...]
     recipe: dict[str, Any]
+    session: SessionRecord
+
+
+def record_of(study: Study) -> SessionRecord:
+    """Take down what was decided and found about the open section."""
+    results = {}
+    for name, analysis in study.analyses.items():
+        if analysis.is_up_to_date:
+            kept = analysis.to_keep(analysis.result)
+            if kept is not None:
+                results[name] = kept
+    return SessionRecord(study.recipe, study.reference, results)
 
 
 def findings_of(study: Study) -> Findings:
@@ -93,6 +109,7 @@ def findings_of(study: Study) -> Findings:
             if analysis.result is not None
         ),
         recipe=recipe(study),
+        session=record_of(study),
     )
 
 
@@ -152,7 +169,8 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     }
     before = set(adata.uns)
     written = {place: names for place, names in written.items() if names}
-    adata.uns = with_report(adata.uns, {**findings.recipe, WRITTEN: written})
+    session = findings.session.to_entries(findings.section)
+    adata.uns = with_report(adata.uns, {**findings.recipe, SESSION: session, WRITTEN: written})
     adata.results.setdefault("uns", []).extend(set(adata.uns) - before - {SMOOTHER})
     if keys:
         told = ", ".join(f"{key} ({name} was there before)" for name, key in keys.items())

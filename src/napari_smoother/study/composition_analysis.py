@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.models.deconv.catalogue import MODELS
+from napari_smoother.models.deconv.fit import FitReport
+from napari_smoother.models.uncertainty import PosteriorDeviation
 from napari_smoother.study.analysis import Analysis, Outcome
-from napari_smoother.study.fitting import can_deviate
+from napari_smoother.study.fitting import Fit, can_deviate
 from napari_smoother.study.results import Composition
 
 if TYPE_CHECKING:
@@ -59,6 +61,32 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
             context=replace(context, tell=tell),
         )
 
+    def to_keep(self, result: Composition) -> dict[str, Any]:
+        """Return abundances, report and deviation."""
+        deviation = result.deviation
+        return {
+            "abundance": result.fit.abundance,
+            "misfit": result.fit.misfit,
+            "report": result.report.as_dict(),
+            "deviation": None if deviation is None else as_dict(deviation),
+        }
+
+    def restore_from(
+        self, kept: Any, request: Request[DeconvolutionSettings, Composition], context: Context
+    ) -> Composition:
+        """Return the composition that was kept; the data are prepared again, not fitted."""
+        assert request.reference is not None
+        deviation = kept["deviation"]
+        fit = Fit(kept["abundance"], FitReport(**kept["report"]), kept["misfit"])
+        return self.study.pipeline.restored(
+            request.section,
+            request.reference,
+            request.settings,
+            fit,
+            None if deviation is None else PosteriorDeviation(**deviation),
+            context,
+        )
+
     def complete(self, result: Composition) -> None:
         """Work out shares and means, which what is on screen needs."""
         result.derived()
@@ -107,3 +135,8 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
     def _on_reference_changed(self, reference: Reference | None) -> None:
         self.drop()
         self.outdated.emit()
+
+
+def as_dict(deviation: PosteriorDeviation) -> dict[str, Any]:
+    """Return the fields of a deviation, arrays as they are."""
+    return {field.name: getattr(deviation, field.name) for field in fields(deviation)}

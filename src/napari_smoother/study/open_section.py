@@ -18,10 +18,12 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import match_genes
 from napari_smoother.study.history import History
 from napari_smoother.study.pipeline import Pipeline
+from napari_smoother.study.session_record import SessionRecord, read_record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.graph_settings import GraphSettings
     from napari_smoother.models.deconv.genes import GeneMatch
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
@@ -40,6 +42,8 @@ class OpenSection:
         Emitted when classes, shapes or the region of a spot changed.
     reference_changed
         Emitted when a reference was given or taken away.
+    remarked
+        Emitted with what a user has to be told about a section that was opened.
     analyses
         What is found from section and recipe, by name.
     """
@@ -48,6 +52,7 @@ class OpenSection:
     recipe_changed = Signal(Recipe)
     regions_changed = Signal(Regions)
     reference_changed = Signal(object)
+    remarked = Signal(str)
 
     def __init__(self) -> None:
         self.pipeline = Pipeline()
@@ -59,6 +64,9 @@ class OpenSection:
         self._history: History[Recipe] = History(Recipe())
         self._labels: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._step: str = "closed"
+        self._record = SessionRecord(Recipe())
+        self._record_labels = self._labels
+        self._kept_reference: Reference | None = None
 
     # What is open
 
@@ -67,7 +75,7 @@ class OpenSection:
         """The open section."""
         return self._section
 
-    def open(self, section: Section, recipe: Recipe | None = None) -> None:
+    def open(self, section: Section, record: SessionRecord | None = None) -> None:
         """Make a section the open one; results and history of the last one are let go.
 
         A reference stays when it shares genes with the new section.
@@ -76,15 +84,24 @@ class OpenSection:
         ----------
         section
             To open.
-        recipe
-            What was decided about it; None for the present settings, without regions.
+        record
+            What was decided and found about it; None for what came with it, or else for the
+            present settings, without regions.
         """
-        if recipe is None:
-            recipe = replace(self.recipe, regions=Regions(), shown=Shown())
+        remark = ""
+        if record is None:
+            try:
+                record = read_record(section)
+            except InputError as fault:
+                remark = str(fault)
+        if record is None:
+            record = SessionRecord(replace(self.recipe, regions=Regions(), shown=Shown()))
+        recipe = record.recipe
         labels = recipe.regions.labels(section.positions)
         before, self._section, self._labels = self.recipe, section, labels
-        self._history = History(recipe)
-        reference, self._reference, self._gene_match = self._reference, None, None
+        self._history, self._record, self._record_labels = History(recipe), record, labels
+        reference = record.reference or self._reference
+        self._reference = self._gene_match = None
         self.section_changed.emit(section)
         if recipe != before:
             self.recipe_changed.emit(recipe)
@@ -96,9 +113,35 @@ class OpenSection:
                 self.reference_changed.emit(None)
             else:
                 self._reference = reference
+                if record.reference is not None:
+                    self._kept_reference = reference
                 self.reference_changed.emit(reference)
         for analysis in self.analyses.values():
             analysis.outdated.emit()
+        remark = remark or record.remark
+        if remark:
+            self.remarked.emit(remark)
+
+    def kept(
+        self,
+        name: str,
+        recipe_field: str,
+        settings: Any,
+        graph_settings: GraphSettings,
+        labels: NDArray[np.integer],
+        reference: Reference | None,
+    ) -> Any:
+        """Return what a file has kept of a result, if it belongs to all that is given."""
+        record = self._record
+        if (
+            name in record.results
+            and settings == getattr(record.recipe, recipe_field)
+            and graph_settings == record.recipe.graph
+            and np.array_equal(labels, self._record_labels)
+            and reference in (None, self._kept_reference)
+        ):
+            return record.results[name]
+        return None
 
     def _open_section(self) -> Section:
         if self._section is None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.analyses.graph_settings import GraphSettings, NeighbourRule
     from napari_smoother.models.deconv.reference import Reference
+    from napari_smoother.models.uncertainty import PosteriorDeviation
     from napari_smoother.section import Section
     from napari_smoother.study.fitting import Fit
 
@@ -147,6 +148,25 @@ class Pipeline:
         finally:
             fitting.cancelled = fitting.report = None
         return found
+
+    def restored(
+        self,
+        section: Section,
+        reference: Reference,
+        chosen: DeconvolutionSettings,
+        fit: Fit,
+        deviation: PosteriorDeviation | None,
+        context: Context,
+    ) -> Composition:
+        """Return a composition that was fitted before."""
+        self.fitting.cancelled = context.cancelled
+        try:
+            data = self.fitting.prepare(section, reference, chosen)
+        finally:
+            self.fitting.cancelled = None
+        cell_totals = reference.totals_for(chosen.shares)
+        found = Composition(section, chosen, data, fit, cell_totals, True, deviation)
+        return found.derived()
 
     def radius(self, section: Section, radius: float | None) -> float:
         """Return the radius of a graph in full-resolution pixels.

@@ -24,6 +24,7 @@ from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotate, findings_of
+from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 
 if TYPE_CHECKING:
@@ -64,20 +65,16 @@ def open_path(session: Session, path: Path, library: str | None = None) -> None:
 def choose_counts(session: Session, counts: str) -> None:
     """Read the open section again with counts from another matrix; its regions stay."""
     study = session.study
-    section, regions = study.section, study.regions
+    section = study.section
     if section is None or section.source is None:
         return
     source, library = section.source, section.library
-
-    def use(found: Section) -> None:
-        study.open(found)
-        study.regions = regions
 
     session.load(
         lambda cancelled: open_section(
             source, library=library, counts=counts, cancelled=cancelled
         ),
-        use,
+        lambda found: study.open(found, SessionRecord(study.recipe)),
         f"reading {counts} of {source.name}",
     )
 

@@ -176,7 +176,9 @@ class Preview(QObject):
         analysis = self.analysis
         if not analysis.active:
             return
-        if not self._follows:
+        if analysis.has_kept:
+            self._submit(settled=True)
+        elif not self._follows:
             if not self._runner.is_busy:
                 self._tell_outdated()
         elif self._in_front:

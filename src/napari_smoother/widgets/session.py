@@ -88,6 +88,7 @@ class Session(QObject):
         super().__init__()
         self._viewer = weakref.ref(viewer)
         self.study = Study()
+        self.study.remarked.connect(tell_warning)
         self.scene = Scene(viewer, self.study)
         self.outlines = ImportedOutlines(self.study)
         self.analyses: dict[str, Preview] = {}

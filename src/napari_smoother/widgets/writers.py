@@ -11,6 +11,7 @@ import napari
 import numpy as np
 from napari.layers import Layer
 
+from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import write_h5ad
@@ -18,6 +19,7 @@ from napari_smoother.io.regions_geojson import write_regions_geojson
 from napari_smoother.io.spot_table import write_spot_table
 from napari_smoother.layers import region_shapes, spot_map, tissue
 from napari_smoother.study.annotated import Findings, annotate, findings_of
+from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.widgets.session import open_session
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ def _session_of(section: Section) -> Session | None:
 
 def _nothing_found(section: Section) -> Findings:
     labels = np.full(section.n_spots, -1, dtype=np.int32)
-    return Findings(section, None, None, Regions(), labels, (), {})
+    return Findings(section, None, None, Regions(), labels, (), {}, SessionRecord(Recipe()))
 
 
 def _ending(path: str, *endings: str) -> Path:
