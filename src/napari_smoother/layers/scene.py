@@ -225,9 +225,7 @@ class Scene:
         if section is None or section is self.study.section:
             return False
         reference = layer.metadata.get(REFERENCE)
-        if reference is not None:
-            self.study.set_reference(None)
-        self.study.open(section)
+        self.study.open(section, beside=True)
         if reference is not None:
             self.study.set_reference(reference)
         return True

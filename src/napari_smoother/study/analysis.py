@@ -97,12 +97,15 @@ class Outcome(Generic[Chosen, Found]):
         False for a result that is still being completed.
     passing
         Whether it is one of many on the way to a result, and may be left out.
+    is_kept
+        Whether it came out of a file.
     """
 
     request: Request[Chosen, Found]
     result: Found
     finished: bool = True
     passing: bool = False
+    is_kept: bool = False
 
 
 class Analysis(ABC, Generic[Chosen, Found]):
@@ -153,8 +156,8 @@ class Analysis(ABC, Generic[Chosen, Found]):
 
     def __init__(self, study: OpenSection) -> None:
         self.study = study
-        self._shown: Outcome[Chosen, Found] | None = None
-        self._active = False
+        self._shown: Outcome[Chosen, Found] | None
+        self._shown, self._active = study.brought(self.name)
         self._numbers = itertools.count()
         self._context = Context()
         self._running = threading.Lock()
@@ -335,7 +338,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
             request = replace(request, graph=graph)
             kept = None if request.start is not None else self._kept_for(request)
             if kept is not None:
-                return Outcome(request, self.restore_from(kept, request, context))
+                return Outcome(request, self.restore_from(kept, request, context), is_kept=True)
             return Outcome(request, self.compute(request, context))
 
     def _kept_for(self, request: Request[Chosen, Found]) -> Any:
@@ -421,7 +424,6 @@ class Analysis(ABC, Generic[Chosen, Found]):
             self.result_changed.emit(None)
 
     def _on_section_changed(self, section: Section | None) -> None:
-        # Whoever wants a result for the new section asks for it.
-        self._shown = None
-        self.result_changed.emit(None)
-        self._active = self.has_kept
+        # Whoever wants a result for a new section asks for it.
+        self._shown, self._active = self.study.brought(self.name)
+        self.result_changed.emit(self.result)

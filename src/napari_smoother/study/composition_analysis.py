@@ -133,8 +133,11 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
         return text
 
     def _on_reference_changed(self, reference: Reference | None) -> None:
-        self.drop()
-        self.outdated.emit()
+        shown = self.shown
+        if shown is not None and shown.request.reference is not reference:
+            self.drop()
+        if not self.is_up_to_date:
+            self.outdated.emit()
 
 
 def as_dict(deviation: PosteriorDeviation) -> dict[str, Any]:

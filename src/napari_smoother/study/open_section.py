@@ -18,6 +18,7 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import match_genes
 from napari_smoother.study.history import History
 from napari_smoother.study.pipeline import Pipeline
+from napari_smoother.study.section_state import SectionState
 from napari_smoother.study.session_record import SessionRecord, read_record
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class OpenSection:
         Emitted when a reference was given or taken away.
     remarked
         Emitted with what a user has to be told about a section that was opened.
+    sections_changed
+        Emitted when a section was opened or closed, or another came to the front.
     analyses
         What is found from section and recipe, by name.
     """
@@ -53,30 +56,37 @@ class OpenSection:
     regions_changed = Signal(Regions)
     reference_changed = Signal(object)
     remarked = Signal(str)
+    sections_changed = Signal()
 
     def __init__(self) -> None:
         self.pipeline = Pipeline()
         # Each an `Analysis`, which knows its section: the section need not know what it is.
         self.analyses: dict[str, Any] = {}
-        self._section: Section | None = None
-        self._reference: Reference | None = None
-        self._gene_match: GeneMatch | None = None
-        self._history: History[Recipe] = History(Recipe())
-        self._labels: NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        self._states: list[SectionState] = []
+        self._state = SectionState()
         self._step: str = "closed"
-        self._record = SessionRecord(Recipe())
-        self._record_labels = self._labels
-        self._kept_reference: Reference | None = None
 
     # What is open
 
     @property
     def section(self) -> Section | None:
         """The open section."""
-        return self._section
+        return self._state.section
 
-    def open(self, section: Section, record: SessionRecord | None = None) -> None:
-        """Make a section the open one; results and history of the last one are let go.
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """All open sections, in the order they were opened."""
+        return tuple(state.section for state in self._states if state.section is not None)
+
+    @property
+    def place(self) -> int:
+        """Where the section in front is among all that are open; -1 while none is."""
+        return self._states.index(self._state) if self._state in self._states else -1
+
+    def open(
+        self, section: Section, record: SessionRecord | None = None, *, beside: bool = False
+    ) -> None:
+        """Make a section the open one.
 
         A reference stays when it shares genes with the new section.
 
@@ -87,6 +97,9 @@ class OpenSection:
         record
             What was decided and found about it; None for what came with it, or else for the
             present settings, without regions.
+        beside
+            Whether the section that was in front stays open; otherwise its results and its
+            history are let go.
         """
         remark = ""
         if record is None:
@@ -96,31 +109,93 @@ class OpenSection:
                 remark = str(fault)
         if record is None:
             record = SessionRecord(replace(self.recipe, regions=Regions(), shown=Shown()))
-        recipe = record.recipe
+        recipe, reference = record.recipe, record.reference or self.reference
         labels = recipe.regions.labels(section.positions)
-        before, self._section, self._labels = self.recipe, section, labels
-        self._history, self._record, self._record_labels = History(recipe), record, labels
-        reference = record.reference or self._reference
-        self._reference = self._gene_match = None
-        self.section_changed.emit(section)
-        if recipe != before:
-            self.recipe_changed.emit(recipe)
-        self.regions_changed.emit(self.regions)
+        state = SectionState(
+            section,
+            History(recipe),
+            labels,
+            record,
+            labels,
+            active=set(record.results),
+            saved_recipe=recipe,
+        )
         if reference is not None:
             try:
-                self._gene_match = match_genes(section.adata.var, reference)
+                state.gene_match = match_genes(section.adata.var, reference)
+                state.reference = reference
+                state.record_reference = record.reference
             except InputError:
-                self.reference_changed.emit(None)
-            else:
-                self._reference = reference
-                if record.reference is not None:
-                    self._kept_reference = reference
-                self.reference_changed.emit(reference)
-        for analysis in self.analyses.values():
-            analysis.outdated.emit()
+                pass  # of other genes: one has to be chosen for this section
+        place = self.place
+        if beside or place < 0:
+            self._leave()
+            self._states.append(state)
+        else:
+            self._states[place] = state
+        self._bring(state)
+        self.sections_changed.emit()
         remark = remark or record.remark
         if remark:
             self.remarked.emit(remark)
+
+    def switch_to(self, place: int) -> None:
+        """Bring another of the open sections to the front, as it was left."""
+        if place != self.place:
+            self._leave()
+            self._bring(self._states[place])
+            self.sections_changed.emit()
+
+    def close(self, place: int) -> None:
+        """Let one of several open sections go; the last one stays."""
+        if len(self._states) > 1:
+            state = self._states.pop(place)
+            if state is self._state:
+                self._bring(self._states[max(place - 1, 0)])
+            self.sections_changed.emit()
+
+    def unsaved(self) -> tuple[str, ...]:
+        """Names of the open sections about which something was decided or found unsaved."""
+        self._take_down()
+        return tuple(
+            state.section.name
+            for state in self._states
+            if state.section is not None and state.has_unsaved_work()
+        )
+
+    def note_saved(self, record: SessionRecord, results: dict[str, Any]) -> None:
+        """Take a recipe and results, by the names of analyses, for saved."""
+        self._state.saved_recipe, self._state.saved_results = record.recipe, results
+
+    def _take_down(self) -> None:
+        """Take down what analyses have found about the section in front."""
+        found = {name: analysis.shown for name, analysis in self.analyses.items()}
+        self._state.outcomes = {
+            name: outcome for name, outcome in found.items() if outcome is not None
+        }
+        self._state.active = {name for name, each in self.analyses.items() if each.active}
+
+    def _leave(self) -> None:
+        self._take_down()
+        self.end_step()
+
+    def _bring(self, state: SectionState) -> None:
+        """Show a section, and what was found about it."""
+        before, reference = self.recipe, self.reference
+        self._state = state
+        self.section_changed.emit(state.section)
+        if self.recipe != before:
+            self.recipe_changed.emit(self.recipe)
+        self.regions_changed.emit(self.regions)
+        if self.reference is not None or reference is not None:
+            self.reference_changed.emit(self.reference)
+        for analysis in self.analyses.values():
+            if not analysis.is_up_to_date:
+                analysis.outdated.emit()
+
+    def brought(self, name: str) -> tuple[Any, bool]:
+        """Return what an analysis had found of the section in front, and if it is wanted."""
+        return self._state.outcomes.get(name), name in self._state.active
 
     def kept(
         self,
@@ -132,35 +207,36 @@ class OpenSection:
         reference: Reference | None,
     ) -> Any:
         """Return what a file has kept of a result, if it belongs to all that is given."""
-        record = self._record
+        state = self._state
+        record = state.record
         if (
             name in record.results
             and settings == getattr(record.recipe, recipe_field)
             and graph_settings == record.recipe.graph
-            and np.array_equal(labels, self._record_labels)
-            and reference in (None, self._kept_reference)
+            and np.array_equal(labels, state.record_labels)
+            and reference in (None, state.record_reference)
         ):
             return record.results[name]
         return None
 
     def _open_section(self) -> Section:
-        if self._section is None:
+        if self._state.section is None:
             raise InputError(
                 "No section is open",
                 where="study",
                 remedy="Open a Space Ranger folder, an .h5ad file or a sample first",
             )
-        return self._section
+        return self._state.section
 
     @property
     def reference(self) -> Reference | None:
         """Cell types that are looked for."""
-        return self._reference
+        return self._state.reference
 
     @property
     def gene_match(self) -> GeneMatch | None:
         """Which genes section and reference share."""
-        return self._gene_match
+        return self._state.gene_match
 
     def set_reference(self, reference: Reference | None) -> None:
         """Look for the cell types of a reference.
@@ -174,7 +250,7 @@ class OpenSection:
         match = None
         if reference is not None:
             match = match_genes(self._open_section().adata.var, reference)
-        self._reference, self._gene_match = reference, match
+        self._state.reference, self._state.gene_match = reference, match
         self.reference_changed.emit(reference)
 
     # The recipe
@@ -182,7 +258,7 @@ class OpenSection:
     @property
     def recipe(self) -> Recipe:
         """Everything that was decided, apart from the data."""
-        return self._history.present
+        return self._state.history.present
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
@@ -191,9 +267,9 @@ class OpenSection:
             return
         labels = self._labels_of(recipe)
         if self._step == "changed":
-            self._history.amend(recipe)
+            self._state.history.amend(recipe)
         else:
-            self._history.record(recipe)
+            self._state.history.record(recipe)
             if self._step == "begun":
                 self._step = "changed"
         self._announce(before, labels)
@@ -202,8 +278,8 @@ class OpenSection:
         """Bring the map of a step of the work to the front; undo does not stop there."""
         before = self.recipe
         if stage != before.shown.stage:
-            self._history.present = replace(before, shown=replace(before.shown, stage=stage))
-            self._announce(before, self._labels)
+            self._state.history.present = replace(before, shown=replace(before.shown, stage=stage))
+            self._announce(before, self._state.labels)
 
     def begin_step(self) -> None:
         """Take all changes until `end_step` for one: the hand holds a slider."""
@@ -216,20 +292,20 @@ class OpenSection:
     @property
     def can_undo(self) -> bool:
         """Whether a change can be taken back."""
-        return self._history.can_undo
+        return self._state.history.can_undo
 
     @property
     def can_redo(self) -> bool:
         """Whether a change that was taken back can be made again."""
-        return self._history.can_redo
+        return self._state.history.can_redo
 
     def undo(self) -> None:
         """Take back the last change."""
-        self._go(self._history.undo)
+        self._go(self._state.history.undo)
 
     def redo(self) -> None:
         """Make the change again that was taken back last."""
-        self._go(self._history.redo)
+        self._go(self._state.history.redo)
 
     def _go(self, move: Any) -> None:
         before = self.recipe
@@ -240,14 +316,14 @@ class OpenSection:
 
     def _labels_of(self, recipe: Recipe) -> NDArray[np.int32]:
         """Region of each spot; the present array where nothing moves."""
-        if recipe.regions == self.recipe.regions and self._history.present is not recipe:
-            return self._labels
+        if recipe.regions == self.recipe.regions and self._state.history.present is not recipe:
+            return self._state.labels
         labels = recipe.regions.labels(self._open_section().positions)
-        return self._labels if np.array_equal(labels, self._labels) else labels
+        return self._state.labels if np.array_equal(labels, self._state.labels) else labels
 
     def _announce(self, before: Recipe, labels: NDArray[np.int32]) -> None:
-        after, moved = self.recipe, labels is not self._labels
-        self._labels = labels
+        after, moved = self.recipe, labels is not self._state.labels
+        self._state.labels = labels
         self.recipe_changed.emit(after)
         if after.regions != before.regions:
             self.regions_changed.emit(after.regions)
@@ -269,10 +345,10 @@ class OpenSection:
     @property
     def region_labels(self) -> NDArray[np.int32]:
         """Code of the region of each spot, -1 for none; n int32."""
-        return self._labels
+        return self._state.labels
 
     @property
     def region_sizes(self) -> NDArray[np.integer]:
         """Number of spots in each class."""
-        assigned = self._labels[self._labels >= 0]
+        assigned = self._state.labels[self._state.labels >= 0]
         return np.bincount(assigned, minlength=len(self.regions.classes))

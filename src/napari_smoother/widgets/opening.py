@@ -57,7 +57,7 @@ def open_path(session: Session, path: Path, library: str | None = None) -> None:
             if chosen is not None:
                 open_path(session, path, chosen)
         else:
-            session.study.open(found)
+            session.study.open(found, beside=True)
 
     session.load(read, use, f"opening {path.name}")
 
@@ -105,8 +105,7 @@ def open_sample(session: Session, name: str) -> None:
 
     def use(found: tuple[Section, Reference]) -> None:
         section, reference = found
-        session.study.set_reference(None)
-        session.study.open(section)
+        session.study.open(section, beside=True)
         session.study.set_reference(reference)
 
     session.load(lambda cancelled: simulated(name), use, f"simulating {name}")

@@ -1,0 +1,80 @@
+"""What a study knows of one of its open sections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_smoother.analyses.figure_settings import FigureSettings
+from napari_smoother.analyses.recipe import Recipe
+from napari_smoother.analyses.shown import Shown
+from napari_smoother.study.history import History
+from napari_smoother.study.session_record import SessionRecord
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_smoother.models.deconv.genes import GeneMatch
+    from napari_smoother.models.deconv.reference import Reference
+    from napari_smoother.section import Section
+
+
+@dataclass(slots=True, eq=False)
+class SectionState:
+    """One open section with all that belongs to it.
+
+    Parameters
+    ----------
+    section
+        None before any was opened.
+    history
+        Of its recipe.
+    labels
+        Code of the region of each spot, -1 for none; n int32.
+    record
+        What came with it when it was opened.
+    record_labels
+        The labels of then.
+    record_reference
+        The reference of then.
+    reference, gene_match
+        Cell types that are looked for, and which genes they share with the section.
+    outcomes
+        What analyses have found, by name, while another section is in front.
+    active
+        Names of the analyses whose results are wanted.
+    saved_recipe, saved_results
+        What was decided when it was opened or saved last, and the results of then, by name.
+    """
+
+    section: Section | None = None
+    history: History[Recipe] = field(default_factory=lambda: History(Recipe()))
+    labels: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    record: SessionRecord = field(default_factory=lambda: SessionRecord(Recipe()))
+    record_labels: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    record_reference: Reference | None = None
+    reference: Reference | None = None
+    gene_match: GeneMatch | None = None
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    active: set[str] = field(default_factory=set)
+    saved_recipe: Recipe = field(default_factory=Recipe)
+    saved_results: dict[str, Any] = field(default_factory=dict)
+
+    def has_unsaved_work(self) -> bool:
+        """Whether anything was decided or found that no file has.
+
+        What is shown does not count, nor does the graph, which is made again in no time.
+        """
+        if _decided(self.history.present) != _decided(self.saved_recipe):
+            return True
+        return any(
+            outcome.result is not self.saved_results.get(name)
+            for name, outcome in self.outcomes.items()
+            if not outcome.is_kept
+        )
+
+
+def _decided(recipe: Recipe) -> Recipe:
+    return replace(recipe, shown=Shown(), figure=FigureSettings())
