@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from qtpy.QtCore import QSettings
 
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex
+from napari_smoother.widgets import files, unsaved
 from napari_smoother.widgets.contributions import show_dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import napari
     from pytestqt.qtbot import QtBot
@@ -19,6 +22,16 @@ if TYPE_CHECKING:
     from napari_smoother.sample_data import Sample
     from napari_smoother.widgets.dock import SmootherDock
     from napari_smoother.widgets.session import Session
+
+
+@pytest.fixture(autouse=True)
+def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Discard unsaved work when asked, or as a test answers; remember nothing between tests."""
+    answers = ["discard"]
+    monkeypatch.setattr(unsaved, "ask", lambda window, names, what: answers[-1])
+    remembered = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
+    monkeypatch.setattr(files, "settings", lambda: remembered)
+    return answers
 
 
 @pytest.fixture(scope="session")

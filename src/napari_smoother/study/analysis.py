@@ -19,6 +19,7 @@ from psygnal import Signal
 from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import InputError
+from napari_smoother.study.section_state import GRAPH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from napari_smoother.section import Section
     from napari_smoother.study.open_section import OpenSection
     from napari_smoother.study.results import Graph
-
-GRAPH = "graph"
-"""Name of the analysis whose result the others share."""
 
 Chosen = TypeVar("Chosen", bound=ComparedByValue)
 Found = TypeVar("Found")

@@ -62,6 +62,11 @@ class Findings:
     recipe: dict[str, Any]
     session: SessionRecord
 
+    @property
+    def results(self) -> dict[str, Any]:
+        """What was found, by the name of its analysis."""
+        return {analysis.name: result for analysis, result in self.analyses}
+
 
 def record_of(study: Study) -> SessionRecord:
     """Take down what was decided and found about the open section."""

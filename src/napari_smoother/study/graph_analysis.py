@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_smoother.analyses.graph_settings import GraphSettings
-from napari_smoother.study.analysis import GRAPH, Analysis
+from napari_smoother.study.analysis import Analysis
 from napari_smoother.study.results import Graph
+from napari_smoother.study.section_state import GRAPH
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.context import Context

@@ -163,9 +163,17 @@ class OpenSection:
             if state.section is not None and state.has_unsaved_work()
         )
 
-    def note_saved(self, record: SessionRecord, results: dict[str, Any]) -> None:
-        """Take a recipe and results, by the names of analyses, for saved."""
-        self._state.saved_recipe, self._state.saved_results = record.recipe, results
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether something was decided or found about the section in front unsaved."""
+        self._take_down()
+        return self.section is not None and self._state.has_unsaved_work()
+
+    def note_saved(self, section: Section, recipe: Recipe, results: dict[str, Any]) -> None:
+        """Take a recipe of an open section and results, by the names of analyses, for saved."""
+        for state in self._states:
+            if state.section is section:
+                state.saved_recipe, state.saved_results = recipe, results
 
     def _take_down(self) -> None:
         """Take down what analyses have found about the section in front."""

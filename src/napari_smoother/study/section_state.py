@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from napari_smoother.section import Section
 
 
+GRAPH = "graph"
+"""Name of the analysis whose result the others share; it is made again in no time."""
+
+
 @dataclass(slots=True, eq=False)
 class SectionState:
     """One open section with all that belongs to it.
@@ -65,14 +69,14 @@ class SectionState:
     def has_unsaved_work(self) -> bool:
         """Whether anything was decided or found that no file has.
 
-        What is shown does not count, nor does the graph, which is made again in no time.
+        What is shown does not count, nor does the graph.
         """
         if _decided(self.history.present) != _decided(self.saved_recipe):
             return True
         return any(
             outcome.result is not self.saved_results.get(name)
             for name, outcome in self.outcomes.items()
-            if not outcome.is_kept
+            if name != GRAPH and not outcome.is_kept
         )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QMenu,
@@ -21,7 +19,7 @@ from superqt import QLabeledDoubleRangeSlider
 from napari_smoother.analyses.shown import Source, View
 from napari_smoother.errors import InputError
 from napari_smoother.study.view import gene_names, palette_fault, viewable
-from napari_smoother.widgets import opening
+from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
@@ -51,6 +49,8 @@ class DataPage(Page):
         menu = QMenu(self.open_button)
         menu.addAction("Space Ranger folder…", self._ask_for_folder)
         menu.addAction("AnnData file (.h5ad)…", self._ask_for_file)
+        self.recent = menu.addMenu("Recent")
+        self.recent.aboutToShow.connect(self._list_recent)
         menu.addSeparator()
         for sample in opening.SAMPLES:
             menu.addAction(f"Sample: {sample}", lambda name=sample: self._open_sample(name))
@@ -181,22 +181,28 @@ class DataPage(Page):
             tell_error(fault)
 
     def _ask_for_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Space Ranger output folder")
-        if folder:
-            opening.open_path(self.session, Path(folder))
+        folder = files.ask_for_folder(self, "Space Ranger output folder")
+        if folder is not None:
+            opening.open_path(self.session, folder)
 
     def _ask_for_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Section", "", "AnnData (*.h5ad)")
-        if name:
-            opening.open_path(self.session, Path(name))
+        path = files.ask_for_file(self, "Section", "AnnData (*.h5ad)")
+        if path is not None:
+            opening.open_path(self.session, path)
+
+    def _list_recent(self) -> None:
+        self.recent.clear()
+        for path in files.recent_sections():
+            name = str(path).replace("&", "&&")
+            self.recent.addAction(name, lambda path=path: opening.open_path(self.session, path))
+        if self.recent.isEmpty():
+            self.recent.addAction("No section opened yet").setEnabled(False)
 
     def _open_sample(self, name: str) -> None:
         opening.open_sample(self.session, name)
 
     def _ask_where_to_save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save results", "", "AnnData (*.h5ad)")
-        if name:
-            opening.save_results(self.session, Path(name))
+        opening.ask_where_to_save(self.session, self)
 
 
 def _shown(view: View, section: Section | None) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QPushButton,
@@ -19,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.errors import InputError
 from napari_smoother.study.fitting import can_deviate
-from napari_smoother.widgets import opening
+from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
@@ -30,6 +28,8 @@ from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.shown import Quantity
     from napari_smoother.models.deconv.reference import Reference
@@ -202,14 +202,11 @@ class DeconvolvePage(Page):
         self.session.preview.live = live
 
     def _ask_for_reference(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self,
-            "Reference",
-            "",
-            "Cells or signature (*.h5ad *.csv *.tsv *.txt *.csv.gz *.tsv.gz)",
+        path = files.ask_for_file(
+            self, "Reference", "Cells or signature (*.h5ad *.csv *.tsv *.txt *.csv.gz *.tsv.gz)"
         )
-        if name:
-            self.open_reference(Path(name))
+        if path is not None:
+            self.open_reference(path)
 
     def open_reference(self, path: Path) -> None:
         """Open a reference, asking for the column of cell types where several may hold it."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QComboBox,
     QHBoxLayout,
     QLabel,
     QScrollArea,
@@ -17,14 +19,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoother.widgets import opening
+from napari_smoother.widgets import opening, unsaved
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.key_panel import KeyPanel
-from napari_smoother.widgets.page import Page, listen
+from napari_smoother.widgets.page import Page, listen, silent
 from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
 from napari_smoother.widgets.session import session_of
@@ -64,9 +66,23 @@ class FramedPages(QWidget):
         self.setAcceptDrops(True)
         self.header = QLabel()
         self.header.setTextFormat(Qt.TextFormat.RichText)
+        self.sections = QComboBox()
+        self.sections.setToolTip("The open sections; each keeps its settings, history and results")
+        self.sections.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.sections.activated.connect(session.study.switch_to)
+        self.close_section = QToolButton()
+        self.close_section.setText("×")
+        self.close_section.setAutoRaise(True)
+        self.close_section.setToolTip("Close this section; asks about unsaved work")
+        self.close_section.clicked.connect(lambda: unsaved.close_section(session, self.window()))
+        session.may_close = partial(unsaved.may_close, session)
         self.undo = self._step_button("Undo", "Ctrl+Z", session.study.undo)
         self.redo = self._step_button("Redo", "Ctrl+Shift+Z", session.study.redo)
         top = QHBoxLayout()
+        top.addWidget(self.sections, 1)
+        top.addWidget(self.close_section)
         top.addWidget(self.header, 1)
         top.addWidget(self.undo)
         top.addWidget(self.redo)
@@ -88,8 +104,10 @@ class FramedPages(QWidget):
         layout.addWidget(self.status)
         WheelNeedsFocus(self)
         listen(self, session.study.section_changed, self._show_section)
+        listen(self, session.study.sections_changed, self._show_sections)
         listen(self, session.study.recipe_changed, self._show_steps)
         listen(self, session.scene.key_changed, self.key.show_key)
+        self._show_sections()
         self._show_section(session.study.section)
         self.key.show_key(session.scene.key)
 
@@ -133,15 +151,25 @@ class FramedPages(QWidget):
         self.undo.setEnabled(self.session.study.can_undo)
         self.redo.setEnabled(self.session.study.can_redo)
 
+    def _show_sections(self) -> None:
+        """List the open sections where there are several to choose from."""
+        study = self.session.study
+        with silent(self.sections):
+            self.sections.clear()
+            self.sections.addItems([section.name for section in study.sections])
+            self.sections.setCurrentIndex(study.place)
+        for part in (self.sections, self.close_section):
+            part.setVisible(len(study.sections) > 1)
+        self._show_section(study.section)
+
     def _show_section(self, section: Section | None) -> None:
         self._show_steps()
         if section is None:
             self.header.setText("<b>Smoother</b>")
-        else:
-            self.header.setText(
-                f"<b>{html.escape(section.name)}</b> · {section.n_spots:,} spots · "
-                f"{section.adata.n_vars:,} genes"
-            )
+            return
+        several = len(self.session.study.sections) > 1
+        name = "" if several else f"<b>{html.escape(section.name)}</b> · "
+        self.header.setText(f"{name}{section.n_spots:,} spots · {section.adata.n_vars:,} genes")
 
 
 class SmootherDock(FramedPages):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -12,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QDoubleSpinBox,
-    QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -31,11 +29,14 @@ from napari_smoother.figures.save import save_figure
 from napari_smoother.layers.print_out import plan
 from napari_smoother.models.deconv.catalogue import MODELS
 from napari_smoother.study.view import gene_names, viewable
+from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.notices import tell, tell_error
 from napari_smoother.widgets.page import Page, form, listen, wrapped_label
 from napari_smoother.widgets.search_box import SearchBox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
     from napari_smoother.section import Section
@@ -241,11 +242,15 @@ class FigurePage(Page):
         )
 
     def _ask_where_to_save(self) -> None:
-        name, chosen = QFileDialog.getSaveFileName(self, "Save figure", "", FORMATS)
-        if name:
-            path = Path(name)
+        section = self.study.section
+        if section is None:
+            return
+        proposed = opening.proposed_path(section).with_suffix(".pdf")
+        answer = files.ask_where_to_save(self, "Save figure", proposed, FORMATS)
+        if answer is not None:
+            path, kind = answer
             if not path.suffix:
-                path = path.with_suffix({"PDF": ".pdf", "SVG": ".svg"}.get(chosen[:3], ".png"))
+                path = path.with_suffix({"PDF": ".pdf", "SVG": ".svg"}.get(kind[:3], ".png"))
             self.save(path)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import request_values
@@ -18,6 +20,7 @@ from napari_smoother.io.regions_geojson import (
     read_regions_geojson,
     write_regions_geojson,
 )
+from napari_smoother.keys import SMOOTHER
 from napari_smoother.layers import region_shapes
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.region_drawing import next_colour
@@ -25,11 +28,13 @@ from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotate, findings_of
 from napari_smoother.study.session_record import SessionRecord
+from napari_smoother.widgets import files
 from napari_smoother.widgets.notices import tell, tell_error, tell_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from qtpy.QtWidgets import QWidget
 
     from napari_smoother.analyses.regions import Colour
     from napari_smoother.sample_data import Sample
@@ -57,6 +62,7 @@ def open_path(session: Session, path: Path, library: str | None = None) -> None:
             if chosen is not None:
                 open_path(session, path, chosen)
         else:
+            files.note_opened(path)
             session.study.open(found, beside=True)
 
     session.load(read, use, f"opening {path.name}")
@@ -164,19 +170,52 @@ def ask_for_cell_type(path: Path) -> str | None:
     return "" if answer is None else str(answer["column"])
 
 
+def proposed_path(section: Section) -> Path:
+    """Return where results of a section are best saved: in its own file, if that has some."""
+    source = section.source
+    if source is None:
+        return Path(f"{_as_file_name(section.name)}_smoother.h5ad")
+    if source.suffix.lower() == ".h5ad":
+        ours = section.library is None and SMOOTHER in section.adata.uns
+        return source if ours else source.with_name(f"{source.stem}_smoother.h5ad")
+    return source.parent / f"{source.name}_smoother.h5ad"
+
+
+def _as_file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip("_") or "section"
+
+
+def ask_where_to_save(session: Session, parent: QWidget | None) -> Path | None:
+    """Ask where to save the section in front, and begin to; None when thought better of."""
+    section = session.study.section
+    if section is None:
+        return None
+    answer = files.ask_where_to_save(
+        parent, "Save results", proposed_path(section), "AnnData (*.h5ad)"
+    )
+    if answer is None:
+        return None
+    save_results(session, answer[0])
+    return answer[0]
+
+
 def save_results(session: Session, path: Path) -> None:
-    """Write section, graph, regions and composition to an .h5ad file."""
+    """Write section, recipe and results to an .h5ad file, beside the window."""
     if path.suffix.lower() != ".h5ad":
         path = path.with_name(path.name + ".h5ad")
+    study = session.study
     try:
-        findings = findings_of(session.study)
+        findings = findings_of(study)
     except InputError as error:
         tell_error(error)
         return
+
+    def use(nothing: None) -> None:
+        study.note_saved(findings.section, findings.session.recipe, findings.results)
+        _tell_saved(path, nothing)
+
     session.load(
-        lambda cancelled: write_h5ad(annotate(findings), path),
-        partial(_tell_saved, path),
-        f"saving {path.name}",
+        lambda cancelled: write_h5ad(annotate(findings), path), use, f"saving {path.name}"
     )
 
 

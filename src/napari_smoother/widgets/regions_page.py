@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -11,7 +10,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
     QComboBox,
-    QFileDialog,
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
@@ -26,7 +24,7 @@ from napari_smoother.analyses.regions import RegionClass, regions_from_column
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
 from napari_smoother.layers.region_drawing import next_colour
-from napari_smoother.widgets import opening
+from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.sliders import NumberSlider
@@ -326,14 +324,18 @@ class RegionsPage(Page):
         self.scene.show_stage("regions")
 
     def _ask_what_to_import(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Regions", "", "GeoJSON (*.geojson *.json)")
-        if name:
-            opening.import_regions(self.session, Path(name))
+        path = files.ask_for_file(self, "Regions", "GeoJSON (*.geojson *.json)")
+        if path is not None:
+            opening.import_regions(self.session, path)
 
     def _ask_where_to_export(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Regions", "", "GeoJSON (*.geojson)")
-        if name:
-            opening.export_regions(self.session, Path(name))
+        section = self.study.section
+        if section is None:
+            return
+        proposed = opening.proposed_path(section).with_suffix(".geojson")
+        answer = files.ask_where_to_save(self, "Regions", proposed, "GeoJSON (*.geojson)")
+        if answer is not None:
+            opening.export_regions(self.session, answer[0])
 
     def _change_connectivity(self, connectivity: float) -> None:
         self.study.boundary_connectivity = connectivity

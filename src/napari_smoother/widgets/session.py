@@ -74,6 +74,8 @@ class Session(QObject):
         Emitted when everything has to stop, as the window closes.
     connecting, preview
         What keeps graph and composition up to date.
+    may_close
+        Asked with the window before it closes.
     analyses
         What keeps each analysis up to date, these two among them, by its name.
     outlines
@@ -99,6 +101,8 @@ class Session(QObject):
         self.scene.stage_changed.connect(self._bring_forward)
         self._bring_forward(self.scene.stage)
         self.is_closed = False
+        self._is_asking = False
+        self.may_close: Callable[[QWidget], bool] = lambda window: True
         viewer.tooltip.events.text.connect(_show_as_text)
         for keys, move in (("Control-Z", self.study.undo), ("Control-Shift-Z", self.study.redo)):
             # In the canvas; in the dock the header has them.
@@ -258,10 +262,23 @@ class Session(QObject):
 
         One that was never shown is not hidden either, and may be deleted as soon as it is closed.
         """
+        if event.type() == QEvent.Type.Close and self._is_asked_for(watched):
+            self._is_asking = True
+            may_close = self.may_close(watched)
+            self._is_asking = False
+            if not may_close:
+                event.ignore()
+                return True
         hidden = event.type() == QEvent.Type.Hide and not event.spontaneous()
         if hidden or (event.type() == QEvent.Type.Close and not watched.isVisible()):
             self.shut_down()
         return False
+
+    def _is_asked_for(self, window: Any) -> bool:
+        """Whether a user closes a window; a script that does has taken the canvas away before."""
+        canvas = getattr(window, "_qt_viewer", None)
+        open_yet = canvas is not None and canvas.isVisible()
+        return open_yet and not self.is_closed and not self._is_asking
 
     def _bring_forward(self, stage: str) -> None:
         front = stage if stage in self.scene.maps else self.study.composition_analysis.name
