@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.components import spatial_pca
     from napari_smoother.analyses.domains import domains
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.io.opening import read
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from napari_smoother.losses.spatial import SpatialLoss
     from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.models.impute.annotated import impute
-    from napari_smoother.models.reduction.annotated import spatial_pca
     from napari_smoother.weights.annotated import spatial_weights
     from napari_smoother.weights.matrix import SpatialWeightMatrix
 
@@ -40,7 +40,7 @@ _HOMES = {
     "domains": "napari_smoother.analyses.domains",
     "impute": "napari_smoother.models.impute.annotated",
     "read": "napari_smoother.io.opening",
-    "spatial_pca": "napari_smoother.models.reduction.annotated",
+    "spatial_pca": "napari_smoother.analyses.components",
     "spatial_weights": "napari_smoother.weights.annotated",
     "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
 }

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import napari_smoother
+from napari_smoother import spatial_pca
+from napari_smoother.analyses.autoencoder import Trained
 from napari_smoother.analyses.embedding_settings import (
     AutoencoderSettings,
     DomainSettings,
@@ -16,11 +18,10 @@ from napari_smoother.analyses.embedding_settings import (
     ReductionSettings,
 )
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.reduction import spatial_pca
 from napari_smoother.models.reduction.variable_genes import most_variable, residual_variances
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.annotated import annotated
-from napari_smoother.study.autoencoder import Autoencoder, Trained
+from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 
@@ -170,7 +171,7 @@ def test_spots_without_counts_have_no_place(section) -> None:
     reduction.update()
     result = reduction.result
     assert np.flatnonzero(np.isnan(result.scores).any(axis=1)).tolist() == [3, 40]
-    assert np.flatnonzero(result.domains < 0).tolist() == [3, 40]
+    assert np.flatnonzero(result.domains.labels < 0).tolist() == [3, 40]
 
 
 def test_what_is_saved(study, reduction) -> None:
@@ -187,7 +188,7 @@ def test_what_is_saved(study, reduction) -> None:
     assert (np.abs(loadings).sum(axis=1) > 0).sum() == 60
     assert set(saved.obs["domain"].cat.categories) == {"1", "2", "3"}
     recipe = saved.uns["smoother"]["spatial_pca"]
-    assert recipe["settings"]["data"] == {
+    assert recipe["recipe"]["data"] == {
         "n_genes": 60,
         "scale": True,
         "genes_by": "spatial",
@@ -273,7 +274,7 @@ def test_an_autoencoder_waits_to_be_trained_and_its_domains_do_not(study) -> Non
     saved = annotated(study)
     np.testing.assert_array_equal(saved.obsm["X_spatial_vae"], result.scores)
     assert not saved.uns["smoother"]["spatial_vae"]["up_to_date"]
-    assert saved.uns["smoother"]["spatial_vae"]["settings"]["epochs"] == 4
+    assert saved.uns["smoother"]["spatial_vae"]["recipe"]["epochs"] == 4
 
 
 def test_values_that_are_not_counts_are_refused_by_likelihoods_of_counts(section) -> None:

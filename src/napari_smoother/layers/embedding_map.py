@@ -9,11 +9,11 @@ from napari_smoother.layers.analysis_map import AnalysisMap
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_smoother.analyses.embedding import Embedding
     from napari_smoother.analyses.embedding_settings import EmbeddingSettings
+    from napari_smoother.analyses.quantities import Classes, Mixture, Numbers
     from napari_smoother.layers.scene import Scene
     from napari_smoother.study.analysis import Analysis
-    from napari_smoother.study.embedding import Embedding
-    from napari_smoother.study.view import Classes, Mixture, Numbers
 
 What = Literal["component", "mixture", "domains"]
 

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.quantities import Numbers
 from napari_smoother.figures.colours import map_numbers, percentile_limits
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.analysis_map import COLORMAP, PERCENTILES, AnalysisMap
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.study.imputed import Imputed, difference_numbers, imputed_numbers, raw_numbers
-from napari_smoother.study.view import Numbers
 
 if TYPE_CHECKING:
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.quantities import Classes, Mixture
     from napari_smoother.layers.scene import Scene
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
     from napari_smoother.study.imputed import DenserGrid
-    from napari_smoother.study.view import Classes, Mixture
 
 Shown = Literal["raw", "smoothed", "both", "difference"]
 """What is on screen; ``"both"`` has the raw gene at the left of the smoothed one."""

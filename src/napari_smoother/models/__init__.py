@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from napari_smoother.models.deconv.nnls import NNLS
     from napari_smoother.models.impute.annotated import predict_at
     from napari_smoother.models.impute.model import ImputeModel
-    from napari_smoother.models.reduction.annotated import spatial_pca
     from napari_smoother.models.reduction.domains import find_domains
     from napari_smoother.models.reduction.pca import SpatialPCA
     from napari_smoother.models.reduction.smoothed_embedding import smooth_embedding
@@ -29,7 +28,6 @@ _HOMES = {
     "find_domains": "reduction",
     "predict_at": "impute",
     "smooth_embedding": "reduction",
-    "spatial_pca": "reduction",
 }
 
 __all__ = [
@@ -41,7 +39,6 @@ __all__ = [
     "find_domains",
     "predict_at",
     "smooth_embedding",
-    "spatial_pca",
 ]
 
 

@@ -123,6 +123,7 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
 
     source = findings.section.adata
     results = _results(findings)
+    reports = results.uns.pop(SMOOTHER, {})
     adata = AnnotatedSection(
         findings.section.source,
         X=source.X,
@@ -152,7 +153,7 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     }
     before = set(adata.uns)
     written = {place: names for place, names in written.items() if names}
-    adata.uns = with_report(adata.uns, {**findings.recipe, WRITTEN: written})
+    adata.uns = with_report(adata.uns, {**reports, **findings.recipe, WRITTEN: written})
     adata.results.setdefault("uns", []).extend(set(adata.uns) - before - {SMOOTHER})
     if keys:
         told = ", ".join(f"{key} ({name} was there before)" for name, key in keys.items())

@@ -20,12 +20,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoother.analyses.gene_values import gene_names
 from napari_smoother.analyses.imputation_settings import MOST_HELD_OUT
 from napari_smoother.layers.imputation_map import ImputationMap, Shown
 from napari_smoother.study.imputation import NAME, Imputation
 from napari_smoother.study.imputed import SCALE
 from napari_smoother.study.observed_spots import class_columns
-from napari_smoother.study.view import gene_names
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
 from napari_smoother.widgets.search_box import SearchBox

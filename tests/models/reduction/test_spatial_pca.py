@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from napari_smoother import SpatialLoss, SpatialWeightMatrix
+from napari_smoother import SpatialLoss, SpatialWeightMatrix, spatial_pca
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.reduction import SpatialPCA, spatial_pca
+from napari_smoother.models.reduction import SpatialPCA
 
 
 def section(n: int = 120, genes: int = 40, seed: int = 0) -> ad.AnnData:
