@@ -41,10 +41,8 @@ def find_gene(names: GeneNames, name: str, *, where: str) -> str:
     Raises
     ------
     InputError
-        If there is none, or no name was given.
+        If there is none.
     """
-    if not name:
-        raise InputError("No gene is chosen", where=where, remedy="Type the name of a gene")
     row = names.find(name)
     if row is None:
         raise InputError(

@@ -42,8 +42,10 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
         """Return who asks for the present run: embeddings it is told of are not finished."""
 
         def tell(news: Embedding | Progress) -> None:
-            unfinished = isinstance(news, Embedding)
-            self.tell(AnalysisOutcome(request, news, finished=False) if unfinished else news)
+            if isinstance(news, Embedding):
+                self.tell(AnalysisOutcome(request, news, finished=False))
+            else:
+                self.tell(news)
 
         return Context(self.is_cancelled, tell)
 
