@@ -143,7 +143,7 @@ def test_another_section_begins_anew(
     session.study.open(section)
     settle(session)
     result = session.reduction.analysis.result
-    assert result.section is section
+    assert result.spots is section.adata.obs_names
     assert len(session.scene.layer(PCA).data) == section.n_spots
 
 
