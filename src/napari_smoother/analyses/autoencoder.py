@@ -17,6 +17,7 @@ from napari_smoother.analyses.expression import counts, expression
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.models.reduction.choice_of_smoothing import ChosenSmoothing
+from napari_smoother.solvers.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +158,9 @@ def compute(
         # The latent means are smooth already.
         strength = ChosenSmoothing(0.0, (), ())
         latent = np.asarray(trained.latent, dtype=np.float64)
-        found = steps.find(latent, linked, None, 0.0, settings.domains, settings.seed, context)
+        # Threads round otherwise than one: the same latent means are to end in the same bits.
+        with one_blas_thread():
+            found = steps.find(latent, linked, None, 0.0, settings.domains, settings.seed, context)
         seconds = time.perf_counter() - began
         n_spots = int(adata.n_obs)
         return replace(
