@@ -129,7 +129,7 @@ def scored(
     scores = Scores([], [], [])
     for seed in seeds:
         processor = time.process_time()
-        found = compute(source.adata, source.weights, replace(settings, seed=seed), steps)
+        found = compute(source.adata, source.weights, replace(settings, seed=seed), steps=steps)
         scores.processor.append(time.process_time() - processor)
         truth, labels = source.truth[source.known], found.labels[source.known]
         scores.rand.append(float(adjusted_rand_score(truth, labels)))
@@ -232,7 +232,7 @@ def main() -> None:
         first = scored(each, settings_of(each), range(1), DomainSteps())
         steps = DomainSteps()
         scores = defaults[each.name] = scored(each, settings_of(each), SEEDS, steps)
-        chosen = compute(each.adata, each.weights, settings_of(each), steps)
+        chosen = compute(each.adata, each.weights, settings_of(each), steps=steps)
         before[each.name] = as_before(each)
         median, worst = float(np.median(scores.rand)), min(scores.rand)
         rows.append(
@@ -257,7 +257,7 @@ def main() -> None:
             walked[each.name] = walks(each, steps)
         settings = settings_of(each)
         free = replace(settings, domains=replace(settings.domains, number=None))
-        found = compute(each.adata, each.weights, free, steps)
+        found = compute(each.adata, each.weights, free, steps=steps)
         assert found.number is not None
         labels = found.labels[each.known]
         rand = adjusted_rand_score(each.truth[each.known], labels)

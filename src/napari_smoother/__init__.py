@@ -4,14 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.components import spatial_pca
     from napari_smoother.analyses.domains import domains
+    from napari_smoother.analyses.imputation import impute
+    from napari_smoother.analyses.prediction import predict_at
+    from napari_smoother.analyses.smooth_embedding import smooth_embedding
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
     from napari_smoother.models.deconv.annotated import deconvolve
-    from napari_smoother.models.impute.annotated import impute
-    from napari_smoother.models.reduction.annotated import spatial_pca
     from napari_smoother.weights.annotated import spatial_weights
     from napari_smoother.weights.matrix import SpatialWeightMatrix
 
@@ -25,7 +27,9 @@ __all__ = [
     "deconvolve",
     "domains",
     "impute",
+    "predict_at",
     "read",
+    "smooth_embedding",
     "spatial_pca",
     "spatial_weights",
     "spatially_variable_genes",
@@ -38,9 +42,11 @@ _HOMES = {
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
     "deconvolve": "napari_smoother.models.deconv.annotated",
     "domains": "napari_smoother.analyses.domains",
-    "impute": "napari_smoother.models.impute.annotated",
+    "impute": "napari_smoother.analyses.imputation",
+    "predict_at": "napari_smoother.analyses.prediction",
     "read": "napari_smoother.io.opening",
-    "spatial_pca": "napari_smoother.models.reduction.annotated",
+    "smooth_embedding": "napari_smoother.analyses.smooth_embedding",
+    "spatial_pca": "napari_smoother.analyses.components",
     "spatial_weights": "napari_smoother.weights.annotated",
     "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
 }

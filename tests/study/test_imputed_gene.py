@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_smoother import impute, predict_at
 from napari_smoother.analyses.imputation_settings import ImputationSettings
 from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.impute import denser_positions, impute, predict_at
+from napari_smoother.models.impute import denser_positions
 from napari_smoother.models.impute import missing as missing_values
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.annotated import annotated
@@ -121,8 +122,9 @@ def test_denser_grid_is_the_librarys_between_the_smoothed_spots(
 
 def test_only_what_changed_is_run_again(imputation: Imputation) -> None:
     change(imputation, denser=True)
-    stages = (imputation.counted, imputation.raw, imputation.observed, imputation.precision)
-    stages += (imputation.settled, imputation.lattice, imputation.interpolation)
+    steps = imputation.steps
+    stages = (steps.counted, steps.raw, steps.observed, steps.precision)
+    stages += (steps.settled, steps.lattice, steps.interpolation)
 
     def runs() -> list[int]:
         return [stage.runs for stage in stages]
@@ -319,7 +321,7 @@ def test_what_is_saved(study: Study, imputation: Imputation, tmp_path) -> None:
     np.testing.assert_array_equal(grid[["x", "y"]], result.grid.positions)
     np.testing.assert_array_equal(grid[GENE], result.grid.values)
     content = saved.uns["smoother"]["imputed"]
-    assert content["recipe"]["lambda"] == 0.7
+    assert content["recipe"]["lambda_"] == 0.7
     assert content["recipe"]["gene"] == GENE
     assert content["report"]["hidden"]["error"] == pytest.approx(result.hidden.error)
     assert content["up_to_date"]

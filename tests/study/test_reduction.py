@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import napari_smoother
+from napari_smoother import SpatialLoss, SpatialWeightMatrix
+from napari_smoother.analyses.autoencoder import Trained
 from napari_smoother.analyses.embedding_settings import (
     AutoencoderSettings,
     DomainSettings,
@@ -16,11 +18,11 @@ from napari_smoother.analyses.embedding_settings import (
     ReductionSettings,
 )
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.reduction import spatial_pca
+from napari_smoother.models.reduction import SpatialPCA, smooth_embedding
 from napari_smoother.models.reduction.variable_genes import most_variable, residual_variances
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.annotated import annotated
-from napari_smoother.study.autoencoder import Autoencoder, Trained
+from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 
@@ -49,8 +51,8 @@ def reduction(study: Study) -> Reduction:
     return reduction
 
 
-def by_hand(study: Study, **settings):
-    """What a scanpy user would do, with the graph of the study."""
+def by_hand(study: Study, lambda_: float, smoothing: float):
+    """What a scanpy user would do, with the graph of the study: values, loadings, scores."""
     import scanpy as sc
 
     adata = study.section.adata.copy()
@@ -59,21 +61,21 @@ def by_hand(study: Study, **settings):
     adata = adata[:, adata.X.toarray().std(axis=0) > 0].copy()
     sc.pp.scale(adata, zero_center=False)
     adata.X = adata.X.toarray() * np.sqrt(adata.n_obs / (adata.n_obs - 1))  # scanpy: n - 1
-    adata.obsp["spatial_connectivities"] = study.graph.weights
-    spatial_pca(adata, n_latent=5, **settings)
-    return adata
+    loss = SpatialLoss("icar", SpatialWeightMatrix.from_graph(study.graph.weights), rho=0.99)
+    model = SpatialPCA(adata, None, 5, loss, lambda_)
+    model.reduce()
+    return adata.X, model.U, smooth_embedding(model.get_latent_representation(), loss, smoothing)
 
 
 @pytest.mark.parametrize(("lambda_", "smoothing"), [(0.1, 1.0), (0.5, 0.0)])
-def test_scores_are_those_of_the_library(study, reduction, lambda_, smoothing) -> None:
+def test_scores_are_those_of_the_models(study, reduction, lambda_, smoothing) -> None:
     reduction.settings = replace(reduction.settings, lambda_=lambda_, smoothing=smoothing)
     reduction.update()
-    adata = by_hand(study, lambda_=lambda_, smoothing=smoothing)
-    scores = adata.obsm["X_spatial_pca"]
+    x, loadings, scores = by_hand(study, lambda_, smoothing)
     np.testing.assert_allclose(reduction.result.scores, scores, atol=1e-3 * scores.std())
     assert reduction.result.converged
-    total = np.square(adata.X - adata.X.mean(axis=0)).sum()
-    plain = np.square((adata.X - adata.X.mean(axis=0)) @ adata.varm["spatial_pca"]).sum(axis=0)
+    total = np.square(x - x.mean(axis=0)).sum()
+    plain = np.square((x - x.mean(axis=0)) @ loadings).sum(axis=0)
     np.testing.assert_allclose(reduction.result.shares, plain / total, rtol=1e-3)
 
 
@@ -170,7 +172,7 @@ def test_spots_without_counts_have_no_place(section) -> None:
     reduction.update()
     result = reduction.result
     assert np.flatnonzero(np.isnan(result.scores).any(axis=1)).tolist() == [3, 40]
-    assert np.flatnonzero(result.domains < 0).tolist() == [3, 40]
+    assert np.flatnonzero(result.domains.labels < 0).tolist() == [3, 40]
 
 
 def test_what_is_saved(study, reduction) -> None:
@@ -187,7 +189,7 @@ def test_what_is_saved(study, reduction) -> None:
     assert (np.abs(loadings).sum(axis=1) > 0).sum() == 60
     assert set(saved.obs["domain"].cat.categories) == {"1", "2", "3"}
     recipe = saved.uns["smoother"]["spatial_pca"]
-    assert recipe["settings"]["data"] == {
+    assert recipe["recipe"]["data"] == {
         "n_genes": 60,
         "scale": True,
         "genes_by": "spatial",
@@ -258,7 +260,7 @@ def test_an_autoencoder_waits_to_be_trained_and_its_domains_do_not(study) -> Non
     autoencoder.settings = replace(autoencoder.settings, domains=DomainSettings(True, 4))
     assert autoencoder.follows
     autoencoder.update()
-    assert autoencoder.trained.runs == 1
+    assert autoencoder.steps.trained.runs == 1
     assert autoencoder.result.domains is not None
     autoencoder.settings = replace(autoencoder.settings, epochs=5)
     assert not autoencoder.follows
@@ -273,7 +275,7 @@ def test_an_autoencoder_waits_to_be_trained_and_its_domains_do_not(study) -> Non
     saved = annotated(study)
     np.testing.assert_array_equal(saved.obsm["X_spatial_vae"], result.scores)
     assert not saved.uns["smoother"]["spatial_vae"]["up_to_date"]
-    assert saved.uns["smoother"]["spatial_vae"]["settings"]["epochs"] == 4
+    assert saved.uns["smoother"]["spatial_vae"]["recipe"]["epochs"] == 4
 
 
 def test_values_that_are_not_counts_are_refused_by_likelihoods_of_counts(section) -> None:
@@ -289,7 +291,6 @@ def test_values_that_are_not_counts_are_refused_by_likelihoods_of_counts(section
 
 def test_training_with_scvi_is_that_of_the_library(study) -> None:
     pytest.importorskip("scvi", reason="scvi-tools (extra scvi) is not installed")
-    from napari_smoother import SpatialLoss, SpatialWeightMatrix
     from napari_smoother.models.reduction import SpatialVAE
 
     autoencoder = Autoencoder(study)

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_smoother.analyses.observed_spots import class_columns
+from napari_smoother.analyses.quantities import Numbers
 from napari_smoother.analyses.shown import View
 from napari_smoother.errors import InputError
 from napari_smoother.section import Section
-from napari_smoother.study.observed_spots import class_columns
-from napari_smoother.study.view import Numbers, palette_fault, values_of, viewable
+from napari_smoother.study.view import palette_fault, values_of, viewable
 
 SYMBOLS = ["GAD1", "SLC17A7", "GFAP", "MBP"]
 IDENTIFIERS = ["ENSG00000128683", "ENSG00000104888", "ENSG00000131095", "ENSG00000197971"]

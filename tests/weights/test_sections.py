@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_smoother import deconvolve, impute, spatial_pca, spatial_weights
+from napari_smoother import deconvolve, impute, predict_at, spatial_pca, spatial_weights
 from napari_smoother.errors import InputError
-from napari_smoother.models.impute.annotated import predict_at
 from napari_smoother.weights.sections import (
     may_name_sections,
     overlapping_sections,

@@ -10,11 +10,11 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_smoother.analyses.imputed import NAME
 from napari_smoother.errors import Cancelled
 from napari_smoother.layers import imputation_map
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.models.impute import denser_positions
-from napari_smoother.study.imputation import NAME
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.impute_page import ImputePage
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_smoother.analyses.autoencoder import Trained
 from napari_smoother.analyses.figure_settings import ON_SCREEN
 from napari_smoother.errors import Cancelled
 from napari_smoother.figures.panels import ClassKey
 from napari_smoother.layers.print_out import panel
 from napari_smoother.layers.tissue import SPOTS
-from napari_smoother.study.autoencoder import Trained
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.reduce_page import COUNTS, NORMALISED, ReducePage
 
@@ -122,7 +122,7 @@ def test_domains_are_found_when_they_are_looked_at(
     settle(session)
     analysis = session.reduction.analysis
     assert analysis.steps.settled.runs == 1, "the embedding was found again for its domains"
-    domains = analysis.result.domains
+    domains = analysis.result.domains.labels
     layer = session.scene.layer(PCA)
     assert len(np.unique(layer.face_color, axis=0)) == len(np.unique(domains)) <= 4
     assert "domains" in dock.status.text.text()
@@ -143,7 +143,7 @@ def test_another_section_begins_anew(
     session.study.open(section)
     settle(session)
     result = session.reduction.analysis.result
-    assert result.section is section
+    assert result.spots is section.adata.obs_names
     assert len(session.scene.layer(PCA).data) == section.n_spots
 
 
@@ -281,8 +281,8 @@ def test_saved_file_has_components_and_domains(
     saved = ad.read_h5ad(tmp_path / "saved.h5ad")
     result = session.reduction.analysis.result
     np.testing.assert_array_equal(saved.obsm["X_spatial_pca"], result.scores)
-    np.testing.assert_array_equal(saved.obs["domain"].astype(int) - 1, result.domains)
-    assert saved.uns["smoother"]["spatial_pca"]["settings"]["components"] == 30
+    np.testing.assert_array_equal(saved.obs["domain"].astype(int) - 1, result.domains.labels)
+    assert saved.uns["smoother"]["spatial_pca"]["recipe"]["components"] == 30
 
 
 @pytest.mark.tissue
@@ -302,7 +302,7 @@ def test_layers_of_a_cortex_are_found(
     settle(session)
     layers = session.study.section.adata.obs["layer"].astype(str)
     known = (layers != "NA").to_numpy()
-    domains = session.reduction.analysis.result.domains
+    domains = session.reduction.analysis.result.domains.labels
     assert adjusted_rand_score(layers[known], domains[known]) > 0.2  # chance: 0
 
 

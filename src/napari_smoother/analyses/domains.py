@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.domain_steps import DomainSteps
 from napari_smoother.analyses.embedding_settings import (
     DomainSettings,
     ExpressionSettings,
     ReductionSettings,
 )
+from napari_smoother.analyses.expression import warn_unless_counts
 from napari_smoother.keys import with_report, without_none
 from napari_smoother.solvers.threads import one_blas_thread
 from napari_smoother.weights.annotated import section_graph
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from napari_smoother.analyses.domain_steps import FoundDomains
+    from napari_smoother.analyses.embedding_settings import EmbeddingSettings
     from napari_smoother.analyses.expression import ChosenGenes, GenesBy
     from napari_smoother.models.reduction.choice_of_smoothing import (
         ChosenSmoothing,
@@ -49,10 +52,6 @@ class SpatialDomains:
         n x domains, NaN for spots without a count.
     embedding
         n x directions: coherent, smoothed components that they were found on.
-    scores
-        n x components: spatial components, smoothed.
-    loadings
-        Used genes x components.
     chosen
         Which spots and genes were used.
     smoothing
@@ -65,12 +64,10 @@ class SpatialDomains:
         Numbers, strings and lists on how it went.
     """
 
-    settings: ReductionSettings
+    settings: EmbeddingSettings
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     embedding: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    loadings: NDArray[np.float64]
     chosen: ChosenGenes
     smoothing: ChosenSmoothing
     autocorrelation: NDArray[np.float64]
@@ -86,9 +83,20 @@ class SpatialDomains:
             f"{len(self.chosen.genes):,} genes, smoothed by λ {self.smoothing.lambda_:.3g}"
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the domains: ``"1"``, the largest, and on."""
+        return tuple(str(code + 1) for code in range(self.probabilities.shape[1]))
+
     def write(self, adata: AnnData, key_added: str = "domain") -> None:
         """Write them into the section that they were found in; see `domains`."""
-        write_domains(adata, key_added, self.labels, self.probabilities, self.embedding)
+        # A domain may have won no spot: its probability stands all the same.
+        found = self.names[: int(self.labels.max(initial=-1)) + 1]
+        adata.obs[key_added] = pd.Categorical.from_codes(self.labels, categories=pd.Index(found))
+        adata.obsm[key_added] = pd.DataFrame(
+            self.probabilities, index=adata.obs_names, columns=list(self.names)
+        )
+        adata.obsm[f"X_{key_added}"] = self.embedding
         recipe = {"model": "domains", **without_none(asdict(self.settings))}
         entry = {"recipe": recipe, "report": self.report}
         adata.uns = with_report(adata.uns, {key_added: entry})
@@ -98,6 +106,7 @@ def compute(
     adata: AnnData,
     weights: csr_array,
     settings: ReductionSettings,
+    context: Context = Context(),
     steps: DomainSteps | None = None,
     *,
     where: str = "section",
@@ -112,6 +121,8 @@ def compute(
         Their graph, n x n.
     settings
         How.
+    context
+        Who asks.
     steps
         That remember what they found before.
     where
@@ -126,33 +137,58 @@ def compute(
     InputError
         If data or settings cannot be used.
     Cancelled
-        If the steps were told to stop.
+        If the context said so.
     """
     steps = DomainSteps() if steps is None else steps
-    began = time.perf_counter()
     # Threads round otherwise than one: the same settings are to end in the same bits.
-    with one_blas_thread():
-        components = steps.components(adata, where, weights, settings)
-        strength = steps.strength(components, settings)
-        scores = steps.smoothed(components.projected, components.precision, strength.lambda_)
-        found = steps.find_on(components, strength, settings)
-    spots, n_spots = components.chosen.spots, int(adata.n_obs)
+    with steps.lock, one_blas_thread():
+        began = time.perf_counter()
+        components = steps.components(adata, where, weights, settings, context)
+        strength = steps.strength(components, settings, context)
+        found = steps.find_on(components, strength, settings, context)
+        seconds = time.perf_counter() - began
+    return spatial_domains(found, settings, components.chosen, strength, int(adata.n_obs), seconds)
+
+
+def spatial_domains(
+    found: FoundDomains,
+    settings: EmbeddingSettings,
+    chosen: ChosenGenes,
+    strength: ChosenSmoothing,
+    n_spots: int,
+    seconds: float,
+) -> SpatialDomains:
+    """Return domains of used spots as those of all.
+
+    Parameters
+    ----------
+    found
+        Domains of used spots.
+    settings
+        What they were found with.
+    chosen
+        Which spots and genes are used.
+    strength
+        Of the smoothing.
+    n_spots
+        Of all spots.
+    seconds
+        That it took.
+    """
     return SpatialDomains(
         settings=settings,
-        labels=labels_of(found, spots, n_spots),
-        probabilities=expanded(found.mixture.probabilities, spots, n_spots),
-        embedding=expanded(found.scores, spots, n_spots),
-        scores=expanded(scores, spots, n_spots),
-        loadings=components.found.vectors,
-        chosen=components.chosen,
+        labels=labels_of(found, chosen.spots, n_spots),
+        probabilities=expanded(found.mixture.probabilities, chosen.spots, n_spots),
+        embedding=expanded(found.scores, chosen.spots, n_spots),
+        chosen=chosen,
         smoothing=strength,
         autocorrelation=found.autocorrelation,
         kept=found.kept,
         number=found.number,
         report={
-            "n_spots": len(spots),
-            "n_genes": len(components.chosen.genes),
-            "seconds": time.perf_counter() - began,
+            "n_spots": len(chosen.spots),
+            "n_genes": len(chosen.genes),
+            "seconds": seconds,
             **domain_report(found, strength),
         },
     )
@@ -190,22 +226,6 @@ def domain_report(found: FoundDomains, strength: ChosenSmoothing) -> dict[str, A
         report["numbers"] = list(found.number.numbers)
         report["agreement"] = list(found.number.criterion)
     return report
-
-
-def write_domains(
-    adata: AnnData,
-    key: str,
-    labels: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    embedding: NDArray[np.float64],
-) -> None:
-    """Put domains where scanpy users look for them."""
-    # A domain may have won no spot: its probability stands all the same.
-    names = [str(code + 1) for code in range(probabilities.shape[1])]
-    found = names[: int(labels.max(initial=-1)) + 1]
-    adata.obs[key] = pd.Categorical.from_codes(labels, categories=pd.Index(found))
-    adata.obsm[key] = pd.DataFrame(probabilities, index=adata.obs_names, columns=names)
-    adata.obsm[f"X_{key}"] = embedding
 
 
 def domains(
@@ -298,6 +318,11 @@ def domains(
     Cancelled
         If ``cancelled`` returned True; nothing is written then.
 
+    Warns
+    -----
+    UserWarning
+        If X is taken as counts, and its values are not whole numbers.
+
     Examples
     --------
     >>> import napari_smoother as ns
@@ -318,8 +343,9 @@ def domains(
         smoothing=smoothing,
     )
     weights, graph = section_graph(adata, n_neighbors, library_key)
-    found = compute(adata, weights, settings, DomainSteps(cancelled))
-    found.report["graph"] = graph
+    warn_unless_counts(adata, layer)
+    found = compute(adata, weights, settings, Context(cancelled))
+    found = replace(found, report={**found.report, "graph": graph})
     target = adata.copy() if copy else adata
     found.write(target, key_added)
     return target if copy else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,6 +55,21 @@ def layer_of(adata: AnnData, layer: str | None, where: str) -> Any:
     """
     name = None if layer == "X" else layer
     return expression_of(adata, name, where=where)
+
+
+def warn_unless_counts(adata: AnnData, layer: str | None) -> None:
+    """Warn where X is to be taken as counts (layer None) and cannot be: logs taken of logs."""
+    if layer is not None or adata.X is None:
+        return
+    values = layer_of(adata, None, "section")
+    is_sparse: bool = sparse.issparse(values)
+    stored = values.data if is_sparse else values
+    if (stored != np.round(stored)).any():
+        warnings.warn(
+            "X holds values that are not whole numbers, and is taken as counts: brought to ten "
+            'thousand a spot, then to logarithms. Pass layer="X" to take it as it is.',
+            stacklevel=3,
+        )
 
 
 def choose_genes(

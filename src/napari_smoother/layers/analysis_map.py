@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from napari_smoother.analyses.quantities import Classes, Mixture, Numbers
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.plain_text import as_text
-from napari_smoother.study.view import Classes, Mixture, Numbers
 
 if TYPE_CHECKING:
     import pandas as pd

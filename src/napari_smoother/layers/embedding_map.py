@@ -10,9 +10,9 @@ from napari_smoother.layers.analysis_map import AnalysisMap
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_smoother.analyses.embedding import Embedding
+    from napari_smoother.analyses.quantities import Classes, Mixture, Numbers
     from napari_smoother.analyses.shown import EmbeddingShown
-    from napari_smoother.study.embedding import Embedding
-    from napari_smoother.study.view import Classes, Mixture, Numbers
 
 
 class EmbeddingMap(AnalysisMap["Embedding"]):

@@ -8,24 +8,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.imputed import (
+    Imputed,
+    difference_numbers,
+    imputed_numbers,
+    raw_numbers,
+)
+from napari_smoother.analyses.quantities import Numbers
 from napari_smoother.figures.colours import map_numbers, percentile_limits
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.analysis_map import COLORMAP, PERCENTILES, AnalysisMap
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
-from napari_smoother.study.imputed import Imputed, difference_numbers, imputed_numbers, raw_numbers
-from napari_smoother.study.view import Numbers
 
 if TYPE_CHECKING:
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.imputed import DenserGrid
+    from napari_smoother.analyses.quantities import Classes, Mixture
     from napari_smoother.analyses.shown import ImputationShown
     from napari_smoother.layers.scene import Scene
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
-    from napari_smoother.study.imputed import DenserGrid
-    from napari_smoother.study.view import Classes, Mixture
 
 GRID = "imputed grid"
 RAW = "imputed raw"
@@ -164,7 +169,9 @@ class ImputationMap(AnalysisMap[Imputed]):
             self._beside = result.raw
             raw, limits = raw_numbers(result), percentile_limits(result.raw, *PERCENTILES)
             tissue.recolour(layer, map_numbers(result.raw, *limits, COLORMAP))
-            spot_map.label(layer, result.section, raw)
+            section = self.scene.study.section
+            assert section is not None
+            spot_map.label(layer, section, raw)
             layer.name = as_text(f"raw: {raw.quantity}")
         viewer = self.scene.shelf.viewer
         if arrives and viewer is not None:

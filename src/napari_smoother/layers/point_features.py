@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.quantities import Classes, values_in
 from napari_smoother.errors import InputError
 from napari_smoother.keys import key_beside
 from napari_smoother.layers import spot_map
 from napari_smoother.layers.coordinates import World, data_to_world, to_xy
 from napari_smoother.layers.region_shapes import outlines
-from napari_smoother.study.view import Classes, values_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_smoother.analyses.figure_settings import DOMINANT_TYPE, ON_SCREEN, FigureSettings
+from napari_smoother.analyses.quantities import Classes
 from napari_smoother.analyses.shown import View
 from napari_smoother.errors import InputError
 from napari_smoother.figures.compose import compose_figure
 from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
 from napari_smoother.layers import edges, spot_map
-from napari_smoother.study.view import Classes, dominant_types, proportion_of, values_of
+from napari_smoother.study.view import dominant_types, proportion_of, values_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

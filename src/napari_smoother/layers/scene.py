@@ -13,6 +13,7 @@ import numpy as np
 from napari.layers import Image, Points
 from psygnal import Signal
 
+from napari_smoother.analyses.quantities import Classes, Numbers
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.graph_layers import GraphLayers
@@ -20,8 +21,6 @@ from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.region_drawing import RegionDrawing
 from napari_smoother.layers.shelf import Shelf
 from napari_smoother.study.view import (
-    Classes,
-    Numbers,
     deviation_of,
     dominant_types,
     misfit_of,

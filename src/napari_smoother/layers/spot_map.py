@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.quantities import Mixture, Numbers
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import (
     MISSING,
@@ -17,15 +18,14 @@ from napari_smoother.figures.colours import (
 )
 from napari_smoother.figures.panels import ClassKey, NumberKey
 from napari_smoother.layers.tissue import SPOT_FEATURE, obs_features, recolour, section_of
-from napari_smoother.study.view import Mixture, Numbers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Points
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.quantities import Classes
     from napari_smoother.section import Section
-    from napari_smoother.study.view import Classes
 
 
 Key = NumberKey | ClassKey

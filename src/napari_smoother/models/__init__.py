@@ -1,7 +1,7 @@
 """Models: deconvolution, reduction and imputation under a spatial prior.
 
-Nothing is imported until it is asked for. ``napari_smoother.models.impute`` is a package, which
-holds a function of the same name.
+Nothing is imported until it is asked for. Functions on AnnData stand in
+`napari_smoother` itself.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.models.deconv.nnls import NNLS
-    from napari_smoother.models.impute.annotated import predict_at
     from napari_smoother.models.impute.model import ImputeModel
-    from napari_smoother.models.reduction.annotated import spatial_pca
     from napari_smoother.models.reduction.domains import find_domains
     from napari_smoother.models.reduction.pca import SpatialPCA
     from napari_smoother.models.reduction.smoothed_embedding import smooth_embedding
@@ -27,9 +25,7 @@ _HOMES = {
     "SpatialVAE": "reduction",
     "deconvolve": "deconv",
     "find_domains": "reduction",
-    "predict_at": "impute",
     "smooth_embedding": "reduction",
-    "spatial_pca": "reduction",
 }
 
 __all__ = [
@@ -39,9 +35,7 @@ __all__ = [
     "SpatialVAE",
     "deconvolve",
     "find_domains",
-    "predict_at",
     "smooth_embedding",
-    "spatial_pca",
 ]
 
 

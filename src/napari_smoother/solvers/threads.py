@@ -29,6 +29,14 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
+def _take_control() -> None:
+    """Let this thread set the limit: others do nothing, in silence, while one has control."""
+    for library in _controller().lib_controllers:
+        clear = getattr(library, "clear_controlling_thread", None)  # from threadpoolctl 3.7 on
+        if clear is not None:
+            clear(force=True)
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread; the last of several at once gives its threads back."""
@@ -36,6 +44,7 @@ def one_blas_thread() -> Iterator[None]:
     with _lock:
         _inside += 1
         if _inside == 1:
+            _take_control()
             _limit = _controller().limit(limits=1, user_api="blas")
     try:
         yield
@@ -43,4 +52,6 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
+                _take_control()
                 _limit.restore_original_limits()
+                _take_control()

@@ -157,7 +157,6 @@ class Analysis(ABC, Generic[Chosen, Found]):
         self._shown: Outcome[Chosen, Found] | None
         self._shown, self._active = study.brought(self.name)
         self._numbers = itertools.count()
-        self._context = Context()
         self._running = threading.Lock()
         study.analyses[self.name] = self
         study.section_changed.connect(self._on_section_changed)
@@ -327,7 +326,6 @@ class Analysis(ABC, Generic[Chosen, Found]):
         """
         context = Context(cancelled, tell)
         with self._running:
-            self._context = context
             context.look_up()
             graph = self.study.pipeline.graph(
                 request.section, request.labels, request.graph_settings, context
@@ -354,19 +352,6 @@ class Analysis(ABC, Generic[Chosen, Found]):
         """Whether a file has kept the result that is wanted."""
         wanted = self._wanted()
         return wanted is not None and self._kept_for(wanted) is not None
-
-    def is_cancelled(self) -> bool:
-        """Whether the present run should stop."""
-        return self._context.cancelled is not None and self._context.cancelled()
-
-    def look_up(self) -> None:
-        """Stop the present run if it was told to."""
-        self._context.look_up()
-
-    def tell(self, news: Any) -> None:
-        """Report progress or an unfinished outcome of the present run."""
-        if self._context.tell is not None:
-            self._context.tell(news)
 
     def accept(self, outcome: Outcome[Chosen, Found]) -> bool:
         """Take over what a run found, unless it is older than what is shown or was shown.

@@ -145,6 +145,7 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
 
     source = findings.section.adata
     results = _results(findings)
+    reports = results.uns.pop(SMOOTHER, {})
     adata = AnnotatedSection(
         findings.section.source,
         X=source.X,
@@ -175,7 +176,8 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     before = set(adata.uns)
     written = {place: names for place, names in written.items() if names}
     session = findings.session.to_entries(findings.section)
-    adata.uns = with_report(adata.uns, {**findings.recipe, SESSION: session, WRITTEN: written})
+    entries = {**reports, **findings.recipe, SESSION: session, WRITTEN: written}
+    adata.uns = with_report(adata.uns, entries)
     adata.results.setdefault("uns", []).extend(set(adata.uns) - before - {SMOOTHER})
     if keys:
         told = ", ".join(f"{key} ({name} was there before)" for name, key in keys.items())

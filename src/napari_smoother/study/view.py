@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.gene_values import SCALE, find_gene, gene_names, log_expression
+from napari_smoother.analyses.quantities import Classes, Numbers, values_in
 from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.gene_names import GeneNames
 from napari_smoother.palette import class_palette
 
 if TYPE_CHECKING:
@@ -19,76 +19,6 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.shown import Source, View
     from napari_smoother.section import Section
     from napari_smoother.study.results import Composition
-
-MOST_CLASSES = 200
-"""Integer columns with more distinct values are shown as numbers."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Numbers:
-    """A number for each spot.
-
-    Parameters
-    ----------
-    quantity
-        What it is, with its unit.
-    values
-        n floats, NaN where there is none.
-    """
-
-    quantity: str
-    values: NDArray[np.floating]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Classes:
-    """A class for each spot.
-
-    Parameters
-    ----------
-    quantity
-        What the classes are.
-    codes
-        n ints into `names`, -1 where there is none.
-    names
-        Of the classes.
-    palette
-        Their colours, classes x 4, where the section brings them along.
-    """
-
-    quantity: str
-    codes: NDArray[np.integer]
-    names: tuple[str, ...]
-    palette: NDArray[np.floating] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mixture:
-    """Three numbers for each spot, shown as the red, green and blue of its colour.
-
-    Parameters
-    ----------
-    quantity
-        What the numbers are.
-    names
-        Of the three: red, green, blue.
-    values
-        n x 3 floats, NaN where there is none.
-    """
-
-    quantity: str
-    names: tuple[str, str, str]
-    values: NDArray[np.floating]
-
-
-_gene_names: WeakKeyDictionary[Section, GeneNames] = WeakKeyDictionary()
-
-
-def gene_names(section: Section) -> GeneNames:
-    """Return how the genes of a section are shown, and what else they are called."""
-    if section not in _gene_names:
-        _gene_names[section] = GeneNames.of(section.adata.var)
-    return _gene_names[section]
 
 
 def viewable(section: Section) -> dict[Source, tuple[str, ...]]:
@@ -123,7 +53,11 @@ def values_of(section: Section, view: View) -> Numbers | Classes:
         If the section has nothing of that name, or it is neither numbers nor classes.
     """
     if view.source == "gene":
-        return _gene(section, view.key)
+        names = gene_names(section)
+        row = find_gene(names, view.key, where=section.name)
+        values = log_expression(section.adata, [row], where=section.name)
+        dense = values.toarray() if hasattr(values, "toarray") else values
+        return Numbers(f"{names.label(row)}, {SCALE}", np.asarray(dense)[:, 0])
     if view.source == "obs":
         if view.key not in section.adata.obs:
             raise _not_found(section, "obs column", view.key)
@@ -178,19 +112,6 @@ def misfit_of(composition: Composition) -> Numbers | None:
     return Numbers(f"share of {what} left unexplained", composition.misfit)
 
 
-def _gene(section: Section, name: str) -> Numbers:
-    adata, names = section.adata, gene_names(section)
-    row = names.find(name)
-    if row is None:
-        raise _not_found(section, "gene", name)
-    counts: Any = adata.X[:, adata.var_names.get_loc(row)]
-    dense = np.asarray(counts.toarray() if hasattr(counts, "toarray") else counts).ravel()
-    totals = np.asarray(adata.X.sum(axis=1)).ravel()
-    per_ten_thousand = 1e4 * dense / np.where(totals > 0, totals, 1.0)
-    label = names.label(row)
-    return Numbers(f"{label}, log1p of counts per 10,000", np.log1p(per_ten_thousand))
-
-
 def palette_fault(section: Section, view: View) -> InputError | None:
     """Return why the colours that a section has for an obs column are not used."""
     if view.source != "obs":
@@ -224,37 +145,6 @@ def _palette(section: Section, key: str, values: Classes) -> NDArray[np.floating
         categories, codes = values.names, values.codes
     palette = class_palette(section.adata.uns, key, categories, where=section.name)
     return None if palette is None else palette[np.unique(codes[codes >= 0])]
-
-
-def values_in(quantity: str, column: pd.Series[Any]) -> Numbers | Classes:
-    """Return the values of a column: numbers, or few different values as classes.
-
-    Raises
-    ------
-    InputError
-        If it has too many classes to colour.
-    """
-    integers = pd.api.types.is_integer_dtype(column)
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        classes = column.cat.remove_unused_categories()
-        return Classes(
-            quantity,
-            classes.cat.codes.to_numpy(),
-            tuple(map(str, classes.cat.categories)),
-        )
-    if pd.api.types.is_numeric_dtype(column) and not (
-        pd.api.types.is_bool_dtype(column) or (integers and column.nunique() <= 30)
-    ):
-        return Numbers(quantity, column.to_numpy(dtype=np.float64, na_value=np.nan))
-    classes = column.where(column.notna()).astype(object)
-    codes, names = pd.factorize(classes, sort=True)
-    if len(names) > MOST_CLASSES:
-        raise InputError(
-            f"The column has {len(names)} different values, too many to colour",
-            where=quantity,
-            remedy=f"Choose a column of numbers or of at most {MOST_CLASSES} classes",
-        )
-    return Classes(quantity, codes, tuple(map(str, names)))
 
 
 def _columns(table: object) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from napari_smoother.widgets.type_table import COLOUR, SHARE, BarDelegate
 
 if TYPE_CHECKING:
-    from napari_smoother.study.embedding import Embedding
+    from napari_smoother.analyses.embedding import Embedding
 
 BAR = "#8ab4f8"
 

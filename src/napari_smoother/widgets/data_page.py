@@ -16,9 +16,10 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleRangeSlider
 
+from napari_smoother.analyses.gene_values import gene_names
 from napari_smoother.analyses.shown import Source, View
 from napari_smoother.errors import InputError
-from napari_smoother.study.view import gene_names, palette_fault, viewable
+from napari_smoother.study.view import palette_fault, viewable
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.notices import tell_error

@@ -24,11 +24,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.analyses.figure_settings import DOMINANT_TYPE, ON_SCREEN, FigureSettings
+from napari_smoother.analyses.gene_values import gene_names
 from napari_smoother.errors import InputError
 from napari_smoother.figures.save import save_figure
 from napari_smoother.layers.print_out import plan
 from napari_smoother.models.deconv.catalogue import MODELS
-from napari_smoother.study.view import gene_names, viewable
+from napari_smoother.study.view import viewable
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.notices import tell, tell_error
 from napari_smoother.widgets.page import Page, form, listen, wrapped_label

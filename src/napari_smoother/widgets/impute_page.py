@@ -20,12 +20,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoother.analyses.gene_values import SCALE, gene_names
 from napari_smoother.analyses.imputation_settings import MOST_HELD_OUT
+from napari_smoother.analyses.imputed import NAME
+from napari_smoother.analyses.observed_spots import class_columns
 from napari_smoother.layers.imputation_map import ImputationMap
-from napari_smoother.study.imputation import NAME, Imputation
-from napari_smoother.study.imputed import SCALE
-from napari_smoother.study.observed_spots import class_columns
-from napari_smoother.study.view import gene_names
+from napari_smoother.study.imputation import Imputation
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
 from napari_smoother.widgets.search_box import SearchBox
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
     from napari_smoother.analyses.imputation_settings import ImputationSettings
+    from napari_smoother.analyses.imputed import Imputed
     from napari_smoother.analyses.shown import ImputationPicture
     from napari_smoother.models.deconv.gene_names import GeneNames
     from napari_smoother.section import Section
-    from napari_smoother.study.imputed import Imputed
     from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session

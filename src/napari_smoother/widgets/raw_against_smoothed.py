@@ -9,12 +9,12 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_smoother.study.imputed import SCALE
+from napari_smoother.analyses.gene_values import SCALE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_smoother.study.imputed import Imputed
+    from napari_smoother.analyses.imputed import Imputed
 
 SEEN = "#8ab4f8"
 HIDDEN = "#f28b54"

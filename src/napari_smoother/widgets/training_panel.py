@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_smoother.analyses.context import Progress
+    from napari_smoother.analyses.embedding import Embedding
     from napari_smoother.analyses.embedding_settings import AutoencoderSettings, Likelihood
-    from napari_smoother.study.embedding import Embedding
     from napari_smoother.widgets.preview import Preview
 
 CURVE = "#8ab4f8"

@@ -12,15 +12,13 @@ import pytest
 import torch
 from scipy import sparse
 
-from napari_smoother import SpatialLoss, SpatialWeightMatrix
+from napari_smoother import SpatialLoss, SpatialWeightMatrix, impute, predict_at
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.models.impute import (
     ImputeModel,
     ImputeTorch,
     denser_positions,
-    impute,
     impute_missing,
-    predict_at,
 )
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
@@ -243,7 +241,7 @@ class TestAnnotated:
     def test_a_section_gets_a_layer_and_a_recipe(self):
         adata = section()
         adata.obs["seen"] = SEEN
-        impute(adata, observed="seen", lambda_=0.5)
+        impute(adata, layer="X", observed="seen", lambda_=0.5)
         q = precision(nearest_neighbours(adata.obsm["spatial"], 6).weights, "icar", 1.0)
         truth = impute_missing(adata.X[SEEN], SEEN, q, lambda_=0.5, fixed=False)
         np.testing.assert_allclose(adata.layers["imputed"], truth.values, rtol=1e-5, atol=1e-6)
@@ -277,7 +275,7 @@ class TestAnnotated:
         adata.obsm["spatial"] = np.stack([x.ravel(), y.ravel()], axis=1)
         # Midpoints of squares, in the middle of the section.
         new = np.stack(np.meshgrid(np.arange(5.5, 13), np.arange(5.5, 13)), axis=-1).reshape(-1, 2)
-        found = predict_at(adata, new, n_neighbors=4)
+        found = predict_at(adata, new, layer="X", n_neighbors=4)
         np.testing.assert_allclose(found.X[:, 0], new[:, 0], atol=1e-5)
         np.testing.assert_allclose(found.X[:, 1], 2 * new[:, 1], atol=1e-5)
         np.testing.assert_array_equal(found.obsm["spatial"], new)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from napari_smoother import SpatialLoss, SpatialWeightMatrix
+from napari_smoother import SpatialLoss, SpatialWeightMatrix, spatial_pca
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.reduction import SpatialPCA, spatial_pca
+from napari_smoother.models.reduction import SpatialPCA
 
 
 def section(n: int = 120, genes: int = 40, seed: int = 0) -> ad.AnnData:
@@ -177,25 +177,25 @@ def test_a_section_gets_scores_loadings_and_a_recipe(storage, tmp_path):
         adata.X = sparse.csr_matrix(adata.X)
     plain = section()
     plain.X = adata.X.toarray() if sparse.issparse(adata.X) else adata.X
-    expected = spatial_pca(plain, n_latent=4, copy=True)
+    expected = spatial_pca(plain, layer="X", n_latent=4, lambda_=0.1, copy=True)
     if storage == "backed":
         adata.write_h5ad(tmp_path / "a.h5ad")
         adata = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    spatial_pca(adata, n_latent=4)
+    spatial_pca(adata, layer="X", n_latent=4, lambda_=0.1)
     np.testing.assert_allclose(
         adata.obsm["X_spatial_pca"], expected.obsm["X_spatial_pca"], atol=1e-8
     )
     stored = adata.uns["smoother"]["spatial_pca"]
     assert json.loads(json.dumps(stored)) == stored
-    assert stored["recipe"]["lambda"] == 0.1
+    assert stored["recipe"]["lambda_"] == 0.1
     assert stored["report"]["converged"]
     assert "smoother" not in plain.uns
 
 
 def test_smoothed_scores_obey_their_equation():
     adata = section()
-    raw = spatial_pca(adata, n_latent=4, copy=True)
-    smooth = spatial_pca(adata, n_latent=4, smoothing=2.0, copy=True)
+    raw = spatial_pca(adata, layer="X", n_latent=4, smoothing=0.0, copy=True)
+    smooth = spatial_pca(adata, layer="X", n_latent=4, smoothing=2.0, copy=True)
     q = loss_of(adata).precisions[0]
     np.testing.assert_allclose(
         smooth.obsm["X_spatial_pca"] + 2 * (q @ smooth.obsm["X_spatial_pca"]),
@@ -223,6 +223,6 @@ def test_a_prepared_model_follows_lambda_and_the_number_of_components():
 def test_a_cancel_leaves_everything_as_it_was():
     adata = section()
     with pytest.raises(Cancelled):
-        spatial_pca(adata, cancelled=lambda: True)
+        spatial_pca(adata, layer="X", cancelled=lambda: True)
     assert list(adata.obsm) == ["spatial"]
     assert "smoother" not in adata.uns

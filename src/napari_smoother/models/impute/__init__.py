@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_smoother.models.impute.annotated import impute, predict_at
     from napari_smoother.models.impute.missing import impute_missing
     from napari_smoother.models.impute.model import ImputeModel
     from napari_smoother.models.impute.model import ImputeModel as ImputeConvex
@@ -24,9 +23,7 @@ _HOMES = {
     "ImputeModel": ("model", "ImputeModel"),
     "ImputeTorch": ("model", "ImputeModel"),
     "denser_positions": ("positions", "denser_positions"),
-    "impute": ("annotated", "impute"),
     "impute_missing": ("missing", "impute_missing"),
-    "predict_at": ("annotated", "predict_at"),
 }
 
 __all__ = [
@@ -35,9 +32,7 @@ __all__ = [
     "ImputeModel",
     "ImputeTorch",
     "denser_positions",
-    "impute",
     "impute_missing",
-    "predict_at",
 ]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Interpolation:
     """Harmonic interpolation from spots to new positions, for any values of the spots.
 
-    What `napari_smoother.models.impute.predict_at` finds where observations are fixed, the
+    What `napari_smoother.predict_at` finds where observations are fixed, the
     process is intrinsic conditional autoregression and rho is 1: every new position has the mean
     of its neighbours among spots and new positions, so that none lies above the highest spot or
     below the lowest one, and none fades to zero.
@@ -35,7 +35,7 @@ class Interpolation:
     n_neighbors
         How many nearest neighbours to join.
     cancelled
-        Asked while the grid is factored, and in later calls of `at`.
+        Asked while the grid is factored.
 
     Attributes
     ----------
@@ -59,18 +59,21 @@ class Interpolation:
         rows = laplacian[n:][~self.unreached]
         self._from_spots = sparse.csr_array(-rows[:, :n])
         self._factor = factored(sparse.csr_array(rows[:, n:][:, ~self.unreached]), cancelled)
-        self._cancelled = cancelled
 
-    def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def at(
+        self, values: NDArray[np.float64], *, cancelled: Callable[[], bool] | None = None
+    ) -> NDArray[np.float64]:
         """Return the values at the new positions, m; NaN where unreached.
 
         Parameters
         ----------
         values
             n, one for each spot.
+        cancelled
+            Asked within the solve.
         """
         found = np.full(len(self.unreached), np.nan)
         right = (self._from_spots @ values)[:, None]
-        within, _ = self._factor.solve(right, cancelled=self._cancelled)
+        within, _ = self._factor.solve(right, cancelled=cancelled)
         found[~self.unreached] = within[:, 0]
         return found

@@ -105,20 +105,25 @@ def impute_missing(
         tolerance=tolerance,
         cancelled=cancelled,
     )
-    if found.report.n_unreached:
+    warn_of(found.report)
+    return found
+
+
+def warn_of(report: ImputationReport) -> None:
+    """Warn the caller's caller of values that are missing, and of a solve that stopped early."""
+    if report.n_unreached:
         warnings.warn(
-            f"{found.report.n_unreached} spots are in pieces of the graph without any "
+            f"{report.n_unreached} spots are in pieces of the graph without any "
             "observation; their values are missing (NaN)",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    if not found.report.converged:
+    if not report.converged:
         warnings.warn(
-            f"The imputation stopped at a residual of {found.report.residual:.1e}",
+            f"The imputation stopped at a residual of {report.residual:.1e}",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return found
 
 
 def solve_missing(

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_smoother.models.reduction.annotated import spatial_pca
     from napari_smoother.models.reduction.domains import Domains, find_domains
     from napari_smoother.models.reduction.pca import SpatialPCA
     from napari_smoother.models.reduction.smoothed_embedding import smooth_embedding
@@ -21,7 +20,6 @@ _HOMES = {
     "SpatialVAE": "spatial_vae",
     "find_domains": "domains",
     "smooth_embedding": "smoothed_embedding",
-    "spatial_pca": "annotated",
 }
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "SpatialVAE",
     "find_domains",
     "smooth_embedding",
-    "spatial_pca",
 ]
 
 

@@ -46,7 +46,7 @@ class ChosenSmoothing:
     Attributes
     ----------
     lambda_
-        For domains.
+        That was chosen.
     strengths
         Lambdas that were compared.
     errors
@@ -62,10 +62,11 @@ def choose_smoothing(
     scores: NDArray[np.float64],
     precision: Any,
     *,
+    beyond: float = BEYOND,
     seed: int = 0,
     cancelled: Callable[[], bool] | None = None,
 ) -> ChosenSmoothing:
-    """Choose lambda of `smooth_embedding` for domains.
+    """Choose lambda of `smooth_embedding`, by default for domains.
 
     Parameters
     ----------
@@ -73,6 +74,8 @@ def choose_smoothing(
         Spots x dims, centred; every dim counts the same.
     precision
         Q, n x n sparse.
+    beyond
+        How much more strongly than best predicts spots that are left out; 1 for values.
     seed
         Of the parts that are left out.
     cancelled
@@ -114,7 +117,7 @@ def choose_smoothing(
             error += float(np.square(found[out] - values[out]).mean()) / TURNS
         errors.append(error)
     return ChosenSmoothing(
-        float(f"{BEYOND * _lowest(STRENGTHS, errors):.3g}"), STRENGTHS, tuple(errors)
+        float(f"{beyond * _lowest(STRENGTHS, errors):.3g}"), STRENGTHS, tuple(errors)
     )
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from napari_smoother.study.view import Numbers, gene_names
+from napari_smoother.analyses.gene_values import SCALE
+from napari_smoother.analyses.quantities import Numbers
+from napari_smoother.keys import with_report
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.imputation_settings import ImputationSettings
     from napari_smoother.models.impute.report import ImputationReport
-    from napari_smoother.section import Section
+
+NAME = "imputed"
+
+TOLERANCE = 1e-7
+"""Relative residual of the numbers that stay."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,18 +70,18 @@ class Imputed:
 
     Parameters
     ----------
-    section
-        Whose spots they are.
-    gene
-        Its name in the rows of ``var``.
+    settings
+        What it was found with.
+    label
+        How the gene is shown.
+    spots
+        n barcodes.
     raw
         n floats, log1p of counts per ten thousand; NaN for spots without any count.
     values
         n floats; NaN for spots out of reach of any observed one.
     observed
         n booleans: the spots that were seen.
-    fixed
-        Whether observed values were kept.
     report
         Of the solve.
     seconds
@@ -81,20 +90,25 @@ class Imputed:
         Values between the spots, if they were asked for.
     """
 
-    section: Section
-    gene: str
+    settings: ImputationSettings
+    label: str
+    spots: pd.Index[str]
     raw: NDArray[np.float64]
     values: NDArray[np.float64]
     observed: NDArray[np.bool_]
-    fixed: bool
     report: ImputationReport
     seconds: float
     grid: DenserGrid | None = None
 
     @property
-    def label(self) -> str:
-        """Name of the gene that is shown."""
-        return gene_names(self.section).label(self.gene)
+    def gene(self) -> str:
+        """Name of the gene, as it was asked for."""
+        return self.settings.gene
+
+    @property
+    def fixed(self) -> bool:
+        """Whether observed values were kept."""
+        return self.settings.fixed
 
     @property
     def n_unreached(self) -> int:
@@ -137,8 +151,50 @@ class Imputed:
         _ = self.correlation, self.hidden
         return self
 
+    def describe(self) -> str:
+        """Return the residual and the time, and how many spots are out of reach."""
+        text = f"residual {self.report.residual:.0e} · {1000 * self.seconds:.0f} ms"
+        if self.report.converged:
+            text = f"optimum · {text}"
+        if self.n_unreached:
+            text += (
+                f" · {self.n_unreached:,} spots have no value: no observed spot is in their "
+                "piece of the graph; join it on the Graph page, or hide fewer spots"
+            )
+        return text
 
-SCALE = "log1p of counts per 10,000"
+    def entry(self) -> dict[str, Any]:
+        """Return settings, the report of the solve, and the error at hidden spots."""
+        report: dict[str, Any] = {
+            "n_spots": len(self.values),
+            "n_observed": int(self.observed.sum()),
+            **self.report.as_dict(),
+        }
+        if self.hidden is not None:
+            report["hidden"] = asdict(self.hidden)
+        if self.grid is not None:
+            report["n_grid"] = len(self.grid.positions)
+        recipe = {"model": "impute", **asdict(self.settings), "tolerance": TOLERANCE}
+        return {"recipe": recipe, "report": report}
+
+    def write(self, adata: AnnData, key_added: str = NAME) -> None:
+        """Write it into the section that it was found in.
+
+        Parameters
+        ----------
+        adata
+            Gets ``obsm[key_added]`` (a DataFrame with the gene as its column),
+            ``uns[key_added + "_grid"]`` where there is a denser grid, and recipe and report in
+            ``uns["smoother"][key_added]``.
+        key_added
+            Where.
+        """
+        adata.obsm[key_added] = pd.DataFrame({self.gene: self.values}, index=adata.obs_names)
+        if self.grid is not None:
+            x, y = self.grid.positions.T
+            table = {"x": x, "y": y, self.gene: self.grid.values}
+            adata.uns[f"{key_added}_grid"] = pd.DataFrame(table)
+        adata.uns = with_report(adata.uns, {key_added: self.entry()})
 
 
 def raw_numbers(imputed: Imputed) -> Numbers:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
-from napari_smoother.analyses.shown import View
+from napari_smoother.analyses.quantities import Classes, values_in
 from napari_smoother.errors import InputError
-from napari_smoother.study.view import Classes, values_of
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from numpy.typing import NDArray
 
     from napari_smoother.section import Section
@@ -22,7 +21,7 @@ def class_columns(section: Section) -> dict[str, tuple[str, ...]]:
     columns = {}
     for name in map(str, section.adata.obs.columns):
         try:
-            values = values_of(section, View("obs", name))
+            values = values_in(name, section.adata.obs[name])
         except InputError:
             continue  # too many classes to choose from
         if isinstance(values, Classes) and values.names:
@@ -30,34 +29,8 @@ def class_columns(section: Section) -> dict[str, tuple[str, ...]]:
     return columns
 
 
-def spots_with_counts(section: Section) -> NDArray[np.bool_]:
-    """Return which spots have any count: the others have no expression, not one of 0.
-
-    Raises
-    ------
-    InputError
-        If the section has no counts: none at all, negative ones, or ones that are not finite.
-    """
-    counts: Any = section.adata.X
-    remedy = "Open a section with raw counts in X"
-    if counts is None or section.adata.n_vars == 0:
-        raise InputError("The section has no counts", where=section.name, remedy=remedy)
-    is_sparse: bool = sparse.issparse(counts)
-    stored = counts.data if is_sparse else np.asarray(counts)
-    if stored.size and not (np.isfinite(stored).all() and stored.min() >= 0):
-        raise InputError(
-            "X has values that are negative or not finite, so they are not counts",
-            where=section.name,
-            remedy=remedy,
-        )
-    counted = np.asarray(counts.sum(axis=1)).ravel() > 0
-    if not counted.any():
-        raise InputError("No spot has any count", where=section.name, remedy=remedy)
-    return counted
-
-
 def observed_spots(
-    section: Section,
+    adata: AnnData,
     counted: NDArray[np.bool_],
     column: str,
     hidden_class: str,
@@ -68,8 +41,8 @@ def observed_spots(
 
     Parameters
     ----------
-    section
-        Whose spots they are.
+    adata
+        Spots x genes.
     counted
         Which of them have any count.
     column, hidden_class
@@ -84,7 +57,7 @@ def observed_spots(
     InputError
         If the column is not one of classes, has no such class, or no spot is left.
     """
-    seen = counted & ~_of_class(section, column, hidden_class) if column else counted.copy()
+    seen = counted & ~_of_class(adata, column, hidden_class) if column else counted.copy()
     candidates = np.flatnonzero(seen)
     hidden = round(share * len(candidates))
     if hidden:
@@ -99,8 +72,14 @@ def observed_spots(
     return seen
 
 
-def _of_class(section: Section, column: str, name: str) -> NDArray[np.bool_]:
-    values = values_of(section, View("obs", column))
+def _of_class(adata: AnnData, column: str, name: str) -> NDArray[np.bool_]:
+    if column not in adata.obs:
+        raise InputError(
+            f"There is no obs column {column!r}",
+            where="hidden spots",
+            remedy="Choose one from the list",
+        )
+    values = values_in(column, adata.obs[column])
     if not isinstance(values, Classes):
         raise InputError(
             f'The column "{column}" holds numbers, not classes or truth values',

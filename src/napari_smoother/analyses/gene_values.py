@@ -1,0 +1,149 @@
+"""Genes of a section: found by any of their names, as log counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.gene_names import GeneNames
+from napari_smoother.models.shared_prior import expression_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from napari_smoother.section import Section
+
+SCALE = "log1p of counts per 10,000"
+
+TOTAL = 1e4
+
+_gene_names: WeakKeyDictionary[Section, GeneNames] = WeakKeyDictionary()
+
+
+def gene_names(section: Section) -> GeneNames:
+    """Return how the genes of a section are shown, and what else they are called."""
+    if section not in _gene_names:
+        _gene_names[section] = GeneNames.of(section.adata.var)
+    return _gene_names[section]
+
+
+def find_gene(names: GeneNames, name: str, *, where: str) -> str:
+    """Return the row name of the gene that has a name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    row = names.find(name)
+    if row is None:
+        raise InputError(
+            f"There is no gene {name!r}", where=where, remedy="Choose one from the list"
+        )
+    return row
+
+
+def log_expression(adata: AnnData, genes: Sequence[str] | None, *, where: str) -> Any:
+    """Return log1p of the counts of X per ten thousand of the spot.
+
+    Every value is found from its count and the total of its spot alone, so that a gene has the
+    same values whichever others are asked for.
+
+    Parameters
+    ----------
+    adata
+        Spots x genes.
+    genes
+        Row names; None for all.
+    where
+        What the section is called in errors.
+
+    Returns
+    -------
+    array or scipy matrix
+        Spots x genes, float64; sparse (csr) where X is. 0 for spots without a count.
+
+    Raises
+    ------
+    InputError
+        If there is no such gene, or a value is not finite.
+    """
+    whole = expression_of(adata, None, where=where)
+    totals = np.asarray(whole.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
+    counts = _columns(adata, whole, genes, where)
+    factors = np.divide(TOTAL, totals, out=np.zeros_like(totals), where=totals > 0)
+    is_sparse: bool = sparse.issparse(counts)
+    if not is_sparse:
+        return np.log1p(np.asarray(counts, dtype=np.float64) * factors[:, None])
+    values = sparse.csr_array(counts, dtype=np.float64, copy=True)
+    values.data *= np.repeat(factors, np.diff(values.indptr))
+    np.log1p(values.data, out=values.data)
+    return values
+
+
+def layer_expression(
+    adata: AnnData, layer: str, genes: Sequence[str] | None, *, where: str
+) -> Any:
+    """Return the values of a layer as they are, ``"X"`` for X: spots x genes.
+
+    Raises
+    ------
+    InputError
+        If there is no such layer or gene, or a value is not finite.
+    """
+    values = expression_of(adata, None if layer == "X" else layer, where=where)
+    return _columns(adata, values, genes, where)
+
+
+def spots_with_counts(adata: AnnData, *, where: str) -> NDArray[np.bool_]:
+    """Return which spots have any count: the others have no expression, not one of 0.
+
+    Raises
+    ------
+    InputError
+        If the section has no counts: none at all, negative ones, or ones that are not finite.
+    """
+    counts: Any = adata.X
+    remedy = 'Put raw counts into X, or choose a layer ("X" for X as it is)'
+    if counts is None or adata.n_vars == 0:
+        raise InputError("The section has no counts", where=where, remedy=remedy)
+    is_sparse: bool = sparse.issparse(counts)
+    stored = counts.data if is_sparse else np.asarray(counts)
+    if stored.size and not (np.isfinite(stored).all() and stored.min() >= 0):
+        raise InputError(
+            "X has values that are negative or not finite, so they are not counts",
+            where=where,
+            remedy=remedy,
+        )
+    counted = np.asarray(counts.sum(axis=1)).ravel() > 0
+    if not counted.any():
+        raise InputError("No spot has any count", where=where, remedy=remedy)
+    return counted
+
+
+def _columns(adata: AnnData, values: Any, genes: Sequence[str] | None, where: str) -> Any:
+    if genes is None:
+        return values
+    if not adata.var_names.is_unique:
+        raise InputError(
+            "Several genes have one name",
+            where=f"{where}, var_names",
+            remedy="Call adata.var_names_make_unique() first",
+        )
+    places = adata.var_names.get_indexer(pd.Index(genes))
+    lost = [name for name, place in zip(genes, places, strict=True) if place < 0]
+    if lost or not len(genes):
+        raise InputError(
+            f"{len(lost)} genes are not there, for example {lost[0]}" if lost else "No gene given",
+            where=where,
+            remedy="Choose from var_names",
+        )
+    return values[:, places]
