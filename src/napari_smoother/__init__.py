@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.deconvolution import deconvolve, posterior_deviation
     from napari_smoother.analyses.domains import domains
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
-    from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.models.impute.annotated import impute
     from napari_smoother.models.reduction.annotated import spatial_pca
     from napari_smoother.weights.annotated import spatial_weights
@@ -25,6 +25,7 @@ __all__ = [
     "deconvolve",
     "domains",
     "impute",
+    "posterior_deviation",
     "read",
     "spatial_pca",
     "spatial_weights",
@@ -36,9 +37,10 @@ _HOMES = {
     "ContrastiveSpatialLoss": "napari_smoother.losses.contrastive",
     "SpatialLoss": "napari_smoother.losses.spatial",
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
-    "deconvolve": "napari_smoother.models.deconv.annotated",
+    "deconvolve": "napari_smoother.analyses.deconvolution",
     "domains": "napari_smoother.analyses.domains",
     "impute": "napari_smoother.models.impute.annotated",
+    "posterior_deviation": "napari_smoother.analyses.deconvolution",
     "read": "napari_smoother.io.opening",
     "spatial_pca": "napari_smoother.models.reduction.annotated",
     "spatial_weights": "napari_smoother.weights.annotated",

@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.models.deconv.nnls import NNLS
     from napari_smoother.models.impute.annotated import predict_at
     from napari_smoother.models.impute.model import ImputeModel
@@ -25,7 +24,6 @@ _HOMES = {
     "NNLS": "deconv",
     "SpatialPCA": "reduction",
     "SpatialVAE": "reduction",
-    "deconvolve": "deconv",
     "find_domains": "reduction",
     "predict_at": "impute",
     "smooth_embedding": "reduction",
@@ -37,7 +35,6 @@ __all__ = [
     "ImputeModel",
     "SpatialPCA",
     "SpatialVAE",
-    "deconvolve",
     "find_domains",
     "predict_at",
     "smooth_embedding",

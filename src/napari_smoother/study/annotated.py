@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.regions import Regions
     from napari_smoother.annotated_section import AnnotatedSection
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
-    from napari_smoother.study.results import Composition, Graph
+    from napari_smoother.study.results import Graph
     from napari_smoother.study.study import Study
 
 

@@ -6,25 +6,22 @@ counts and reference -> prepared data ------------------------> result
 
 from __future__ import annotations
 
-import itertools
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_smoother.analyses.deconvolution_settings import INTRINSIC
+from napari_smoother.analyses import deconvolution
+from napari_smoother.analyses.context import Context
+from napari_smoother.analyses.deconvolution_steps import DeconvolutionSteps
+from napari_smoother.analyses.section_counts import SectionCounts
 from napari_smoother.analyses.stage import Stage
-from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.preparation import PreparedDeconvolution
 from napari_smoother.study import stages
-from napari_smoother.study.fitting import Fitting, can_deviate, iterate
-from napari_smoother.study.results import Composition, Graph
-from napari_smoother.weights.moving_average import MovingAverage
+from napari_smoother.study.results import Graph
 from napari_smoother.weights.neighbours import (
     Neighbourhood,
     nearest_neighbours,
     neighbours_within,
 )
-from napari_smoother.weights.precision import rho_range
 from napari_smoother.weights.summary import graph_summary
 
 if TYPE_CHECKING:
@@ -33,11 +30,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.graph_settings import NeighbourRule
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
-    from napari_smoother.study.fitting import Fit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,10 +122,8 @@ class Pipeline:
         self.summary = Stage(graph_summary)
         self.crossing = Stage(stages.crossing)
         self.graph = Stage(Graph)
-        self.linked = Stage(stages.without_edges_of)
-        self.rho_range = Stage(rho_range)
-        self.precision = Stage(stages.precision_within)
-        self.fitting = Fitting()
+        self.deconvolution = DeconvolutionSteps()
+        self.rho_range = self.deconvolution.graph.rho_range
 
     def run(
         self,
@@ -157,12 +152,8 @@ class Pipeline:
             If data or settings cannot be used.
         """
         with self._running:
-            self.fitting.cancelled = cancelled
-            try:
-                graph = self._graph(request)
-                composition = self._composition(request, graph, report)
-            finally:
-                self.fitting.cancelled = self.fitting.report = None
+            graph = self._graph(request)
+            composition = self._composition(request, graph, cancelled, report)
         return Outcome(request, graph, composition)
 
     def _graph(self, request: Request) -> Graph:
@@ -195,49 +186,28 @@ class Pipeline:
         self,
         request: Request,
         graph: Graph,
+        cancelled: Callable[[], bool] | None,
         report: Callable[[Outcome], None] | None,
     ) -> Composition | None:
         if request.reference is None:
             return None
+
+        def tell(found: Composition) -> None:
+            assert report is not None
+            report(Outcome(request, graph, found, finished=False))
+
+        # Whether to find the deviation is not yet a setting of a study.
         chosen = request.recipe.deconvolution
-        cell_totals = request.reference.totals_for(chosen.shares)
-        fitting = self.fitting
-        data = fitting.prepare(request.section, request.reference, chosen)
-        if data.empty.all():
-            raise InputError(
-                "No spot has a count in the genes shared with the reference",
-                where=request.section.name,
-                remedy="Check that section and reference belong together",
-            )
-        if chosen.process not in INTRINSIC:
-            stages.check_rho(
-                chosen.process, chosen.rho, self.rho_range(graph.weights, chosen.process)
-            )
-        empty = data.empty if data.empty.any() else None
-        linked = self.linked(graph.weights, empty)
-        precision = self.precision(linked, chosen.process, chosen.rho)
-
-        def composition(fit: Fit, settled: bool) -> Composition:
-            return Composition(request.section, chosen, data, fit, cell_totals, settled)
-
-        if report is not None:
-            steps = itertools.count()
-            fitting.report = lambda values, residual: report(
-                Outcome(
-                    request,
-                    graph,
-                    composition(iterate(values, residual, next(steps)), settled=False),
-                    finished=False,
-                )
-            )
-        fit = fitting.fit(data, precision, chosen, request.start)
-        found = composition(fit, settled=request.start is None).derived()
-        if request.deviation and request.start is None and can_deviate(chosen):
-            assert isinstance(data, PreparedDeconvolution)
-            assert not isinstance(precision, MovingAverage)
-            deviation = fitting.deviation_of(data, precision, chosen, fit, cell_totals)
-            found = replace(found, deviation=deviation)
-        return found
+        found = deconvolution.compute(
+            SectionCounts.of(request.section),
+            request.reference,
+            graph.weights,
+            replace(chosen, deviation=request.deviation),
+            Context(cancelled, None if report is None else tell),
+            self.deconvolution,
+            request.start,
+        )
+        return found if found.settings == chosen else replace(found, settings=chosen).derived()
 
     def radius(self, section: Section, radius: float | None) -> float:
         """Return the radius of a graph in full-resolution pixels.

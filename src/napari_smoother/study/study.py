@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_smoother.analyses.deconvolution_steps import can_deviate
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import match_genes
-from napari_smoother.study.fitting import can_deviate
 from napari_smoother.study.history import History
 from napari_smoother.study.pipeline import Outcome, Pipeline, Request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.analyses.graph_settings import GraphSettings
     from napari_smoother.models.deconv.genes import GeneMatch
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
-    from napari_smoother.study.results import Composition, Graph
+    from napari_smoother.study.results import Graph
 
 
 class Study:

@@ -17,10 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoother.analyses.deconvolution_steps import can_deviate
 from napari_smoother.errors import Cancelled
 from napari_smoother.models.choice import Choice, choose
 from napari_smoother.models.deconv.catalogue import data_scale
-from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.page import listen, wrapped_label
 from napari_smoother.widgets.runner import Runner

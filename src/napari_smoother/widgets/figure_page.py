@@ -38,8 +38,8 @@ from napari_smoother.widgets.search_box import SearchBox
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.section import Section
-    from napari_smoother.study.results import Composition
     from napari_smoother.widgets.session import Session
 
 FORMATS = "PDF, vectors (*.pdf);;SVG, vectors (*.svg);;PNG, pixels (*.png)"

@@ -16,10 +16,10 @@ from napari_smoother.widgets.runner import LatestRunner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.models.deconv.catalogue import ModelFacts
     from napari_smoother.study.pipeline import Outcome, Request
-    from napari_smoother.study.results import Composition
     from napari_smoother.study.study import Study
 
 REST = 250
