@@ -4,7 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_smoother.analyses.deconvolution import deconvolve, posterior_deviation
+    from napari_smoother.analyses.choice import choose_smoothing
+    from napari_smoother.analyses.deconvolution import deconvolve
+    from napari_smoother.analyses.deviation import posterior_deviation
     from napari_smoother.analyses.domains import domains
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.io.opening import read
@@ -22,6 +24,7 @@ __all__ = [
     "SpatialLoss",
     "SpatialWeightMatrix",
     "__version__",
+    "choose_smoothing",
     "deconvolve",
     "domains",
     "impute",
@@ -37,10 +40,11 @@ _HOMES = {
     "ContrastiveSpatialLoss": "napari_smoother.losses.contrastive",
     "SpatialLoss": "napari_smoother.losses.spatial",
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
+    "choose_smoothing": "napari_smoother.analyses.choice",
     "deconvolve": "napari_smoother.analyses.deconvolution",
     "domains": "napari_smoother.analyses.domains",
     "impute": "napari_smoother.models.impute.annotated",
-    "posterior_deviation": "napari_smoother.analyses.deconvolution",
+    "posterior_deviation": "napari_smoother.analyses.deviation",
     "read": "napari_smoother.io.opening",
     "spatial_pca": "napari_smoother.models.reduction.annotated",
     "spatial_weights": "napari_smoother.weights.annotated",

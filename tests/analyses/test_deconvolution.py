@@ -17,7 +17,7 @@ import pytest
 from scipy import sparse
 
 import napari_smoother as ns
-from napari_smoother.analyses import deconvolution
+from napari_smoother.analyses import deconvolution, deviation
 from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.analyses.deconvolution_steps import DeconvolutionSteps
@@ -258,6 +258,7 @@ def test_counts_of_a_section_are_one_object_and_go_with_it(sample) -> None:
 
 
 def test_examples() -> None:
-    found = doctest.testmod(deconvolution)
-    assert found.failed == 0
-    assert found.attempted > 8
+    for module in (deconvolution, deviation):
+        found = doctest.testmod(module)
+        assert found.failed == 0
+        assert found.attempted > 5
