@@ -220,6 +220,25 @@ def test_cancelled_leaves_steps_that_still_work(sample) -> None:
     assert again.fit is found.fit  # nothing was left to cancel
 
 
+@pytest.mark.parametrize("model", ["nnls", "poisson"])
+def test_a_kept_fit_is_the_same_composition_without_solving(sample, model) -> None:
+    section, reference = sample
+    study = studied(section, reference)
+    study.deconvolution = study.deconvolution.with_model(model)
+    study.update()
+    found, steps = study.composition, DeconvolutionSteps()
+    again = deconvolution.restored(
+        SectionCounts.of(section), reference, found.settings, found.fit, steps=steps
+    )
+    assert steps.settled.runs == 0
+    assert again.settled
+    np.testing.assert_array_equal(again.proportions, found.proportions)
+    np.testing.assert_array_equal(again.misfit, found.misfit)
+    wrong = replace(found.fit, abundance=found.abundance[1:])
+    with pytest.raises(InputError, match="as spots x types"):
+        deconvolution.restored(SectionCounts.of(section), reference, found.settings, wrong)
+
+
 def test_threads_share_steps(sample) -> None:
     section, reference = sample
     study = studied(section, reference)

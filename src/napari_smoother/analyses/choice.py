@@ -14,14 +14,22 @@ from napari_smoother.errors import require
 from napari_smoother.keys import with_report, without_none
 from napari_smoother.models import choice
 from napari_smoother.models.choice import LAMBDAS, GraphedCounts
-from napari_smoother.models.deconv.catalogue import check_scale, data_scale, facts_of
+from napari_smoother.models.deconv.catalogue import (
+    ModelName,
+    SectionScale,
+    check_scale,
+    data_scale,
+    facts_of,
+)
 from napari_smoother.models.deconv.preparation import (
     DEFAULT_GENE_WEIGHTS,
     DEFAULT_INTERCEPT,
     DEFAULT_SCALE,
+    GeneWeights,
 )
 from napari_smoother.solvers.threads import one_blas_thread
 from napari_smoother.weights.annotated import section_graph
+from napari_smoother.weights.precision import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,11 +39,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from scipy.sparse import csr_array
 
-    from napari_smoother.models.deconv.catalogue import ModelName, SectionScale
-    from napari_smoother.models.deconv.preparation import GeneWeights
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.models.judged_choice import Choice
-    from napari_smoother.weights.precision import Process
 
 
 @dataclass(frozen=True, slots=True)

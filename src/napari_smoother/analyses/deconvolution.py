@@ -119,6 +119,50 @@ def compute(
     return composition(fit, settled=start is None, deviation=deviation).derived()
 
 
+def restored(
+    counts: SectionCounts,
+    reference: Reference,
+    settings: DeconvolutionSettings,
+    fit: Fit,
+    deviation: PosteriorDeviation | None = None,
+    context: Context = Context(),
+    steps: DeconvolutionSteps | None = None,
+) -> Composition:
+    """Return a composition that was fitted before, from the canonical start.
+
+    The data are prepared again, not fitted.
+
+    Parameters
+    ----------
+    counts, reference, settings, context, steps
+        As in `compute`.
+    fit, deviation
+        What was found.
+
+    Returns
+    -------
+    Composition
+
+    Raises
+    ------
+    InputError
+        If data or settings cannot be used, or the fit is of other spots or types.
+    Cancelled
+        If the context said so.
+    """
+    steps = DeconvolutionSteps() if steps is None else steps
+    with steps.running:
+        data = steps.prepare(counts, reference, settings, None, context)
+    shape = (len(counts.spots), data.n_types)
+    require(
+        fit.abundance.shape == shape,
+        f"The abundances have the shape {fit.abundance.shape}, not {shape} as spots x types",
+        counts.where,
+        "Deconvolve again",
+    )
+    return Composition(counts, reference, settings, data, fit, True, deviation).derived()
+
+
 def deconvolve(
     adata: AnnData,
     reference: Reference | AnnData | pd.DataFrame,

@@ -20,7 +20,13 @@ import numpy as np
 from napari_smoother.analyses.composition import Fit
 from napari_smoother.analyses.prior import PriorSteps
 from napari_smoother.analyses.stage import ComparedByValue, Stage
-from napari_smoother.models.deconv.catalogue import check_counted, data_scale, facts_of
+from napari_smoother.models.deconv.catalogue import (
+    ModelName,
+    TubeLoss,
+    check_counted,
+    data_scale,
+    facts_of,
+)
 from napari_smoother.models.deconv.fit import FitReport
 from napari_smoother.models.deconv.preparation import (
     PreparedDeconvolution,
@@ -52,7 +58,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.context import Context
     from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.analyses.section_counts import SectionCounts
-    from napari_smoother.models.deconv.catalogue import ModelName, SectionScale, TubeLoss
+    from napari_smoother.models.deconv.catalogue import SectionScale
     from napari_smoother.models.deconv.composition import Shares
     from napari_smoother.models.deconv.preparation import GeneWeights
     from napari_smoother.models.deconv.reference import Reference

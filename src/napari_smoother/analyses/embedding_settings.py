@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from napari_smoother.analyses.expression import GenesBy
 from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import require
-
-if TYPE_CHECKING:
-    from napari_smoother.weights.precision import Process
+from napari_smoother.weights.precision import Process
 
 Likelihood = Literal["nb", "zinb", "poisson", "normal"]
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import require
-
-if TYPE_CHECKING:
-    from napari_smoother.weights.precision import Process
+from napari_smoother.weights.precision import Process
 
 MOST_HELD_OUT = 0.9
 
