@@ -12,6 +12,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import numpy as np
@@ -22,7 +23,7 @@ from scipy import sparse
 from scipy.cluster.vq import kmeans2
 
 from napari_smoother.models import held_out_genes
-from napari_smoother.models.choice import Choice, choose
+from napari_smoother.models.choice import choose
 from napari_smoother.models.deconv.composition import proportions
 from napari_smoother.models.deconv.genes import match_genes
 from napari_smoother.models.deconv.preparation import DEFAULT_LAMBDA, lambda_to_weight
@@ -32,6 +33,9 @@ from napari_smoother.solvers.selected_inverse import inverse_diagonals
 from napari_smoother.solvers.sparse_factor import SparseFactor
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
+
+if TYPE_CHECKING:
+    from napari_smoother.models.judged_choice import Choice
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent / "docs" / "choice.md"

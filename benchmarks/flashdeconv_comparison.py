@@ -17,7 +17,7 @@ import pandas as pd
 from graph import jittered
 from scipy import sparse
 
-from napari_smoother.models.deconv import deconvolve
+from napari_smoother import deconvolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

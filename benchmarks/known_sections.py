@@ -67,7 +67,9 @@ class KnownSection:
         truth = self.truth[columns].to_numpy(dtype=float)
         known = truth.sum(axis=1) > 0
         truth = truth[known] / truth[known].sum(axis=1, keepdims=True)
-        found = shares[known][:, [self.reference.types.index(name) for name in columns]]
+        # A spot where nothing was found is off by all of its shares.
+        places = [self.reference.types.index(name) for name in columns]
+        found = np.nan_to_num(shares)[known][:, places]
         error = float(np.sqrt(((found - truth) ** 2).mean()))
         return error, float(np.corrcoef(found.ravel(), truth.ravel())[0, 1])
 

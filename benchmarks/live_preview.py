@@ -19,7 +19,7 @@ from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_smoother.study.results import Composition
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.widgets.session import Session
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_large

@@ -4,7 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.choice import choose_smoothing
     from napari_smoother.analyses.components import spatial_pca
+    from napari_smoother.analyses.deconvolution import deconvolve
+    from napari_smoother.analyses.deviation import posterior_deviation
     from napari_smoother.analyses.domains import domains
     from napari_smoother.analyses.imputation import impute
     from napari_smoother.analyses.prediction import predict_at
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
-    from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.weights.annotated import spatial_weights
     from napari_smoother.weights.matrix import SpatialWeightMatrix
 
@@ -24,9 +26,11 @@ __all__ = [
     "SpatialLoss",
     "SpatialWeightMatrix",
     "__version__",
+    "choose_smoothing",
     "deconvolve",
     "domains",
     "impute",
+    "posterior_deviation",
     "predict_at",
     "read",
     "smooth_embedding",
@@ -40,10 +44,12 @@ _HOMES = {
     "ContrastiveSpatialLoss": "napari_smoother.losses.contrastive",
     "SpatialLoss": "napari_smoother.losses.spatial",
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
-    "deconvolve": "napari_smoother.models.deconv.annotated",
+    "choose_smoothing": "napari_smoother.analyses.choice",
+    "deconvolve": "napari_smoother.analyses.deconvolution",
     "domains": "napari_smoother.analyses.domains",
     "impute": "napari_smoother.analyses.imputation",
     "predict_at": "napari_smoother.analyses.prediction",
+    "posterior_deviation": "napari_smoother.analyses.deviation",
     "read": "napari_smoother.io.opening",
     "smooth_embedding": "napari_smoother.analyses.smooth_embedding",
     "spatial_pca": "napari_smoother.analyses.components",

@@ -115,7 +115,7 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
     for name, entry in ours.items():
         if hasattr(entry, "items") and {"recipe", "report"} <= set(entry):
             # What a function of the library was called for.
-            found["obsm"] |= {name, f"{name}_abundance", f"X_{name}"}
+            found["obsm"] |= {name, f"{name}_abundance", f"{name}_deviation", f"X_{name}"}
             found["varm"].add(name)
             found["obs"].add(name)
             found["layers"].add(name)

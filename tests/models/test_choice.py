@@ -11,17 +11,23 @@ import pytest
 from scipy import sparse
 from scipy.optimize import nnls
 
+from napari_smoother import deconvolve
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.io.opening import open_section
 from napari_smoother.io.reference import read_reference
-from napari_smoother.models.choice import LAMBDAS, choose, judge
+from napari_smoother.models.choice import (
+    LAMBDAS,
+    GraphedCounts,
+    choose,
+    choose_over_sections,
+)
 from napari_smoother.models.deconv import (
     Reference,
-    deconvolve,
     lambda_to_weight,
     prepare_deconvolution,
 )
 from napari_smoother.models.held_out_genes import split_genes
+from napari_smoother.models.judged_choice import judge
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.weights.neighbours import nearest_neighbours
 from napari_smoother.weights.precision import precision
@@ -146,6 +152,44 @@ def test_the_edge_is_named(small):
     assert chosen.on_edge
     assert chosen.edges == ("lowest lambda",)
     assert chosen.lambdas.tolist() == [50.0, 500.0]
+
+
+@QUIET
+def test_two_sections_are_judged_by_the_mean_over_all_their_spots(small):
+    counts, var, reference, weights = small
+    settings = {"rhos": [0.5, 0.9], "lambdas": [0.1, 1.0, 10.0], "gene_weights": "none"}
+    part = slice(0, 12)
+    sections = [
+        GraphedCounts(counts, var, weights),
+        GraphedCounts(counts[part], var, weights[part][:, part]),
+    ]
+    told = []
+    found = choose_over_sections(
+        sections, reference, **settings, report=lambda done, total: told.append((done, total))
+    )
+    alone = [
+        choose(section.counts, section.var, reference, section.weights, **settings)
+        for section in sections
+    ]
+    np.testing.assert_allclose(
+        found.errors, (20 * alone[0].errors + 12 * alone[1].errors) / 32, rtol=1e-12
+    )
+    assert told == [(done, 36) for done in range(1, 37)]
+    with pytest.raises(InputError, match="no section"):
+        choose_over_sections([], reference)
+
+
+@QUIET
+def test_the_same_section_twice_is_chosen_for_as_once(small):
+    counts, var, reference, weights = small
+    for process in ("icar", "car"):
+        once = choose(*small, process=process)
+        twice = choose_over_sections(
+            [GraphedCounts(counts, var, weights)] * 2, reference, process=process
+        )
+        assert (twice.rho, twice.lambda_, twice.edges) == (once.rho, once.lambda_, once.edges)
+        np.testing.assert_allclose(twice.errors, once.errors, rtol=1e-12)
+        np.testing.assert_allclose(twice.variances, once.variances, rtol=1e-12)
 
 
 @QUIET

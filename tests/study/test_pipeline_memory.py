@@ -49,8 +49,9 @@ def study(sample) -> Study:
 
 
 def stage_of(study: Study, name: str) -> Stage:
-    pipeline = study.pipeline
-    return getattr(pipeline, name, None) or getattr(pipeline.fitting, name)
+    steps = study.composition_analysis.steps
+    holders = (study.pipeline, steps, steps.graph)
+    return next(stage for each in holders if (stage := getattr(each, name, None)) is not None)
 
 
 def runs(study: Study) -> dict[str, int]:
@@ -179,7 +180,7 @@ def test_in_every_model_too(study: Study, model: ModelName, process: Process) ->
 def test_a_fit_that_does_not_converge_is_not_tried_for_ever(study: Study, monkeypatch) -> None:
     fit = study.composition.fit
     short = replace(fit, report=replace(fit.report, converged=False, kkt_residual=1e-2))
-    monkeypatch.setattr(study.pipeline.fitting, "fit", lambda *inputs: short)
+    monkeypatch.setattr(study.composition_analysis.steps, "fit", lambda *inputs: short)
     study.deconvolution = replace(study.deconvolution, lambda_=5.0)
     study.update()
     assert not study.composition.converged

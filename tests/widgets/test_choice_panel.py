@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QToolTip
 
-from napari_smoother.models.choice import Choice, judge
+from napari_smoother.models.judged_choice import Choice, judge
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 
 if TYPE_CHECKING:

@@ -96,7 +96,7 @@ def test_composition_is_written_with_all_types(solved: Session, tmp_path: Path) 
     (written,) = layer.save(str(tmp_path / "composition.csv"), plugin=PLUGIN)
     found = read(written)
     assert list(found) == [*composition.types, "mine"]
-    assert list(found.index) == list(composition.section.adata.obs_names)
+    assert list(found.index) == list(composition.counts.spots)
     np.testing.assert_array_equal(
         found[list(composition.types)].to_numpy(), composition.proportions
     )

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.shown import Quantity, Shown, View
     from napari_smoother.section import Section
-    from napari_smoother.study.results import Composition
     from napari_smoother.study.study import Study
 
 DATA = "data"
@@ -411,7 +411,8 @@ class Scene:
         return proportion_of(composition, cell_type)
 
     def _show_composition(self, composition: Composition | None) -> None:
-        if composition is None:
+        section = self.study.section
+        if composition is None or section is None:
             self.shelf.remove(COMPOSITION)
             if self.stage == COMPOSITION:
                 self._paint()
@@ -420,7 +421,7 @@ class Scene:
         if layer is None:
             layer = self.shelf.add(
                 COMPOSITION,
-                tissue.spot_layer(composition.section, self.spot_diameter, COMPOSITION),
+                tissue.spot_layer(section, self.spot_diameter, COMPOSITION),
             )
             layer.visible = False
             if self.stage not in (COMPOSITION, *self.maps):
@@ -448,4 +449,4 @@ class Scene:
         if layer.name != as_text(values.quantity):
             layer.name = as_text(values.quantity)
         if composition.settled:
-            spot_map.label(layer, composition.section, values)
+            spot_map.label(layer, section, values)

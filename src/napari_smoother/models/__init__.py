@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.models.deconv.nnls import NNLS
     from napari_smoother.models.impute.model import ImputeModel
     from napari_smoother.models.reduction.domains import find_domains
@@ -23,7 +22,6 @@ _HOMES = {
     "NNLS": "deconv",
     "SpatialPCA": "reduction",
     "SpatialVAE": "reduction",
-    "deconvolve": "deconv",
     "find_domains": "reduction",
     "smooth_embedding": "reduction",
 }
@@ -33,7 +31,6 @@ __all__ = [
     "ImputeModel",
     "SpatialPCA",
     "SpatialVAE",
-    "deconvolve",
     "find_domains",
     "smooth_embedding",
 ]

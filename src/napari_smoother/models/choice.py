@@ -9,7 +9,7 @@ times the precision of the abundances, and neither depends on how many genes wer
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +23,12 @@ from napari_smoother.models.deconv.preparation import (
     DEFAULT_SCALE,
     DataScale,
     GeneWeights,
+    PreparedDeconvolution,
     lambda_to_weight,
     prepare_deconvolution,
 )
 from napari_smoother.models.held_out_genes import Fold, make_folds
+from napari_smoother.models.judged_choice import SHORT_OF_LIMIT, judge
 from napari_smoother.solvers import DataTerm, PriorTerm, solve_bounded_quadratic
 from napari_smoother.weights.precision import precision, rho_range
 
@@ -37,173 +39,31 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_smoother.models.deconv.reference import Reference
+    from napari_smoother.models.judged_choice import Choice
     from napari_smoother.weights.precision import Process
 
 LAMBDAS = tuple(float(f"{value:.3g}") for value in np.geomspace(1e-3, 100, 20))
 RHO_SHARES = (0.5, 0.9, 0.97, 0.99, 1.0)
 """Of the largest rho that leaves a precision; `car` and `sar` stop short of it."""
 
-SHORT_OF_LIMIT = 0.999
-
-LITTLE_GAINED = 0.1
-"""Share of the held-out error: what gains less is weighed against what it does to the map."""
-
-MUCH_SMOOTHED = 0.25
-"""Share of the variance over spots, of all types together, of which no less should be left."""
-
-FLATTENED = 0.1
-"""The same for a single type, if it is one that the map showed."""
-
-SHOWN_ON_THE_MAP = 0.05
-"""Share of the variance over spots that a type has to have for the map to show it."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """Errors at held-out genes over a grid of settings, and what they say.
+class GraphedCounts:
+    """Counts of a section, and its graph.
 
     Parameters
     ----------
-    process
-        Spatial process.
-    rhos, lambdas
-        The grid, ascending: R and L values.
-    errors
-        R x L x folds: mean weighted squared error at the genes held out.
-    mean
-        R x L: mean over the folds.
-    standard_error
-        R x L: standard error over the folds of the difference from the best setting (zero
-        there). Folds hold different genes, whose noise is common to all settings and drops out.
-    rho, lambda_
-        The recommended setting: the lowest mean. Of the two it came closer to the truth where
-        that is known (`docs/choice.md`).
-    cautious_lambda
-        The smallest lambda, at this rho, within one standard error of the lowest mean.
-    edges
-        Where the best lies on an edge of the grid beyond which there are other settings:
-        any of ``"lowest lambda"``, ``"highest lambda"``, ``"lowest rho"``, ``"highest rho"``.
-        A grid of one value has no edge, and neither has rho where the best lambda is 0.
-    types
-        Names of the K cell types; empty where errors were judged without fits.
-    variances
-        2 x K: variance over spots of the proportion of every type, with the smallest lambda of
-        the grid and with the recommended one, both at the recommended rho and from all genes.
+    counts
+        n x section genes, raw counts, sparse.
+    var
+        ``var`` of the section, or only its gene names.
+    weights
+        n x n sparse graph with a zero diagonal.
     """
 
-    process: Process
-    rhos: NDArray[np.float64]
-    lambdas: NDArray[np.float64]
-    errors: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    standard_error: NDArray[np.float64]
-    rho: float
-    lambda_: float
-    cautious_lambda: float
-    edges: tuple[str, ...]
-    types: tuple[str, ...] = ()
-    variances: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0)))
-
-    @property
-    def on_edge(self) -> bool:
-        """Whether a wider grid might hold a better setting."""
-        return bool(self.edges)
-
-    @property
-    def row(self) -> int:
-        """Where the recommended rho stands among `rhos`."""
-        return int(np.argmin(np.abs(self.rhos - self.rho)))
-
-    @property
-    def gain(self) -> float:
-        """Share of the held-out error with the smallest lambda that the recommended one saves."""
-        least = self.mean[self.row, 0]
-        return float((least - self.mean.min()) / least) if least > 0 else 0.0
-
-    @property
-    def gain_standard_error(self) -> float:
-        """Standard error of `gain` over the folds."""
-        least = self.mean[self.row, 0]
-        return float(self.standard_error[self.row, 0] / least) if least > 0 else 0.0
-
-    @property
-    def variance_kept(self) -> NDArray[np.float64]:
-        """Share of the variance over spots that is left of every type; NaN where none was."""
-        before, after = self.variances
-        kept: NDArray[np.float64] = np.divide(
-            after, before, out=np.full(before.shape, np.nan), where=before > 0
-        )
-        return kept
-
-    @property
-    def total_variance_kept(self) -> float:
-        """Share of the variance over spots that is left, of all types together."""
-        before, after = self.variances.sum(axis=1)
-        return float(after / before) if before > 0 else 1.0
-
-    @property
-    def caveat(self) -> str:
-        """What to be wary of, where little was gained and much was smoothed; otherwise empty."""
-        before, kept = self.variances[0], self.variance_kept
-        flattened = (kept < FLATTENED) & (before >= SHOWN_ON_THE_MAP * before.sum())
-        if self.gain >= LITTLE_GAINED or not (
-            self.total_variance_kept < MUCH_SMOOTHED or flattened.any()
-        ):
-            return ""
-        nearly = (
-            f" λ {self.cautious_lambda:.3g} is within one standard error of the best."
-            if self.cautious_lambda < self.lambda_
-            else ""
-        )
-        return (
-            "Little was gained and much was smoothed: compare the map with that at a smaller λ "
-            f"before you trust it.{nearly}"
-        )
-
-    def describe(self) -> str:
-        """Say what was chosen, what it gains, and what it does to the map."""
-        said = f"λ {self.lambda_:.3g}, ρ {self.rho:.3g} predict held-out genes best."
-        if self.lambda_ == self.lambdas[0]:
-            return said
-        gained = f"{100 * self.gain:.2g} ± {100 * self.gain_standard_error:.2g} %"
-        said += f" Against λ {self.lambdas[0]:.3g} the error is lower by {gained}"
-        if not self.types:
-            return f"{said}."
-        kept = self.variance_kept
-        least = [k for k in np.argsort(kept) if np.isfinite(kept[k])][:3]
-        named = ", ".join(f"{self.types[k]} {_percent(kept[k])}" for k in least)
-        left = _percent(self.total_variance_kept)
-        return f"{said}, and {left} of the variance over spots is left (least of {named})."
-
-    def describe_at(self, lambda_: float) -> str:
-        """Say how another lambda of the grid compares, at the recommended rho."""
-        column = int(np.argmin(np.abs(self.lambdas - lambda_)))
-        best = self.mean.min()
-        share = 100 / best if best > 0 else 0.0
-        above = share * (self.mean[self.row, column] - best)
-        error = share * self.standard_error[self.row, column]
-        said = f"λ {self.lambdas[column]:.3g}: error "
-        return said + (f"higher by {above:.2g} ± {error:.2g} %" if above > 0 else "lowest")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything in it as numbers, text and lists that JSON can hold."""
-        return {
-            "process": str(self.process),
-            "rhos": self.rhos.tolist(),
-            "lambdas": self.lambdas.tolist(),
-            "errors": self.errors.tolist(),
-            "rho": self.rho,
-            "lambda": self.lambda_,
-            "cautious_lambda": self.cautious_lambda,
-            "edges": list(self.edges),
-            "gain": self.gain,
-            "gain_standard_error": self.gain_standard_error,
-            "total_variance_kept": self.total_variance_kept,
-            "variance_kept": {
-                name: float(kept) if np.isfinite(kept) else None
-                for name, kept in zip(self.types, self.variance_kept, strict=True)
-            },
-        }
+    counts: Any
+    var: pd.DataFrame | pd.Index[str]
+    weights: Any
 
 
 def choose(
@@ -282,25 +142,199 @@ def choose(
         little was gained over the smallest lambda and much was smoothed (`Choice.caveat`), with
         the numbers of `Choice.describe`.
     """
+    return choose_over_sections(
+        [GraphedCounts(counts, section_var, weights)],
+        reference,
+        process=process,
+        rhos=rhos,
+        lambdas=lambdas,
+        folds=folds,
+        scale=scale,
+        gene_weights=gene_weights,
+        intercept=intercept,
+        bounded=bounded,
+        seed=seed,
+        tolerance=tolerance,
+        cancelled=cancelled,
+        report=report,
+    )
+
+
+def choose_over_sections(
+    sections: Sequence[GraphedCounts],
+    reference: Reference,
+    *,
+    process: Process = "icar",
+    rhos: Sequence[float] | None = None,
+    lambdas: Sequence[float] = LAMBDAS,
+    folds: int = 3,
+    scale: DataScale = DEFAULT_SCALE,
+    gene_weights: GeneWeights | ArrayLike = DEFAULT_GENE_WEIGHTS,
+    intercept: bool = DEFAULT_INTERCEPT,
+    bounded: bool = True,
+    seed: int = 0,
+    tolerance: float = 1e-3,
+    cancelled: Callable[[], bool] | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Choice:
+    """Find one rho and lambda for several sections: see `choose`.
+
+    Squared errors at held-out genes are summed over the spots of all sections. Where rhos are
+    not given, they end at the smallest that any of the graphs allows.
+
+    Parameters
+    ----------
+    sections
+        One or more.
+    reference, process, rhos, lambdas, folds, scale, gene_weights, intercept, bounded
+        As in `choose`.
+    seed, tolerance, cancelled, report
+        As in `choose`.
+
+    Returns
+    -------
+    Choice
+        Errors are means over the spots of all sections, variances means over the sections
+        weighted by their spots.
+
+    Raises
+    ------
+    InputError
+        If there is no section, or any of them cannot be used.
+    Cancelled
+        If ``cancelled`` returned True.
+
+    Warns
+    -----
+    UserWarning
+        As `choose` does.
+    """
+    if not sections:
+        raise InputError(
+            "There is no section to choose for", where="sections", remedy="Give one or more"
+        )
     lambda_grid = _grid(lambdas, "lambdas")
-    matrix = sparse.csr_matrix(counts)
-    graph = sparse.csr_array(weights)
+    prepared = [
+        _prepared(section, reference, scale, gene_weights, intercept, cancelled)
+        for section in sections
+    ]
+    limit = min(_limit(section.graph, process) for section in prepared)
+    rho_grid = _grid(_default_rhos(limit, process) if rhos is None else rhos, "rhos")
+    errors = np.zeros((rho_grid.size, lambda_grid.size, folds))
+    n_spots = sum(section.used.size for section in prepared)
+    done, total = 0, errors.size * len(prepared)
+    for section in prepared:
+        priors = [section.prior(process, float(rho)) for rho in rho_grid]
+        strengths = section.strengths(lambda_grid)
+        splits = make_folds(
+            section.counts,
+            section.var,
+            reference,
+            section.whole,
+            scale=scale,
+            folds=folds,
+            seed=seed,
+            cancelled=cancelled,
+        )
+        for at, fold in enumerate(splits):
+
+            def fits_done(count: int, before: int = done) -> None:
+                if report is not None:
+                    report(before + count, total)
+
+            found = _errors(fold, priors, strengths, bounded, tolerance, cancelled, fits_done)
+            errors[:, :, at] += found * (section.used.size / n_spots)
+            done += found.size
+    chosen = judge(errors, rho_grid, lambda_grid, process, limit)
+    two = np.array([lambda_grid[0], chosen.lambda_])
+    variances = [
+        section.used.size
+        / n_spots
+        * _variances(
+            section.data(),
+            section.prior(process, chosen.rho),
+            section.strengths(two),
+            bounded,
+            tolerance,
+            cancelled,
+        )
+        for section in prepared
+    ]
+    chosen = replace(chosen, types=prepared[0].whole.types, variances=np.sum(variances, axis=0))
+    if chosen.on_edge:
+        warnings.warn(
+            f"The best of the grid is the {' and the '.join(chosen.edges)} tried "
+            f"(rho {chosen.rho:g}, lambda {chosen.lambda_:g}); a wider grid may hold a better one",
+            UserWarning,
+            stacklevel=3,
+        )
+    if chosen.caveat:
+        warnings.warn(f"{chosen.caveat} {chosen.describe()}", UserWarning, stacklevel=3)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """A section with its genes summed, and the graph between spots that have counts.
+
+    Parameters
+    ----------
+    counts, var
+        As they were given; counts CSR.
+    whole
+        Summed over all shared genes.
+    used
+        The m spots that have counts.
+    graph
+        m x m.
+    """
+
+    counts: sparse.csr_matrix
+    var: pd.DataFrame | pd.Index[str]
+    whole: PreparedDeconvolution
+    used: NDArray[np.int64]
+    graph: sparse.csr_array
+
+    def data(self) -> DataTerm:
+        """Return the data term of all genes."""
+        return DataTerm.prepare(self.whole.gram, self.whole.linear[self.used])
+
+    def prior(self, process: Process, rho: float) -> PriorTerm:
+        """Return the prior between the spots that have counts."""
+        return PriorTerm.prepare(precision(self.graph, process, rho))
+
+    def strengths(self, lambdas: NDArray[np.float64]) -> list[float]:
+        """Return weights of the prior in the solver's units."""
+        n_genes, n_types = self.whole.n_genes, self.whole.n_types
+        return [lambda_to_weight(float(lambda_), n_genes, n_types) for lambda_ in lambdas]
+
+
+def _prepared(
+    section: GraphedCounts,
+    reference: Reference,
+    scale: DataScale,
+    gene_weights: GeneWeights | ArrayLike,
+    intercept: bool,
+    cancelled: Callable[[], bool] | None,
+) -> _Prepared:
+    matrix = sparse.csr_matrix(section.counts)
+    graph = sparse.csr_array(section.weights)
     if graph.shape != (matrix.shape[0],) * 2:
         raise InputError(
             f"The graph has the shape {graph.shape} for {matrix.shape[0]} spots",
             where="weights",
             remedy="Build the graph from the spots of these counts",
         )
-    prepared = prepare_deconvolution(
+    whole = prepare_deconvolution(
         matrix,
-        section_var,
+        section.var,
         reference,
         scale=scale,
         gene_weights=gene_weights,
         intercept=intercept,
         cancelled=cancelled,
     )
-    used = np.flatnonzero(~prepared.empty)
+    used = np.flatnonzero(~whole.empty)
     if used.size == 0:
         raise InputError(
             "No spot has a count in the genes shared with the reference",
@@ -309,59 +343,7 @@ def choose(
         )
     if used.size < graph.shape[0]:
         graph = sparse.csr_array(graph[used][:, used])
-    limit = _limit(graph, process)
-    rho_grid = _grid(_default_rhos(limit, process) if rhos is None else rhos, "rhos")
-    priors = [PriorTerm.prepare(precision(graph, process, float(rho))) for rho in rho_grid]
-    strengths = [
-        lambda_to_weight(float(lambda_), prepared.n_genes, prepared.n_types)
-        for lambda_ in lambda_grid
-    ]
-    splits = make_folds(
-        matrix,
-        section_var,
-        reference,
-        prepared,
-        scale=scale,
-        folds=folds,
-        seed=seed,
-        cancelled=cancelled,
-    )
-    errors = np.empty((rho_grid.size, lambda_grid.size, folds))
-    total = errors.size
-    for at, fold in enumerate(splits):
-        before = at * rho_grid.size * lambda_grid.size
-
-        def fits_done(done: int, before: int = before) -> None:
-            if report is not None:
-                report(before + done, total)
-
-        errors[:, :, at] = _errors(
-            fold, priors, strengths, bounded, tolerance, cancelled, fits_done
-        )
-    chosen = judge(errors, rho_grid, lambda_grid, process, limit)
-    at = int(np.flatnonzero(lambda_grid == chosen.lambda_)[0])
-    chosen = replace(
-        chosen,
-        types=prepared.types,
-        variances=_variances(
-            DataTerm.prepare(prepared.gram, prepared.linear[used]),
-            priors[chosen.row],
-            [strengths[0], strengths[at]],
-            bounded,
-            tolerance,
-            cancelled,
-        ),
-    )
-    if chosen.on_edge:
-        warnings.warn(
-            f"The best of the grid is the {' and the '.join(chosen.edges)} tried "
-            f"(rho {chosen.rho:g}, lambda {chosen.lambda_:g}); a wider grid may hold a better one",
-            UserWarning,
-            stacklevel=2,
-        )
-    if chosen.caveat:
-        warnings.warn(f"{chosen.caveat} {chosen.describe()}", UserWarning, stacklevel=2)
-    return chosen
+    return _Prepared(matrix, section.var, whole, used, graph)
 
 
 def _variances(
@@ -387,59 +369,6 @@ def _variances(
         ).values
         rows.append(proportions(start).var(axis=0))
     return np.stack(rows)
-
-
-def judge(
-    errors: NDArray[np.float64],
-    rhos: NDArray[np.float64],
-    lambdas: NDArray[np.float64],
-    process: Process,
-    limit: float,
-) -> Choice:
-    """Read the best setting from the errors.
-
-    Parameters
-    ----------
-    errors
-        R x L x folds.
-    rhos, lambdas
-        The grid, ascending.
-    process
-        Spatial process.
-    limit
-        Largest rho that it allows: the highest rho of the grid is no edge when it is there.
-
-    Returns
-    -------
-    Choice
-    """
-    mean = errors.mean(axis=2)
-    row, column = (int(at) for at in np.unravel_index(int(mean.argmin()), mean.shape))
-    apart = errors - errors[row, column]
-    standard_error = apart.std(axis=2, ddof=1) / np.sqrt(errors.shape[2])
-    close = mean[row] - mean[row, column] <= standard_error[row]
-    inner = {
-        "lowest lambda": column > 0 or lambdas[0] == 0,
-        "highest lambda": column < lambdas.size - 1,
-        "lowest rho": row > 0 or rhos[0] <= 0,
-        "highest rho": row < rhos.size - 1 or rhos[-1] >= SHORT_OF_LIMIT * limit,
-    }
-    searched = {"lambda": lambdas.size > 1, "rho": rhos.size > 1 and lambdas[column] > 0}
-    edges = [
-        name for name, is_inner in inner.items() if searched[name.split()[1]] and not is_inner
-    ]
-    return Choice(
-        process=process,
-        rhos=rhos,
-        lambdas=lambdas,
-        errors=errors,
-        mean=mean,
-        standard_error=standard_error,
-        rho=float(rhos[row]),
-        lambda_=float(lambdas[column]),
-        cautious_lambda=float(lambdas[int(np.flatnonzero(close)[0])]),
-        edges=tuple(edges),
-    )
 
 
 def _errors(
@@ -503,7 +432,3 @@ def _default_rhos(limit: float, process: Process) -> list[float]:
         limit = 1.0
     short = 1.0 if process in ("icar", "isar") else SHORT_OF_LIMIT
     return [min(share, short) * limit for share in RHO_SHARES]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -18,7 +19,8 @@ from psygnal import Signal
 
 from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.stage import ComparedByValue
-from napari_smoother.errors import InputError
+from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.study.kept import from_entries, to_entries
 from napari_smoother.study.section_state import GRAPH
 
 if TYPE_CHECKING:
@@ -132,6 +134,10 @@ class Analysis(ABC, Generic[Chosen, Found]):
         Whether a run is mostly as quick as a slider.
     needs_reference : bool
         Whether it looks for the cell types of a reference.
+    kept_records : tuple of type
+        Classes of records in a result that a file can bring back; none where nothing is kept.
+    known_fields : tuple of str
+        Fields of them that are known when the file is opened.
     settings_changed
         Emitted with the new settings.
     result_changed
@@ -147,6 +153,8 @@ class Analysis(ABC, Generic[Chosen, Found]):
     follows = True
     is_quick = True
     needs_reference = False
+    kept_records: ClassVar[tuple[type[Any], ...]] = ()
+    known_fields: ClassVar[tuple[str, ...]] = ("settings", "section", "spots")
 
     settings_changed = Signal(object)
     result_changed = Signal(object)
@@ -175,23 +183,24 @@ class Analysis(ABC, Generic[Chosen, Found]):
     def describe_settings(self, settings: Chosen) -> str:
         """Return which settings a result belongs to, in a few words."""
 
-    def to_keep(self, result: Found) -> Any:
-        """Return what brings a result back without finding it again; None where nothing does.
+    def to_keep(self, result: Found) -> dict[str, Any] | None:
+        """Return entries of a file that bring a result back without finding it again."""
+        return to_entries(result, self.known_fields) if self.kept_records else None
 
-        Dictionaries, lists, texts, numbers, None and arrays.
-        """
-        return None
-
-    def restore_from(self, kept: Any, request: Request[Chosen, Found], context: Context) -> Found:
+    def restore_from(
+        self, kept: dict[str, Any], request: Request[Chosen, Found], context: Context
+    ) -> Found:
         """Return the result of a request from what `to_keep` kept of it."""
-        raise NotImplementedError
+        known = {
+            "settings": request.settings,
+            "section": request.section,
+            "spots": request.section.adata.obs_names,
+        }
+        found: Found = from_entries(kept, self.kept_records, known)
+        return found
 
     def write(self, adata: AnnData, result: Found) -> None:
         """Put a result where scanpy users look for it."""
-
-    def recipe(self, settings: Chosen, result: Found) -> dict[str, Any]:
-        """Return settings and report as numbers, strings, lists and dictionaries."""
-        return {}
 
     def is_optimum(self, result: Found) -> bool:
         """Whether a result is what it should be, and not merely where a solve stopped."""
@@ -332,10 +341,26 @@ class Analysis(ABC, Generic[Chosen, Found]):
             )
             context.look_up()
             request = replace(request, graph=graph)
-            kept = None if request.start is not None else self._kept_for(request)
-            if kept is not None:
-                return Outcome(request, self.restore_from(kept, request, context), is_kept=True)
+            restored = self._restored(request, context)
+            if restored is not None:
+                return Outcome(request, restored, is_kept=True)
             return Outcome(request, self.compute(request, context))
+
+    def _restored(self, request: Request[Chosen, Found], context: Context) -> Found | None:
+        kept = None if request.start is not None else self._kept_for(request)
+        if kept is None:
+            return None
+        try:
+            return self.restore_from(kept, request, context)
+        except Cancelled:
+            raise
+        except Exception as fault:  # the file was written over by anything
+            warnings.warn(
+                f"What {request.section.name} has kept of {self.name} cannot be read ({fault}): "
+                "it is found anew.",
+                stacklevel=2,
+            )
+            return None
 
     def _kept_for(self, request: Request[Chosen, Found]) -> Any:
         return self.study.kept(

@@ -1,9 +1,9 @@
-"""A study's results where scanpy users look for them."""
+"""A study's results where scanpy users look for them, and what brings the session back."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,7 +18,6 @@ from napari_smoother.keys import (
     key_beside,
     own_entries,
     with_report,
-    without_none,
 )
 from napari_smoother.study.session_record import SessionRecord
 
@@ -27,11 +26,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.regions import Regions
     from napari_smoother.annotated_section import AnnotatedSection
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
-    from napari_smoother.study.results import Composition, Graph
     from napari_smoother.study.study import Study
 
 
@@ -41,25 +38,19 @@ class Findings:
 
     Parameters
     ----------
-    section, graph, composition, regions
-        The study's; None of them is ever changed.
+    section
+        The study's; it is never changed.
     labels
         n codes of the region of each spot, -1 for none.
     analyses
         Each analysis that has a result, with that result.
-    recipe
-        The settings that decided them.
     session
         What brings everything back when the file is opened.
     """
 
     section: Section
-    graph: Graph | None
-    composition: Composition | None
-    regions: Regions
     labels: NDArray[np.integer]
     analyses: tuple[tuple[Analysis[Any, Any], Any], ...]
-    recipe: dict[str, Any]
     session: SessionRecord
 
     @property
@@ -69,7 +60,7 @@ class Findings:
 
 
 def record_of(study: Study) -> SessionRecord:
-    """Take down what was decided and found about the open section."""
+    """Take down what was decided and found about the open section; quick."""
     results = {}
     for name, analysis in study.analyses.items():
         if analysis.is_up_to_date:
@@ -95,26 +86,20 @@ def findings_of(study: Study) -> Findings:
     section = study.section
     if section is None:
         raise InputError("There is nothing to save", where="study", remedy="Open a section first")
-    live = [each for each in study.analyses.values() if each.follows and each.result is not None]
-    if not study.is_up_to_date or not all(analysis.is_up_to_date for analysis in live):
+    found = [each for each in study.analyses.values() if each.result is not None]
+    if not study.graph_analysis.is_up_to_date or not all(
+        each.is_up_to_date for each in found if each.follows
+    ):
         raise InputError(
             "The results on screen do not belong to the present settings",
             where="study",
             remedy="Wait for the optimum, or press Solve",
         )
     return Findings(
-        section=section,
-        graph=study.graph,
-        composition=study.composition,
-        regions=study.regions,
-        labels=study.region_labels,
-        analyses=tuple(
-            (analysis, analysis.result)
-            for analysis in study.analyses.values()
-            if analysis.result is not None
-        ),
-        recipe=recipe(study),
-        session=record_of(study),
+        section,
+        study.region_labels,
+        tuple((analysis, analysis.result) for analysis in found),
+        record_of(study),
     )
 
 
@@ -123,10 +108,10 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
 
     ``obsp["spatial_connectivities"]`` and ``obsp["spatial_distances"]`` hold the graph as scaled
     by regions, ``obs["region"]`` the regions, ``obsm["nnls"]`` (or the name of another model) the
-    proportions with the names of the types, ``obsm["nnls_deviation"]`` their standard deviations
-    where they were asked for, what the study's analyses found, and ``uns["smoother"]`` settings,
-    outlines and reports beside those of before. Matrices are shared with the section, not copied:
-    to be read, or written to a file.
+    proportions with the names of the types, and so on: every result as its function of the
+    library writes it. ``uns["smoother"]`` has recipe and report of each beside those of before,
+    and what brings the session back. Matrices are shared with the section, not copied: to be
+    read, or written to a file.
 
     Parameters
     ----------
@@ -143,11 +128,11 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     """
     from napari_smoother.annotated_section import AnnotatedSection
 
-    source = findings.section.adata
+    section, source = findings.section, findings.section.adata
     results = _results(findings)
-    reports = results.uns.pop(SMOOTHER, {})
+    entries = results.uns.pop(SMOOTHER, {})
     adata = AnnotatedSection(
-        findings.section.source,
+        section.source,
         X=source.X,
         obs=source.obs.copy(),
         var=source.var.copy(),
@@ -174,9 +159,16 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
         for place in {*ours, *adata.results}
     }
     before = set(adata.uns)
-    written = {place: names for place, names in written.items() if names}
-    session = findings.session.to_entries(findings.section)
-    entries = {**reports, **findings.recipe, SESSION: session, WRITTEN: written}
+    entries |= {
+        "version": napari_smoother.__version__,
+        "section": {
+            "name": section.name,
+            "source": str(section.source or ""),
+            "counts": section.origin.describe(),
+        },
+        SESSION: findings.session.to_entries(section),
+        WRITTEN: {place: names for place, names in written.items() if names},
+    }
     adata.uns = with_report(adata.uns, entries)
     adata.results.setdefault("uns", []).extend(set(adata.uns) - before - {SMOOTHER})
     if keys:
@@ -189,20 +181,12 @@ def _results(findings: Findings) -> AnnData:
     """Return what was found, and nothing else, under the keys that scanpy users expect."""
     from anndata import AnnData
 
-    graph, composition, regions = findings.graph, findings.composition, findings.regions
     section = findings.section.adata
     results = AnnData(obs=section.obs[[]], var=section.var[[]])
-    if graph is not None:
-        results.obsp["spatial_connectivities"] = graph.weights
-        results.obsp["spatial_distances"] = graph.neighbourhood.distances
-    if regions.classes:
-        names = pd.Index([region.name for region in regions.classes])
+    classes = findings.session.recipe.regions.classes
+    if classes:
+        names = pd.Index([region.name for region in classes])
         results.obs["region"] = pd.Categorical.from_codes(findings.labels, categories=names)
-    if composition is not None:
-        key = composition.settings.model
-        results.obsm[key] = composition.table()
-        if composition.deviation is not None:
-            results.obsm[f"{key}_deviation"] = composition.table("deviation")
     for analysis, result in findings.analyses:
         analysis.write(results, result)
     return results
@@ -217,52 +201,3 @@ def annotated(study: Study, suffix: str = "_smoother") -> AnnData:
         If no section is open, or the results do not belong to the settings.
     """
     return annotate(findings_of(study), suffix).copy()
-
-
-def recipe(study: Study) -> dict[str, Any]:
-    """Return every setting that decided the results, and the report of the fit.
-
-    Values are numbers, strings, lists and dictionaries, so that JSON and HDF5 can hold them.
-    """
-    regions = study.regions
-    section, composition = study.section, study.composition
-    content: dict[str, Any] = {
-        "version": napari_smoother.__version__,
-        "section": {
-            "name": section.name if section is not None else "",
-            "source": str(section.source or "") if section is not None else "",
-            "counts": section.origin.describe() if section is not None else "",
-        },
-        "settings": {
-            "graph": without_none(asdict(study.recipe.graph)),
-            "deconvolution": without_none(asdict(study.deconvolution)),
-        },
-        "regions": {
-            # Lists: names as keys of dictionaries would be paths in a file.
-            "names": [region.name for region in regions.classes],
-            "colours": [list(region.colour) for region in regions.classes],
-            "shapes": {
-                f"{order:04d}": {"region": shape.region, "vertices": shape.vertices.tolist()}
-                for order, shape in enumerate(regions.shapes)
-            },
-        },
-    }
-    if composition is not None and study.reference is not None:
-        content["reference"] = {
-            "name": study.reference.name,
-            "n_genes_shared": composition.n_genes,
-            "counts": study.reference.origin.describe() if study.reference.origin else "",
-            "has_counted_cells": study.reference.spread is not None,
-        }
-        content["fit"] = {
-            "model": composition.settings.model,
-            **composition.report.as_dict(),
-            "residual": composition.residual,
-        }
-    for name, analysis in study.analyses.items():
-        if analysis.shown is not None:
-            shown = analysis.shown
-            found = without_none(analysis.recipe(shown.request.settings, shown.result))
-            # One that is trained by hand may be older than graph and settings.
-            content[name] = {**found, "up_to_date": analysis.is_up_to_date}
-    return content

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_smoother.analyses import deconvolution
+from napari_smoother.analyses.composition import Composition, Fit
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
+from napari_smoother.analyses.deconvolution_steps import DeconvolutionSteps, can_deviate
+from napari_smoother.analyses.section_counts import SectionCounts
 from napari_smoother.models.deconv.catalogue import MODELS
 from napari_smoother.models.deconv.fit import FitReport
 from napari_smoother.models.uncertainty import PosteriorDeviation
 from napari_smoother.study.analysis import Analysis, Outcome
-from napari_smoother.study.fitting import Fit, can_deviate
-from napari_smoother.study.results import Composition
+from napari_smoother.study.kept import from_entries, to_entries
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from napari_smoother.analyses.context import Context
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.study.analysis import Request
@@ -26,9 +31,11 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
     name = "composition"
     field = "deconvolution"
     needs_reference = True
+    kept_records = (Fit, FitReport, PosteriorDeviation)
 
     def __init__(self, study: OpenSection) -> None:
         super().__init__(study)
+        self.steps = DeconvolutionSteps()
         study.reference_changed.connect(self._on_reference_changed)
 
     @property
@@ -52,40 +59,42 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
             if context.tell is not None:
                 context.tell(Outcome(request, composition, finished=False, passing=True))
 
-        return self.study.pipeline.composition(
-            request.section,
+        return deconvolution.compute(
+            SectionCounts.of(request.section),
             request.reference,
-            request.graph,
+            request.graph.weights,
             request.settings,
-            start=request.start,
-            context=replace(context, tell=tell),
+            replace(context, tell=tell),
+            self.steps,
+            None if request.start is None else request.start.abundance,
         )
 
     def to_keep(self, result: Composition) -> dict[str, Any]:
-        """Return abundances, report and deviation."""
-        deviation = result.deviation
-        return {
-            "abundance": result.fit.abundance,
-            "misfit": result.fit.misfit,
-            "report": result.report.as_dict(),
-            "deviation": None if deviation is None else as_dict(deviation),
-        }
+        """Return abundances, report and deviation as entries of a file."""
+        return to_entries({"fit": result.fit, "deviation": result.deviation})
 
     def restore_from(
-        self, kept: Any, request: Request[DeconvolutionSettings, Composition], context: Context
+        self,
+        kept: dict[str, Any],
+        request: Request[DeconvolutionSettings, Composition],
+        context: Context,
     ) -> Composition:
         """Return the composition that was kept; the data are prepared again, not fitted."""
         assert request.reference is not None
-        deviation = kept["deviation"]
-        fit = Fit(kept["abundance"], FitReport(**kept["report"]), kept["misfit"])
-        return self.study.pipeline.restored(
-            request.section,
+        found = from_entries(kept, self.kept_records)
+        return deconvolution.restored(
+            SectionCounts.of(request.section),
             request.reference,
             request.settings,
-            fit,
-            None if deviation is None else PosteriorDeviation(**deviation),
+            found["fit"],
+            found["deviation"],
             context,
+            self.steps,
         )
+
+    def write(self, adata: AnnData, result: Composition) -> None:
+        """Put proportions and abundances under the name of the model."""
+        result.write(adata)
 
     def complete(self, result: Composition) -> None:
         """Work out shares and means, which what is on screen needs."""
@@ -138,8 +147,3 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
             self.drop()
         if not self.is_up_to_date:
             self.outdated.emit()
-
-
-def as_dict(deviation: PosteriorDeviation) -> dict[str, Any]:
-    """Return the fields of a deviation, arrays as they are."""
-    return {field.name: getattr(deviation, field.name) for field in fields(deviation)}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from napari_smoother.analyses.domains import SpatialDomains
 from napari_smoother.analyses.embedding import Embedding
 from napari_smoother.analyses.embedding_settings import EmbeddingSettings
+from napari_smoother.analyses.expression import ChosenGenes
+from napari_smoother.models.reduction.choice_of_smoothing import ChosenSmoothing
+from napari_smoother.models.reduction.number_of_domains import ChosenNumber
 from napari_smoother.study.analysis import Analysis, Outcome, Request
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ Chosen = TypeVar("Chosen", bound=EmbeddingSettings)
 class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
     """An analysis whose result is an embedding, with domains on it where they are wanted."""
 
+    kept_records = (Embedding, ChosenGenes, SpatialDomains, ChosenSmoothing, ChosenNumber)
     domain_column: str
     """Column of obs that domains are saved in."""
 
@@ -58,7 +63,3 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
     def write(self, adata: AnnData, result: Embedding) -> None:
         """Put scores, loadings and domains where scanpy users look for them."""
         result.write(adata, domain=self.domain_column)
-
-    def recipe(self, settings: Chosen, result: Embedding) -> dict[str, Any]:
-        """Return settings and report."""
-        return result.entry()

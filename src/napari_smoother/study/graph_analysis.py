@@ -10,6 +10,8 @@ from napari_smoother.study.results import Graph
 from napari_smoother.study.section_state import GRAPH
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from napari_smoother.analyses.context import Context
     from napari_smoother.study.analysis import Request
 
@@ -38,3 +40,8 @@ class GraphAnalysis(Analysis[GraphSettings, Graph]):
     def describe_settings(self, settings: GraphSettings) -> str:
         """Return how spots were connected."""
         return "the graph of earlier settings"
+
+    def write(self, adata: AnnData, result: Graph) -> None:
+        """Put weights and distances under the keys of squidpy."""
+        adata.obsp["spatial_connectivities"] = result.weights
+        adata.obsp["spatial_distances"] = result.neighbourhood.distances

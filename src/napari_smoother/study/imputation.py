@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_smoother.analyses import imputation
 from napari_smoother.analyses.gene_values import gene_names
 from napari_smoother.analyses.imputation_settings import ImputationSettings
-from napari_smoother.analyses.imputed import NAME, Imputed
+from napari_smoother.analyses.imputed import NAME, DenserGrid, Imputed
+from napari_smoother.models.impute.report import ImputationReport
 from napari_smoother.study.analysis import Analysis, Request
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
 
     name = NAME
     field = "imputation"
+    kept_records = (Imputed, ImputationReport, DenserGrid)
     work = "smoothing"
 
     def __init__(self, study: OpenSection) -> None:
@@ -66,7 +68,3 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
     def write(self, adata: AnnData, result: Imputed) -> None:
         """Put values in ``obsm["imputed"]``, the grid in ``uns["imputed_grid"]``."""
         result.write(adata)
-
-    def recipe(self, settings: ImputationSettings, result: Imputed) -> dict[str, Any]:
-        """Return settings, the report of the solve, and the error at hidden spots."""
-        return result.entry()

@@ -6,25 +6,17 @@ counts and reference -> prepared data ------------------------> result
 
 from __future__ import annotations
 
-import itertools
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_smoother.analyses.deconvolution_settings import INTRINSIC
 from napari_smoother.analyses.stage import Stage
-from napari_smoother.errors import InputError
-from napari_smoother.models.deconv.preparation import PreparedDeconvolution
 from napari_smoother.study import stages
-from napari_smoother.study.fitting import Fitting, can_deviate, iterate
-from napari_smoother.study.results import Composition, Graph
-from napari_smoother.weights.moving_average import MovingAverage
+from napari_smoother.study.results import Graph
 from napari_smoother.weights.neighbours import (
     Neighbourhood,
     nearest_neighbours,
     neighbours_within,
 )
-from napari_smoother.weights.precision import rho_range
 from napari_smoother.weights.summary import graph_summary
 
 if TYPE_CHECKING:
@@ -32,12 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.context import Context
-    from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
     from napari_smoother.analyses.graph_settings import GraphSettings, NeighbourRule
-    from napari_smoother.models.deconv.reference import Reference
-    from napari_smoother.models.uncertainty import PosteriorDeviation
     from napari_smoother.section import Section
-    from napari_smoother.study.fitting import Fit
 
 
 class Pipeline:
@@ -59,10 +47,6 @@ class Pipeline:
         self.summary = Stage(graph_summary)
         self.crossing = Stage(stages.crossing)
         self.made = Stage(Graph)
-        self.linked = Stage(stages.without_edges_of)
-        self.rho_range = Stage(rho_range)
-        self.precision = Stage(stages.precision_within)
-        self.fitting = Fitting()
 
     def graph(
         self,
@@ -97,76 +81,6 @@ class Pipeline:
                 self.crossing(edges, labels),
                 chosen.boundary_connectivity,
             )
-
-    def composition(
-        self,
-        section: Section,
-        reference: Reference,
-        graph: Graph,
-        chosen: DeconvolutionSettings,
-        *,
-        start: Composition | None,
-        context: Context,
-    ) -> Composition:
-        """Return the composition of a section, from a start or from the canonical one."""
-        cell_totals = reference.totals_for(chosen.shares)
-        fitting = self.fitting
-        fitting.cancelled = context.cancelled
-        try:
-            data = fitting.prepare(section, reference, chosen)
-            if data.empty.all():
-                raise InputError(
-                    "No spot has a count in the genes shared with the reference",
-                    where=section.name,
-                    remedy="Check that section and reference belong together",
-                )
-            if chosen.process not in INTRINSIC:
-                stages.check_rho(
-                    chosen.process, chosen.rho, self.rho_range(graph.weights, chosen.process)
-                )
-            empty = data.empty if data.empty.any() else None
-            linked = self.linked(graph.weights, empty)
-            precision = self.precision(linked, chosen.process, chosen.rho)
-
-            def composition(fit: Fit, settled: bool) -> Composition:
-                return Composition(section, chosen, data, fit, cell_totals, settled)
-
-            tell = context.tell
-            if tell is not None:
-                steps = itertools.count()
-                fitting.report = lambda values, residual: tell(
-                    composition(iterate(values, residual, next(steps)), settled=False)
-                )
-            begin = None if start is None else start.abundance
-            fit = fitting.fit(data, precision, chosen, begin)
-            found = composition(fit, settled=start is None).derived()
-            if chosen.deviation and start is None and can_deviate(chosen):
-                assert isinstance(data, PreparedDeconvolution)
-                assert not isinstance(precision, MovingAverage)
-                deviation = fitting.deviation_of(data, precision, chosen, fit, cell_totals)
-                found = replace(found, deviation=deviation)
-        finally:
-            fitting.cancelled = fitting.report = None
-        return found
-
-    def restored(
-        self,
-        section: Section,
-        reference: Reference,
-        chosen: DeconvolutionSettings,
-        fit: Fit,
-        deviation: PosteriorDeviation | None,
-        context: Context,
-    ) -> Composition:
-        """Return a composition that was fitted before."""
-        self.fitting.cancelled = context.cancelled
-        try:
-            data = self.fitting.prepare(section, reference, chosen)
-        finally:
-            self.fitting.cancelled = None
-        cell_totals = reference.totals_for(chosen.shares)
-        found = Composition(section, chosen, data, fit, cell_totals, True, deviation)
-        return found.derived()
 
     def radius(self, section: Section, radius: float | None) -> float:
         """Return the radius of a graph in full-resolution pixels.

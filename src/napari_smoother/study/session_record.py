@@ -15,7 +15,6 @@ from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.saved_reference import reference_from_entries, reference_to_entries
 from napari_smoother.errors import InputError
 from napari_smoother.keys import SESSION, SESSION_FORMAT, SMOOTHER
-from napari_smoother.study.kept import from_entries, to_entries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +34,8 @@ class SessionRecord:
     reference
         Cell types that were looked for; None for none.
     results
-        What was found and belongs to the recipe, by the name of its analysis: dictionaries,
-        lists, texts, numbers and arrays.
+        What was found and belongs to the recipe, by the name of its analysis: as
+        `Analysis.to_keep` has it.
     remark
         Why results of a file are not among them; empty otherwise.
     """
@@ -60,7 +59,7 @@ class SessionRecord:
             "library": section.library or "",
             "counts": fingerprint(section),
             "recipe": json.dumps(to_plain(self.recipe)),
-            "results": {name: to_entries(kept) for name, kept in self.results.items()},
+            "results": self.results,
         }
         if self.reference is not None:
             entries["reference"] = reference_to_entries(self.reference)
@@ -115,8 +114,7 @@ def record_from_entries(entries: Mapping[str, Any], section: Section) -> Session
             reference = reference_from_entries(entries["reference"])
         remark, results = "", {}
         if entries["counts"] == fingerprint(section):
-            kept = entries.get("results", {})
-            results = {str(name): from_entries(item) for name, item in kept.items()}
+            results = {str(name): kept for name, kept in entries.get("results", {}).items()}
         elif entries.get("results"):
             remark = (
                 f"Spots or counts of {section.name} are others than when it was saved: what was "

@@ -11,8 +11,6 @@ from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.weights.histology import spot_colours
 from napari_smoother.weights.lattice import Spacing, spacing_of
-from napari_smoother.weights.moving_average import MovingAverage
-from napari_smoother.weights.precision import precision
 from napari_smoother.weights.scaling import identity_factors, similarity_factors
 from napari_smoother.weights.summary import edge_list
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from napari_smoother.section import Section
     from napari_smoother.weights.neighbours import Neighbourhood
-    from napari_smoother.weights.precision import Process
 
 
 def spacing(section: Section) -> Spacing:
@@ -88,15 +85,6 @@ def scaled(weights: csr_array, factors: NDArray[np.float64]) -> csr_array:
     )
 
 
-def without_edges_of(weights: csr_array, empty: NDArray[np.bool_] | None) -> csr_array:
-    """Cut the edges of spots without a count: nothing is known there, least of all zeros."""
-    if empty is None:
-        return weights
-    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
-    kept = ~(empty[rows] | empty[weights.indices])
-    return csr_array((weights.data * kept, weights.indices, weights.indptr), shape=weights.shape)
-
-
 def edges(weights: csr_array) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     """Return each pair of neighbours once (m x 2), and their weights."""
     first, second, values = edge_list(weights)
@@ -107,30 +95,3 @@ def crossing(edges: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray
     """Return which edges join two regions."""
     crossing: NDArray[np.bool_] = labels[edges[:, 0]] != labels[edges[:, 1]]
     return crossing
-
-
-def check_rho(process: Process, rho: float, limits: tuple[float, float]) -> None:
-    """Refuse a rho at which the process is not there.
-
-    Raises
-    ------
-    InputError
-        With the valid range.
-    """
-    lowest, highest = limits
-    if not lowest < rho < highest:
-        raise InputError(
-            f"ρ {rho:.4g} is out of range: {process.upper()} on this graph is valid below "
-            f"{highest:.4g}",
-            where="deconvolution rho",
-            remedy=f"Set ρ between 0 and {highest:.4g}, or choose ICAR or ISAR, valid up to 1",
-        )
-
-
-def precision_within(
-    weights: csr_array, process: Process, rho: float
-) -> csr_array | MovingAverage:
-    """Return the precision of a process whose rho is known to be valid."""
-    if process == "sma":
-        return MovingAverage(weights, rho)
-    return precision(weights, process, rho, check=False)

@@ -16,9 +16,9 @@ from napari_smoother.palette import class_palette
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.shown import Source, View
     from napari_smoother.section import Section
-    from napari_smoother.study.results import Composition
 
 
 def viewable(section: Section) -> dict[Source, tuple[str, ...]]:

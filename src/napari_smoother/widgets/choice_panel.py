@@ -17,10 +17,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoother.errors import Cancelled
-from napari_smoother.models.choice import Choice, choose
-from napari_smoother.models.deconv.catalogue import data_scale
-from napari_smoother.study.fitting import can_deviate
+from napari_smoother.analyses import choice as choosing
+from napari_smoother.analyses.choice import ChoiceSettings
+from napari_smoother.analyses.context import Context, Progress
+from napari_smoother.analyses.deconvolution_steps import can_deviate
+from napari_smoother.analyses.section_counts import SectionCounts
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.page import listen, wrapped_label
 from napari_smoother.widgets.runner import Runner
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.recipe import Recipe
+    from napari_smoother.models.judged_choice import Choice
     from napari_smoother.widgets.session import Session
 
 CURVE = "#8ab4f8"
@@ -218,7 +220,7 @@ class ChoicePanel(QWidget):
         section, reference, graph = study.section, study.reference, study.graph
         if section is None or reference is None or graph is None:
             return
-        chosen = study.deconvolution
+        settings = ChoiceSettings.of(study.deconvolution)
         self._choosing = True
         self._allow()
         self.stop.setEnabled(True)
@@ -227,25 +229,17 @@ class ChoicePanel(QWidget):
         def job(
             cancelled: Callable[[], bool], report: Callable[[str], None]
         ) -> tuple[Choice, list[str]]:
-            def tell(done: int, total: int) -> None:
-                if cancelled():
-                    raise Cancelled
-                report(f"choosing … {done} of {total} fits")
+            def tell(progress: Progress) -> None:
+                report(f"choosing … {progress.done} of {progress.total} fits")
 
             def find(cancelled: Callable[[], bool]) -> Choice:
-                return choose(
-                    section.adata.X,
-                    section.adata.var,
+                return choosing.compute(
+                    SectionCounts.of(section),
                     reference,
                     graph.weights,
-                    process=chosen.process,
-                    scale=data_scale(chosen.scale),
-                    gene_weights=chosen.gene_weights,
-                    intercept=chosen.intercept,
-                    bounded=chosen.model == "nnls",
-                    cancelled=cancelled,
-                    report=tell,
-                )
+                    settings,
+                    Context(cancelled, tell),
+                ).choice
 
             return heard(find, cancelled)
 

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_smoother.analyses.deconvolution_steps import can_deviate
 from napari_smoother.errors import InputError
-from napari_smoother.study.fitting import can_deviate
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
@@ -30,11 +30,11 @@ from napari_smoother.widgets.type_table import TypeTable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.shown import Quantity
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
-    from napari_smoother.study.results import Composition
     from napari_smoother.widgets.session import Session
 
 MAPS: dict[str, Quantity] = {

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from napari_smoother.analyses.composition import Composition
     from napari_smoother.section import Section
-    from napari_smoother.study.results import Composition
     from napari_smoother.widgets.session import Session
 
 FORMATS = "PDF, vectors (*.pdf);;SVG, vectors (*.svg);;PNG, pixels (*.png)"

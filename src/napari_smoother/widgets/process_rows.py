@@ -120,14 +120,14 @@ class ProcessRows(QObject):
         if process in INTRINSIC or graph is None:
             self._on_limit((None, process, 1.0, switch))
             return
-        weights, pipeline = graph.weights, self.study.pipeline
+        weights, steps = graph.weights, self.study.composition_analysis.steps
         if self._known is not None and self._known[0] is weights and self._known[1] == process:
             return
         self._runner.submit(
             lambda cancelled, report: (
                 weights,
                 process,
-                pipeline.rho_range(weights, process)[1],
+                steps.graph.rho_range(weights, process)[1],
                 switch,
             )
         )

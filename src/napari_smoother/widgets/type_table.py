@@ -21,7 +21,7 @@ from napari_smoother.layers.scene import DOMINANT
 from napari_smoother.models.deconv.catalogue import MODELS
 
 if TYPE_CHECKING:
-    from napari_smoother.study.results import Composition
+    from napari_smoother.analyses.composition import Composition
 
 SHARE = Qt.ItemDataRole.UserRole
 COLOUR = Qt.ItemDataRole.UserRole + 1

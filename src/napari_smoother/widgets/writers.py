@@ -12,7 +12,6 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_smoother.analyses.recipe import Recipe
-from napari_smoother.analyses.regions import Regions
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import write_h5ad
 from napari_smoother.io.regions_geojson import write_regions_geojson
@@ -136,7 +135,7 @@ def _session_of(section: Section) -> Session | None:
 
 def _nothing_found(section: Section) -> Findings:
     labels = np.full(section.n_spots, -1, dtype=np.int32)
-    return Findings(section, None, None, Regions(), labels, (), {}, SessionRecord(Recipe()))
+    return Findings(section, labels, (), SessionRecord(Recipe()))
 
 
 def _ending(path: str, *endings: str) -> Path:

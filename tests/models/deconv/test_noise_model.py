@@ -11,8 +11,9 @@ import pytest
 from scipy import sparse
 from scipy.linalg import eigh
 
+from napari_smoother import deconvolve
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.models.deconv import Reference, deconvolve, expression, noise_model
+from napari_smoother.models.deconv import Reference, expression, noise_model
 from napari_smoother.models.deconv.cell_spread import CellSpread
 from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.models.deconv.noise_model import fit_noise_model, signature_error

@@ -118,7 +118,7 @@ def test_moving_average_and_range_of_rho(model, sample, reference) -> None:
         adata = sample.section.adata.copy()
         napari_smoother.deconvolve(adata, reference, model=model, process=process, rho=0.1)
         assert adata.uns["smoother"][model]["report"]["converged"]
-    with pytest.raises(InputError, match="Choose rho between"):
+    with pytest.raises(InputError, match="valid below"):
         napari_smoother.deconvolve(adata, reference, model=model, process="car", rho=0.9)
 
 
@@ -134,7 +134,7 @@ def test_spots_without_counts_take_no_part(model, sample, reference) -> None:
     others = np.flatnonzero(np.arange(adata.n_obs) != 5)
     alone.obsp["spatial_connectivities"] = weights[others][:, others]
     napari_smoother.deconvolve(alone, reference, model=model)
-    assert (adata.obsm[model].iloc[5] == 0).all()
+    assert adata.obsm[model].iloc[5].isna().all()
     np.testing.assert_allclose(
         np.delete(adata.obsm[model].to_numpy(), 5, axis=0), alone.obsm[model].to_numpy(), atol=1e-6
     )

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_smoother.models.deconv.annotated import deconvolve
     from napari_smoother.models.deconv.composition import dominant_type, proportions
     from napari_smoother.models.deconv.dwls import DWLS
     from napari_smoother.models.deconv.fit import FitReport, fit_abundance
@@ -37,7 +36,6 @@ _HOMES = {
     "GeneMatch": "genes",
     "PreparedDeconvolution": "preparation",
     "Reference": "reference",
-    "deconvolve": "annotated",
     "dominant_type": "composition",
     "fit_abundance": "fit",
     "lambda_to_weight": "preparation",
@@ -57,7 +55,6 @@ __all__ = [
     "PoissonRegression",
     "PreparedDeconvolution",
     "Reference",
-    "deconvolve",
     "dominant_type",
     "fit_abundance",
     "lambda_to_weight",
