@@ -148,9 +148,10 @@ def predict_at(
 
 def _var(adata: AnnData, names: list[str] | None) -> pd.DataFrame:
     """Return what is known of the genes, under the names they were asked for by."""
+    var: pd.DataFrame = adata.var
     if names is None:
-        return adata.var.copy()
+        return var.copy()
     known = GeneNames.of(adata.var)
-    var = adata.var.loc[[find_gene(known, name, where="genes") for name in names]].copy()
+    var = var.loc[[find_gene(known, name, where="genes") for name in names]].copy()
     var.index = pd.Index(names)
     return var
