@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from napari_smoother.analyses.expression import warn_unless_counts
+from napari_smoother.analyses.gene_values import find_gene
 from napari_smoother.analyses.imputation import asked_genes, gene_values
 from napari_smoother.errors import InputError
+from napari_smoother.models.deconv.gene_names import GeneNames
 from napari_smoother.models.impute.missing import impute_missing
 from napari_smoother.weights.annotated import refuse_overlap
 from napari_smoother.weights.neighbours import nearest_neighbours
@@ -119,7 +121,7 @@ def predict_at(
     predicted = ad.AnnData(
         found.values[len(spots) :].astype(np.float32),
         obs=pd.DataFrame(index=[f"position_{i}" for i in range(len(new))]),
-        var=adata.var.copy() if names is None else pd.DataFrame(index=pd.Index(names)),
+        var=_var(adata, names),
     )
     predicted.obsm["spatial"] = new
     recipe = {
@@ -142,3 +144,14 @@ def predict_at(
     }
     predicted.uns["smoother"] = {"predicted": {"recipe": recipe, "report": report}}
     return predicted
+
+
+def _var(adata: AnnData, names: list[str] | None) -> pd.DataFrame:
+    """Return what is known of the genes, under the names they were asked for by."""
+    var: pd.DataFrame = adata.var
+    if names is None:
+        return var.copy()
+    known = GeneNames.of(adata.var)
+    var = var.loc[[find_gene(known, name, where="genes") for name in names]].copy()
+    var.index = pd.Index(names)
+    return var
