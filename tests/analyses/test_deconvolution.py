@@ -80,12 +80,11 @@ def test_window_and_library_agree_to_the_bit(
     section, reference = sample
     study = studied(section, reference, half(section) if cut else None)
     chosen = study.deconvolution.with_model(model)
-    study.deconvolution = replace(chosen, process=process, rho=rho)
-    study.wants_deviation = True
+    deviates = model in ("nnls", "linear_regression") and process != "sma"
+    study.deconvolution = replace(chosen, process=process, rho=rho, deviation=deviates)
     study.update()
     adata, composition = with_graph_of(study), study.composition
-    deviates = composition.deviation is not None
-    assert deviates == (model in ("nnls", "linear_regression") and process != "sma")
+    assert (composition.deviation is not None) == deviates
     ns.deconvolve(adata, reference, model=model, process=process, rho=rho, deviation=deviates)
     written = section.adata.copy()
     composition.write(written)
@@ -97,8 +96,7 @@ def test_window_and_library_agree_to_the_bit(
     ours, theirs = (each.uns["smoother"][model] for each in (written, adata))
     assert without_time(ours["report"]) == without_time(theirs["report"])
     assert json.loads(json.dumps(theirs)) == theirs
-    # The window keeps its graph elsewhere, and asks for the deviation apart from the settings.
-    apart = {"graph", "n_neighbors", "deviation"}
+    apart = {"graph", "n_neighbors"}  # the window keeps its graph elsewhere
     assert {k: v for k, v in theirs["recipe"].items() if k not in apart} == {
         k: v for k, v in ours["recipe"].items() if k not in apart
     }

@@ -12,6 +12,7 @@ from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.analyses.stage import ComparedByValue, Stage
 from napari_smoother.errors import Cancelled, InputError
+from napari_smoother.keys import with_report
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.analysis import Analysis, Outcome
 from napari_smoother.study.annotated import annotated
@@ -53,9 +54,8 @@ class Degrees(Analysis[Factor, np.ndarray]):
 
     def write(self, adata, result) -> None:
         adata.obs["degree"] = result
-
-    def recipe(self, settings: Factor, result):
-        return {"factor": settings.factor}
+        entry = {"recipe": {"factor": self.shown.request.settings.factor}, "report": {}}
+        adata.uns = with_report(adata.uns, {self.name: entry})
 
 
 @pytest.fixture
@@ -173,9 +173,10 @@ def test_what_is_saved_has_the_settings_it_belongs_to(study: Study, degrees: Deg
     degrees.update()
     saved = annotated(study)
     np.testing.assert_array_equal(saved.obs["degree"], degrees.result)
-    assert saved.uns["smoother"]["degrees"] == {"factor": 2.0, "up_to_date": True}
+    assert saved.uns["smoother"]["degrees"]["recipe"] == {"factor": 2.0}
     degrees.settings = Factor(3.0)
     with pytest.raises(InputError, match="Wait for the optimum"):
         annotated(study)
     degrees.follows = False
-    assert annotated(study).uns["smoother"]["degrees"] == {"factor": 2.0, "up_to_date": False}
+    entry = annotated(study).uns["smoother"]["degrees"]
+    assert (entry["recipe"], entry["up_to_date"]) == ({"factor": 2.0}, False)

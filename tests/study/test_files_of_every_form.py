@@ -15,7 +15,7 @@ from napari_smoother.io import reference as reading
 from napari_smoother.io.opening import open_section
 from napari_smoother.io.reference import read_reference
 from napari_smoother.sample_data import simulate_tumour
-from napari_smoother.study.annotated import recipe
+from napari_smoother.study.annotated import annotated
 from napari_smoother.study.study import Study
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ def test_models_of_counts_refuse_normalised_values(files: Path, tmp_path: Path) 
         study.composition.proportions, adata.obsm["nnls"].to_numpy(), atol=1e-6
     )
     assert adata.uns["smoother"]["nnls"]["recipe"]["counts"].startswith("no counts: normalised")
-    said = recipe(study)
+    said = annotated(study).uns["smoother"]
     assert said["section"]["counts"].startswith("no counts: normalised values of X")
-    assert said["reference"]["counts"] == "counts from X"
+    assert said["nnls"]["recipe"]["reference_counts"] == "counts from X"
     study.deconvolution = study.deconvolution.with_model("poisson")
     with pytest.raises(InputError, match="Poisson regression is a model of counts"):
         study.update()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import anndata
@@ -175,7 +176,7 @@ def test_what_is_ours_is_replaced_and_the_file_does_not_grow(tmp_path):
         save(study_of(path, region="edge"), path)
     after = anndata.read_h5ad(path)
     check_nothing_lost(before, after)
-    assert set(after.obsm) == {"spatial", "nnls", "nnls_smoother"}
+    assert set(after.obsm) == {"spatial", "nnls", "nnls_smoother", "nnls_abundance"}
     assert list(after.obs) == ["region", "region_smoother"]
     assert list(after.obs["region_smoother"].cat.categories) == ["edge"]
     assert list(after.obsm["nnls_smoother"].columns) == ["a", "b"]
@@ -188,7 +189,7 @@ def test_a_note_of_somebody_else_where_reports_stand_is_moved(tmp_path):
     save(study_of(path), path)
     after = anndata.read_h5ad(path)
     assert after.uns["smoother_before"] == "a note"
-    assert after.uns["smoother"]["fit"]["model"] == "nnls"
+    assert after.uns["smoother"]["nnls"]["recipe"]["model"] == "nnls"
 
 
 @pytest.mark.parametrize("over", [True, False])
@@ -206,9 +207,9 @@ def test_odd_names_of_types_and_regions_come_back(tmp_path, over):
     assert tuple(again.obsm["nnls"].columns) == study.composition.types
     np.testing.assert_array_equal(again.obsm["nnls"].to_numpy(), study.composition.proportions)
     assert list(again.obs["region"].cat.categories) == ["/X \0"]
-    regions = again.uns["smoother"]["regions"]
-    assert list(regions["names"]) == ["/X \0"]
-    assert regions["shapes"]["0000"]["region"] == "/X \0"
+    regions = json.loads(again.uns["smoother"]["session"]["recipe"])["regions"]
+    assert [each["name"] for each in regions["classes"]] == ["/X \0"]
+    assert regions["shapes"][0]["region"] == "/X \0"
 
 
 def test_entries_that_were_left_out_on_opening_are_kept(tmp_path):

@@ -151,7 +151,7 @@ def test_a_newer_form_is_refused_by_name(study: Study, tmp_path: Path) -> None:
         read_h5ad_section(path)
 
 
-@pytest.mark.parametrize("damage", ["recipe", "reference", "results", "unknown"])
+@pytest.mark.parametrize("damage", ["recipe", "reference", "unknown"])
 def test_a_session_that_was_changed_is_told_and_the_section_opens(
     study: Study, tmp_path: Path, damage: str
 ) -> None:
@@ -162,10 +162,8 @@ def test_a_session_that_was_changed_is_told_and_the_section_opens(
         session["recipe"] = session["recipe"][:-20]
     elif damage == "unknown":
         session["recipe"] = session["recipe"].replace('"rho"', '"rhu"')
-    elif damage == "reference":
-        del session["reference"]["mean_log"]
     else:
-        del session["results"]["composition"]["tree"]
+        del session["reference"]["mean_log"]
     adata.write_h5ad(path)
     again, told = Study(), []
     again.remarked.connect(told.append)
@@ -175,15 +173,44 @@ def test_a_session_that_was_changed_is_told_and_the_section_opens(
     assert not again.regions.classes
 
 
+def test_a_result_that_was_changed_is_found_anew(study: Study, tmp_path: Path) -> None:
+    path = saved(study, tmp_path / "a.h5ad")
+    adata = anndata.read_h5ad(path)
+    del adata.uns["smoother"]["session"]["results"]["composition"]["tree"]
+    adata.write_h5ad(path)
+    again = reopened(path)
+    with pytest.warns(UserWarning, match="found anew"):
+        again.update()
+    np.testing.assert_array_equal(again.composition.abundance, study.composition.abundance)
+
+
 def test_files_of_version_0_1_bring_settings_and_regions(study: Study, tmp_path: Path) -> None:
     path = saved(study, tmp_path / "a.h5ad")
     adata = anndata.read_h5ad(path)
     smoother = adata.uns["smoother"]
-    del smoother["session"]
-    settings = smoother["settings"]
-    settings["boundary_connectivity"] = settings["graph"].pop("boundary_connectivity")
-    settings["deconvolution"]["lambda_spatial_loss"] = settings["deconvolution"].pop("lambda_")
-    del settings["deconvolution"]["deviation"], settings["deconvolution"]["shares"]
+    recipe = json.loads(smoother.pop("session")["recipe"])
+    graph, deconvolution, regions = (
+        recipe[name] for name in ("graph", "deconvolution", "regions")
+    )
+    del graph["radius"], deconvolution["deviation"], deconvolution["shares"]
+    connectivity = graph.pop("boundary_connectivity")
+    deconvolution["lambda_spatial_loss"] = deconvolution.pop("lambda_")
+    smoother["settings"] = {
+        "graph": graph,
+        "boundary_connectivity": connectivity,
+        "deconvolution": deconvolution,
+    }
+    smoother["regions"] = {
+        "names": [each["name"] for each in regions["classes"]],
+        "colours": [each["colour"] for each in regions["classes"]],
+        "shapes": {
+            f"{order:04d}": {
+                "region": shape["region"],
+                "vertices": np.array(shape["vertices"]),
+            }
+            for order, shape in enumerate(regions["shapes"])
+        },
+    }
     adata.write_h5ad(path)
     again = reopened(path)
     assert again.graph_settings == study.graph_settings

@@ -20,7 +20,7 @@ from napari_smoother.analyses.regions import (
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
-from napari_smoother.study.annotated import annotate, annotated, findings_of, recipe
+from napari_smoother.study.annotated import annotate, annotated, findings_of
 from napari_smoother.study.study import Study
 
 
@@ -220,8 +220,9 @@ def test_what_is_saved_is_what_was_found(study: Study, sample) -> None:
     assert "region_drawn" in beside.obs
     assert beside.X is sample.section.adata.X
     assert "smoother" not in sample.section.adata.uns
-    content = json.loads(json.dumps(recipe(study)))
-    assert content["settings"]["graph"]["neighbours"] == 6
-    assert content["fit"]["residual"] <= 1e-5
-    outline = content["regions"]["shapes"]["0000"]
+    content = saved.uns["smoother"]
+    recipe = json.loads(content["session"]["recipe"])
+    assert recipe["graph"]["neighbours"] == 6
+    assert content["nnls"]["report"]["kkt_residual"] <= 1e-5
+    outline = recipe["regions"]["shapes"][0]
     np.testing.assert_array_equal(outline["vertices"], study.regions.shapes[0].vertices)

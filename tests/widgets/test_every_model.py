@@ -276,10 +276,9 @@ def test_results_of_another_model_are_saved_under_its_name(
         saved.obsm["dwls"].to_numpy(), solved.study.composition.proportions
     )
     assert "nnls" not in saved.obsm
-    recipe = saved.uns["smoother"]
-    assert recipe["settings"]["deconvolution"]["model"] == "dwls"
-    assert recipe["fit"]["model"] == "dwls"
-    assert recipe["fit"]["residual"] <= 1e-5
+    found = saved.uns["smoother"]["dwls"]
+    assert found["recipe"]["model"] == "dwls"
+    assert found["report"]["kkt_residual"] <= 1e-5
     assert (set(source.obsm), set(source.uns), set(source.obs)) == keys
     assert (saved.X != source.X).nnz == 0
 

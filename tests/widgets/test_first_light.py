@@ -334,7 +334,7 @@ def test_results_are_saved_and_open_again(
     assert list(saved.obsm["nnls"].columns) == list(composition.types)
     np.testing.assert_array_equal(saved.obsm["nnls"].to_numpy(), composition.proportions)
     assert (saved.obsp["spatial_connectivities"] != graph.weights).nnz == 0
-    assert saved.uns["smoother"]["settings"]["deconvolution"]["rho"] == 0.99
+    assert saved.uns["smoother"]["nnls"]["recipe"]["rho"] == 0.99
     opening.open_path(solved, path)
     settle(solved)
     assert solved.study.section is not None

@@ -235,10 +235,11 @@ class Composition:
         adata.uns = with_report(adata.uns, {key: entry})
 
     def _recipe(self, further: Mapping[str, Any]) -> dict[str, Any]:
-        chosen = self.settings
+        chosen, origin = self.settings, self.reference.origin
         recipe: dict[str, Any] = {
             **asdict(chosen),
             "reference": self.reference.name,
+            "reference_counts": None if origin is None else origin.describe(),
             "counts": self.counts.origin.describe(),
             "shares": "rna" if self.cell_totals is None else "cells",
             "tolerance": self.report.tolerance,

@@ -44,6 +44,8 @@ class Findings:
         n codes of the region of each spot, -1 for none.
     analyses
         Each analysis that has a result, with that result.
+    outdated
+        Names of those whose result does not belong to the recipe.
     session
         What brings everything back when the file is opened.
     """
@@ -51,6 +53,7 @@ class Findings:
     section: Section
     labels: NDArray[np.integer]
     analyses: tuple[tuple[Analysis[Any, Any], Any], ...]
+    outdated: frozenset[str]
     session: SessionRecord
 
     @property
@@ -99,6 +102,7 @@ def findings_of(study: Study) -> Findings:
         section,
         study.region_labels,
         tuple((analysis, analysis.result) for analysis in found),
+        frozenset(analysis.name for analysis in found if not analysis.is_up_to_date),
         record_of(study),
     )
 
@@ -146,6 +150,7 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     )
     ours = own_entries(source.uns)
     keys: dict[str, str] = {}
+    renamed: dict[str, str] = {}
     for place in PLACES:
         holder: Any = getattr(adata, place)
         for name, value in getattr(results, place).items():
@@ -154,11 +159,14 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
             adata.results.setdefault(place, []).append(key)
             if key != name:
                 keys[f'{place}["{name}"]'] = f'{place}["{key}"]'
+                renamed[name] = key
     written = {
         place: sorted({*ours.get(place, ()), *adata.results.get(place, ())})
         for place in {*ours, *adata.results}
     }
     before = set(adata.uns)
+    # A report stands under the key of its result.
+    entries = {renamed.get(name, name): entry for name, entry in entries.items()}
     entries |= {
         "version": napari_smoother.__version__,
         "section": {
@@ -188,7 +196,12 @@ def _results(findings: Findings) -> AnnData:
         names = pd.Index([region.name for region in classes])
         results.obs["region"] = pd.Categorical.from_codes(findings.labels, categories=names)
     for analysis, result in findings.analyses:
+        before = set(results.uns.get(SMOOTHER, {}))
         analysis.write(results, result)
+        if analysis.name in findings.outdated:
+            # One that is asked for by hand may be older than graph and settings.
+            for name in set(results.uns.get(SMOOTHER, {})) - before:
+                results.uns[SMOOTHER][name]["up_to_date"] = False
     return results
 
 

@@ -135,7 +135,7 @@ def _session_of(section: Section) -> Session | None:
 
 def _nothing_found(section: Section) -> Findings:
     labels = np.full(section.n_spots, -1, dtype=np.int32)
-    return Findings(section, labels, (), SessionRecord(Recipe()))
+    return Findings(section, labels, (), frozenset(), SessionRecord(Recipe()))
 
 
 def _ending(path: str, *endings: str) -> Path:
