@@ -9,7 +9,7 @@ from qtpy.QtCore import QSettings
 
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex
-from napari_smoother.widgets import files, unsaved
+from napari_smoother.widgets import autosave, files, unsaved
 from napari_smoother.widgets.contributions import show_dock
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(unsaved, "ask", lambda window, names, what: answers[-1])
     remembered = QSettings(str(tmp_path / "window.ini"), QSettings.Format.IniFormat)
     monkeypatch.setattr(files, "settings", lambda: remembered)
+    monkeypatch.setattr(autosave, "folder", lambda: tmp_path / "state" / "unsaved")
     return answers
 
 

@@ -419,11 +419,10 @@ class Scene:
             return
         layer = self.layer(COMPOSITION)
         if layer is None:
-            layer = self.shelf.add(
-                COMPOSITION,
-                tissue.spot_layer(section, self.spot_diameter, COMPOSITION),
-            )
+            # Above the spots, but below outlines of regions.
+            layer = tissue.spot_layer(section, self.spot_diameter, COMPOSITION)
             layer.visible = False
+            self.shelf.put(COMPOSITION, layer, below="", above=tissue.SPOTS)
             if self.stage not in (COMPOSITION, *self.maps):
                 # Told before it is painted, which follows.
                 self._painted = replace(self.shown, stage=COMPOSITION)

@@ -34,8 +34,9 @@ class GraphAnalysis(Analysis[GraphSettings, Graph]):
         return request.graph
 
     def describe(self, result: Graph) -> str:
-        """Return that it is there."""
-        return "graph ready"
+        """Return that it is there, and what is missing for more."""
+        missing = "" if self.study.reference is not None else "; no reference yet"
+        return f"graph ready{missing}"
 
     def describe_settings(self, settings: GraphSettings) -> str:
         """Return how spots were connected."""

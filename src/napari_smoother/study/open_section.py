@@ -47,6 +47,8 @@ class OpenSection:
         Emitted with what a user has to be told about a section that was opened.
     sections_changed
         Emitted when a section was opened or closed, or another came to the front.
+    saved, closed
+        Emitted with a section that was saved, or let go.
     analyses
         What is found from section and recipe, by name.
     """
@@ -57,6 +59,8 @@ class OpenSection:
     reference_changed = Signal(object)
     remarked = Signal(str)
     sections_changed = Signal()
+    saved = Signal(object)
+    closed = Signal(object)
 
     def __init__(self) -> None:
         self.pipeline = Pipeline()
@@ -152,6 +156,7 @@ class OpenSection:
             state = self._states.pop(place)
             if state is self._state:
                 self._bring(self._states[max(place - 1, 0)])
+            self.closed.emit(state.section)
             self.sections_changed.emit()
 
     def unsaved(self) -> tuple[str, ...]:
@@ -174,6 +179,11 @@ class OpenSection:
         for state in self._states:
             if state.section is section:
                 state.saved_recipe, state.saved_results = recipe, results
+                self.saved.emit(section)
+
+    def note_unsaved(self) -> None:
+        """Take what was decided and found about the section in front for unsaved."""
+        self._state.saved_recipe = None
 
     def _take_down(self) -> None:
         """Take down what analyses have found about the section in front."""

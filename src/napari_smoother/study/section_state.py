@@ -50,7 +50,8 @@ class SectionState:
     active
         Names of the analyses whose results are wanted.
     saved_recipe, saved_results
-        What was decided when it was opened or saved last, and the results of then, by name.
+        What was decided when it was opened or saved last, and the results of then, by name;
+        None where no file has any of it.
     """
 
     section: Section | None = None
@@ -63,7 +64,7 @@ class SectionState:
     gene_match: GeneMatch | None = None
     outcomes: dict[str, Any] = field(default_factory=dict)
     active: set[str] = field(default_factory=set)
-    saved_recipe: Recipe = field(default_factory=Recipe)
+    saved_recipe: Recipe | None = None
     saved_results: dict[str, Any] = field(default_factory=dict)
 
     def has_unsaved_work(self) -> bool:
@@ -71,7 +72,8 @@ class SectionState:
 
         What is shown does not count, nor does the graph.
         """
-        if _decided(self.history.present) != _decided(self.saved_recipe):
+        saved = self.saved_recipe
+        if saved is None or _decided(self.history.present) != _decided(saved):
             return True
         return any(
             outcome.result is not self.saved_results.get(name)

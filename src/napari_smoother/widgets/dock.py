@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.widgets import opening, unsaved
+from napari_smoother.widgets.autosave import Autosave
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
@@ -78,8 +79,10 @@ class FramedPages(QWidget):
         self.close_section.setToolTip("Close this section; asks about unsaved work")
         self.close_section.clicked.connect(lambda: unsaved.close_section(session, self.window()))
         session.may_close = partial(unsaved.may_close, session)
-        self.undo = self._step_button("Undo", "Ctrl+Z", session.study.undo)
-        self.redo = self._step_button("Redo", "Ctrl+Shift+Z", session.study.redo)
+        if not session.findChildren(Autosave):
+            Autosave(session)
+        self.undo = self._step_button("↶", "Undo", "Ctrl+Z", session.study.undo)
+        self.redo = self._step_button("↷", "Redo", "Ctrl+Shift+Z", session.study.redo)
         top = QHBoxLayout()
         top.addWidget(self.sections, 1)
         top.addWidget(self.close_section)
@@ -138,9 +141,12 @@ class FramedPages(QWidget):
         for url in event.mimeData().urls():
             opening.open_path(self.session, Path(url.toLocalFile()))
 
-    def _step_button(self, name: str, keys: str, move: Callable[[], None]) -> QToolButton:
+    def _step_button(
+        self, sign: str, name: str, keys: str, move: Callable[[], None]
+    ) -> QToolButton:
         button = QToolButton()
-        button.setText(name)
+        button.setText(sign)
+        button.setAccessibleName(name)
         button.setAutoRaise(True)
         button.setShortcut(keys)
         button.setToolTip(f"{name} the last change of anything, also of what is shown ({keys})")

@@ -163,6 +163,11 @@ class Session(QObject):
         return self._viewer()
 
     @property
+    def window(self) -> QWidget | None:
+        """The window that the session is in, once it was shown."""
+        return next(iter(self._windows), None)
+
+    @property
     def is_loading(self) -> bool:
         """Whether a file is being read."""
         return self._loader.is_busy

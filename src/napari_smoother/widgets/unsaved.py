@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -52,6 +53,31 @@ def ask(parent: QWidget | None, names: tuple[str, ...], what: str) -> Answer:
     if chosen == buttons.Save:
         return "save"
     return "discard" if chosen == buttons.Discard else "cancel"
+
+
+def ask_to_restore(parent: QWidget | None, name: str, seconds: float) -> bool:
+    """Ask whether work that was not saved is to be taken up again.
+
+    Parameters
+    ----------
+    parent
+        The window.
+    name
+        Of the section.
+    seconds
+        When it was kept, in seconds since 1970.
+    """
+    when = datetime.fromtimestamp(seconds).strftime("%d %B, %H:%M")
+    box = QMessageBox(parent)
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle("Unsaved work")
+    box.setText(as_text(f"Work on {name} of {when} was not saved before the program ended."))
+    box.setInformativeText("Settings, regions and results can be taken up where they were.")
+    restore = box.addButton("Restore", QMessageBox.ButtonRole.AcceptRole)
+    box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(restore)
+    box.exec()
+    return box.clickedButton() is restore
 
 
 def may_close(session: Session, window: QWidget) -> bool:
