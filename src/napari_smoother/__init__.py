@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.prediction import predict_at
     from napari_smoother.analyses.smooth_embedding import smooth_embedding
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
+    from napari_smoother.batch.task import run_recipe
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
@@ -33,6 +34,7 @@ __all__ = [
     "posterior_deviation",
     "predict_at",
     "read",
+    "run_recipe",
     "smooth_embedding",
     "spatial_pca",
     "spatial_weights",
@@ -51,6 +53,7 @@ _HOMES = {
     "predict_at": "napari_smoother.analyses.prediction",
     "posterior_deviation": "napari_smoother.analyses.deviation",
     "read": "napari_smoother.io.opening",
+    "run_recipe": "napari_smoother.batch.task",
     "smooth_embedding": "napari_smoother.analyses.smooth_embedding",
     "spatial_pca": "napari_smoother.analyses.components",
     "spatial_weights": "napari_smoother.weights.annotated",

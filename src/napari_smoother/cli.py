@@ -1,4 +1,4 @@
-"""The command line: open a section in the window, or the demonstration."""
+"""The command line: a section in the window, the demonstration, or a recipe without a window."""
 
 from __future__ import annotations
 
@@ -29,8 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 when all went well.
     """
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    if typed and typed[0] in ("run", "validate"):
+        from napari_smoother.batch import command
+
+        return (command.run if typed[0] == "run" else command.validate)(typed[1:])
     parser = argparse.ArgumentParser(
-        prog="napari-smoother", description="Spatially coherent analysis of spatial omics."
+        prog="napari-smoother",
+        description="Spatially coherent analysis of spatial omics.",
+        epilog="Without a window: napari-smoother run RECIPE.toml SECTION..., and "
+        "napari-smoother validate RECIPE.toml [SECTION...]; each has its own --help.",
     )
     parser.add_argument(
         "section",
@@ -54,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {napari_smoother.__version__}"
     )
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(typed)
     if chosen.section not in (None, DEMO) and not Path(chosen.section).exists():
         print(f"napari-smoother: there is no {chosen.section}", file=sys.stderr)
         return 2

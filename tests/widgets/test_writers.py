@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_components_and_domains_are_written(
     assert list(found)[:2] == ["spatial component 1", "spatial component 2"]
     np.testing.assert_array_equal(found.to_numpy(), embedding.scores)
     domains = np.arange(len(found)) % 3 - 1
-    table = replace(embedding, domains=domains).table()
+    table = replace(embedding, domains=SimpleNamespace(labels=domains)).table()
     assert list(table) == [*found, "domain"]
     assert table["domain"].astype(object).fillna("none").tolist()[:3] == [
         "none",

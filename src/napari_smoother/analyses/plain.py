@@ -87,8 +87,9 @@ def from_plain(kind: type[Record], values: Mapping[str, Any], where: str = "reci
     try:
         return kind(**given)
     except InputError as refused:
-        field = refused.where.rsplit(" ", 1)[-1].rsplit(".", 1)[-1]
-        place = f"{where}.{field}" if field in hints else where
+        named = refused.where.rsplit(" ", 1)[-1].rsplit(".", 1)[-1]
+        field = next((name for name in (named, f"{named}_") if name in hints), None)
+        place = where if field is None else f"{where}.{field}"
         raise InputError(refused.problem, where=place, remedy=refused.remedy) from refused
 
 
