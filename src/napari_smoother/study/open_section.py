@@ -294,9 +294,14 @@ class OpenSection:
 
     def turn_to(self, stage: str) -> None:
         """Bring the map of a step of the work to the front; undo does not stop there."""
+        self.show_without_step(stage=stage)
+
+    def show_without_step(self, **changes: Any) -> None:
+        """Show something else, fields of `Shown`; undo does not stop there."""
         before = self.recipe
-        if stage != before.shown.stage:
-            self._state.history.present = replace(before, shown=replace(before.shown, stage=stage))
+        recipe = replace(before, shown=replace(before.shown, **changes))
+        if recipe != before:
+            self._state.history.present = recipe
             self._announce(before, self._state.labels)
 
     def begin_step(self) -> None:

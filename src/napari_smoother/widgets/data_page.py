@@ -28,6 +28,7 @@ from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
 
@@ -122,6 +123,7 @@ class DataPage(Page):
         self.image.value_changed.connect(self.scene.fade_image)
         self.size.value_changed.connect(self.scene.resize_spots)
         listen(self, self.study.section_changed, self._show_section)
+        listen(self, self.study.recipe_changed, self._show_shown)
         self._show_section(self.study.section)
 
     def enter(self) -> None:
@@ -139,8 +141,27 @@ class DataPage(Page):
             can_choose=section is not None and section.source is not None,
         )
         self._names = viewable(section) if section is not None else {}
-        self.image.set_value(1.0)
         self._list_names()
+        self._show_shown(self.study.recipe)
+
+    def _show_shown(self, recipe: Recipe) -> None:
+        """Show what spots are coloured by, their size and the image."""
+        shown, section = recipe.shown, self.study.section
+        self.image.set_value(shown.image_opacity)
+        self.size.set_value(shown.spot_size)
+        view = shown.view
+        if view == self.chosen_view():
+            return
+        with silent(self.source, self.name, self.colormap, self.percentiles):
+            if view is None:
+                self.name.setCurrentText(NOTHING)
+                return
+            if SOURCES[self.source.currentText()] != view.source:
+                self.source.setCurrentText(next(k for k, v in SOURCES.items() if v == view.source))
+                self._list_names()
+            self.name.setCurrentText(_shown(view, section))
+            self.colormap.setCurrentText(view.colormap)
+            self.percentiles.setValue((view.low, view.high))
 
     def _list_names(self) -> None:
         source, section = SOURCES[self.source.currentText()], self.study.section

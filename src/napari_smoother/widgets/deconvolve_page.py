@@ -22,7 +22,7 @@ from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, form, listen, wrapped_label
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
@@ -171,6 +171,8 @@ class DeconvolvePage(Page):
         ):
             if slider.value() != value:
                 slider.set_value(value)
+        with silent(self.map):
+            self.map.setCurrentText(next(k for k, v in MAPS.items() if v == recipe.shown.quantity))
         self._allow_deviation(can_deviate(chosen))
 
     def _show_composition(self, composition: Composition | None) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QMainWindow, QSizePolicy, QWidget
 
+from napari_smoother.widgets.sliders import NumberSlider
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,6 +36,14 @@ class Page(QWidget):
         self.session = session
         self.study = session.study
         self.scene = session.scene
+        self._is_followed = False
+
+    def _hold(self, held: bool) -> None:
+        """Make one step of all that a slider does while it is held."""
+        if held:
+            self.study.begin_step()
+        else:
+            self.study.end_step()
 
     def enter(self) -> None:
         """Bring the map that belongs to this page to the top."""
@@ -41,6 +51,10 @@ class Page(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Note the window this page is in."""
         super().showEvent(event)
+        if not self._is_followed:
+            self._is_followed = True
+            for slider in self.findChildren(NumberSlider):
+                slider.held.connect(self._hold)
         window = self.window()
         if isinstance(window, QMainWindow):
             self.session.follow_window(window)

@@ -148,7 +148,7 @@ class ReducePage(Page):
 
         self.map = QComboBox()
         self.map.addItems(list(MAPS))
-        self.map.setToolTip("EmbeddingPicture is shown on the tissue")
+        self.map.setToolTip("What is shown on the tissue")
         self.channels = tuple(QSpinBox() for _ in range(3))
         self.channel_row = QWidget()
         channels = QHBoxLayout(self.channel_row)
@@ -187,15 +187,24 @@ class ReducePage(Page):
         layout.addWidget(self.table, 1)
 
         self.method.currentTextChanged.connect(self._change_method)
-        for box in (self.data, self.process, self.genes_by):
-            box.currentIndexChanged.connect(self._change)
-        for spin in (self.genes, self.components, self.domains):
-            spin.valueChanged.connect(self._change)
-        for slider in (self.rho, self.lambda_, self.coupling):
-            slider.value_changed.connect(self._change)
-        self.smoothing.value_changed.connect(self._take_smoothing_in_hand)
-        self.scale.toggled.connect(self._change)
-        self.chosen.toggled.connect(self._change)
+        self.data.currentIndexChanged.connect(
+            lambda: self._set_data(layer=self.data.currentData())
+        )
+        self.genes.valueChanged.connect(lambda number: self._set_data(n_genes=number))
+        self.genes_by.currentTextChanged.connect(
+            lambda text: self._set_data(genes_by=GENES_BY[text])
+        )
+        self.scale.toggled.connect(lambda scale: self._set_data(scale=scale))
+        self.components.valueChanged.connect(lambda number: self._set(components=number))
+        self.process.currentTextChanged.connect(lambda text: self._set(process=PROCESSES[text]))
+        self.rho.value_changed.connect(lambda rho: self._set(rho=rho))
+        self.lambda_.value_changed.connect(lambda lambda_: self._set(lambda_=lambda_))
+        self.smoothing.value_changed.connect(lambda lambda_: self._set(smoothing=lambda_))
+        self.chosen.toggled.connect(
+            lambda chosen: self._set(smoothing=None if chosen else self.smoothing.value())
+        )
+        self.domains.valueChanged.connect(lambda number: self._set_domains(number=number or None))
+        self.coupling.value_changed.connect(lambda value: self._set_domains(coupling=value))
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.reduction.solve())
         self.map.currentTextChanged.connect(self._change_map)
@@ -327,35 +336,14 @@ class ReducePage(Page):
         on_domains = MAPS[self.map.currentText()] == "domains"
         self._shown_rows.setRowVisible(self.agreement, on_domains and self._compared is not None)
 
-    def _change(self) -> None:
-        settings = self.analysis.settings
-        changed = replace(
-            settings,
-            data=ExpressionSettings(
-                self.data.currentData(),
-                self.genes.value(),
-                self.scale.isChecked(),
-                GENES_BY[self.genes_by.currentText()],
-            ),
-            components=self.components.value(),
-            process=PROCESSES[self.process.currentText()],
-            rho=self.rho.value(),
-            lambda_=self.lambda_.value(),
-            domains=replace(
-                settings.domains,
-                number=self.domains.value() or None,
-                coupling=self.coupling.value(),
-            ),
-        )
-        if isinstance(changed, ReductionSettings):
-            smoothing = None if self.chosen.isChecked() else self.smoothing.value()
-            changed = replace(changed, smoothing=smoothing)
-        self.analysis.settings = changed
+    def _set(self, **changes: Any) -> None:
+        self.analysis.settings = replace(self.analysis.settings, **changes)
 
-    def _take_smoothing_in_hand(self) -> None:
-        with silent(self.chosen):
-            self.chosen.setChecked(False)
-        self._change()
+    def _set_data(self, **changes: Any) -> None:
+        self._set(data=replace(self.analysis.settings.data, **changes))
+
+    def _set_domains(self, **changes: Any) -> None:
+        self._set(domains=replace(self.analysis.settings.domains, **changes))
 
     def _change_live(self, live: bool) -> None:
         self.session.reduction.live = live
@@ -377,8 +365,5 @@ class ReducePage(Page):
             picture.show_mixture((red, green, blue))
         else:
             picture.show_domains()
-            settings = self.analysis.settings
-            self.analysis.settings = replace(
-                settings, domains=replace(settings.domains, find=True)
-            )
+            self._set_domains(find=True)
         self._show_result()

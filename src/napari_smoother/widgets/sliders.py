@@ -9,16 +9,36 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
 STEPS = 1000
 
+DIGITS = 12
+"""Behind the point, of a number that is kept: more than anybody types."""
+
+
+class ExactField(QDoubleSpinBox):
+    """A field that shows four significant digits of a number and keeps all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setDecimals(DIGITS)
+        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.setKeyboardTracking(False)
+
+    def textFromValue(self, value: float) -> str:
+        """Return the number as it is shown."""
+        return f"{value:.4g}"
+
 
 class NumberSlider(QWidget):
     """A slider from one number to another, with a field to type an exact one.
+
+    A number that was set stays what it is, whatever the field shows of it, until the hand changes
+    it.
 
     Parameters
     ----------
     lowest, highest
         Ends of the range.
     decimals
-        Shown in the field.
+        Of the numbers that the slider can be moved to.
     tip
         Tooltip.
 
@@ -26,21 +46,22 @@ class NumberSlider(QWidget):
     ----------
     value_changed
         Emitted with the number whenever the hand changes it.
+    held
+        Emitted with whether the hand holds the slider.
     """
 
     value_changed = Signal(float)
+    held = Signal(bool)
 
     def __init__(self, lowest: float, highest: float, *, decimals: int = 2, tip: str = "") -> None:
         super().__init__()
         self._lowest, self._highest = lowest, highest
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
-        self.field = QDoubleSpinBox()
-        self.field.setDecimals(decimals)
+        self._decimals = decimals
+        self.field = ExactField()
         self.field.setRange(lowest, highest)
         self.field.setSingleStep(10.0**-decimals)
-        self.field.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.field.setKeyboardTracking(False)
         self.field.setMinimumWidth(64)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -49,6 +70,8 @@ class NumberSlider(QWidget):
         for widget in (self, self.slider, self.field):
             widget.setToolTip(tip)
         self.slider.valueChanged.connect(self._on_slider)
+        self.slider.sliderPressed.connect(lambda: self.held.emit(True))
+        self.slider.sliderReleased.connect(lambda: self.held.emit(False))
         self.field.valueChanged.connect(self._on_field)
 
     def value(self) -> float:
@@ -90,7 +113,7 @@ class NumberSlider(QWidget):
 
     def number_at(self, place: float) -> float:
         """Return the number at a place from 0 (left) to 1 (right)."""
-        return self._lowest + place * (self._highest - self._lowest)
+        return round(self._lowest + place * (self._highest - self._lowest), self._decimals)
 
     def place_of(self, value: float) -> float:
         """Return the place of a number, from 0 (left) to 1 (right)."""

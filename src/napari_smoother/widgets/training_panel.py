@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
     QProgressBar,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.widgets.page import form, listen, silent, wrapped_label
+from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,11 +105,9 @@ class TrainingPanel(QGroupBox):
         self.epochs.setRange(1, 10_000)
         self.epochs.setKeyboardTracking(False)
         self.epochs.setToolTip("Steps of training; each sees all spots")
-        self.rate = QDoubleSpinBox()
-        self.rate.setDecimals(4)
-        self.rate.setRange(0.0001, 1.0)
+        self.rate = ExactField()
+        self.rate.setRange(1e-6, 1.0)
         self.rate.setSingleStep(0.001)
-        self.rate.setKeyboardTracking(False)
         self.rate.setToolTip("Length of a step of Adam")
         self.train = QPushButton("Train")
         self.stop = QPushButton("Cancel")
@@ -131,9 +129,11 @@ class TrainingPanel(QGroupBox):
             else:
                 layout.addLayout(part)
 
-        self.likelihood.currentTextChanged.connect(self._change)
-        self.epochs.valueChanged.connect(self._change)
-        self.rate.valueChanged.connect(self._change)
+        self.likelihood.currentTextChanged.connect(
+            lambda text: self._set(likelihood=LIKELIHOODS[text])
+        )
+        self.epochs.valueChanged.connect(lambda epochs: self._set(epochs=epochs))
+        self.rate.valueChanged.connect(lambda rate: self._set(learning_rate=rate))
         self.train.clicked.connect(self._train)
         self.stop.clicked.connect(preview.cancel)
         preview.progressed.connect(self._show_progress)
@@ -159,13 +159,8 @@ class TrainingPanel(QGroupBox):
         self.analysis.active = True
         self.preview.solve()
 
-    def _change(self) -> None:
-        self.analysis.settings = replace(
-            self.analysis.settings,
-            likelihood=LIKELIHOODS[self.likelihood.currentText()],
-            epochs=self.epochs.value(),
-            learning_rate=self.rate.value(),
-        )
+    def _set(self, **changes: Any) -> None:
+        self.analysis.settings = replace(self.analysis.settings, **changes)
 
     def _show_settings(self, settings: AutoencoderSettings) -> None:
         with silent(self.likelihood, self.epochs, self.rate):
