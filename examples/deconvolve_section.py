@@ -6,7 +6,7 @@ from napari_smoother.sample_data import simulate_cortex
 sample = simulate_cortex(rows=30, n_genes=400, seed=0)
 adata = sample.section.adata
 
-napari_smoother.spatial_weights(adata, k=6, scale_by_obs="region", boundary_connectivity=0.1)
+napari_smoother.spatial_neighbors(adata, scale_by_obs="region", boundary_connectivity=0.1)
 napari_smoother.deconvolve(adata, sample.reference, cell_type="cell_type", lambda_=0.3)
 
 proportions = adata.obsm["nnls"]

@@ -20,7 +20,7 @@ SOURCES = Path(__file__).resolve().parents[1] / "src"
 def deconvolve_and_impute() -> None:
     sample = simulate_cortex(rows=30, n_genes=300, seed=0)
     adata = sample.section.adata
-    napari_smoother.spatial_weights(adata, scale_by_obs="region", boundary_connectivity=0.1)
+    napari_smoother.spatial_neighbors(adata, scale_by_obs="region", boundary_connectivity=0.1)
     napari_smoother.deconvolve(adata, sample.reference)
     proportions = adata.obsm["nnls"]
     error = np.square(proportions - sample.proportions[proportions.columns]).to_numpy().mean()

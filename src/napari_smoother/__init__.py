@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.imputation import impute
     from napari_smoother.analyses.prediction import predict_at
     from napari_smoother.analyses.smooth_embedding import smooth_embedding
+    from napari_smoother.analyses.spatial_neighbors import spatial_neighbors, spatial_weights
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.batch.task import run_recipe
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
-    from napari_smoother.weights.annotated import spatial_weights
     from napari_smoother.weights.matrix import SpatialWeightMatrix
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ __all__ = [
     "read",
     "run_recipe",
     "smooth_embedding",
+    "spatial_neighbors",
     "spatial_pca",
     "spatial_weights",
     "spatially_variable_genes",
@@ -55,8 +56,9 @@ _HOMES = {
     "read": "napari_smoother.io.opening",
     "run_recipe": "napari_smoother.batch.task",
     "smooth_embedding": "napari_smoother.analyses.smooth_embedding",
+    "spatial_neighbors": "napari_smoother.analyses.spatial_neighbors",
     "spatial_pca": "napari_smoother.analyses.components",
-    "spatial_weights": "napari_smoother.weights.annotated",
+    "spatial_weights": "napari_smoother.analyses.spatial_neighbors",
     "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
 }
 

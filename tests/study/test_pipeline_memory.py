@@ -50,7 +50,7 @@ def study(sample) -> Study:
 
 def stage_of(study: Study, name: str) -> Stage:
     steps = study.composition_analysis.steps
-    holders = (study.pipeline, steps, steps.graph)
+    holders = (study.graph_steps, steps, steps.graph)
     return next(stage for each in holders if (stage := getattr(each, name, None)) is not None)
 
 

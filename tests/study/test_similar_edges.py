@@ -14,7 +14,7 @@ from napari_smoother.section import Section
 from napari_smoother.study.study import Study
 
 if TYPE_CHECKING:
-    from napari_smoother.study.results import Graph
+    from napari_smoother.analyses.graph import Graph
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,9 @@ def test_similarity_is_not_worked_out_again_for_lambda_or_regions(section: Secti
     study.update()
     study.graph_settings = replace(study.graph_settings, by_histology=False)
     study.update()
-    assert study.pipeline.expression.runs == 1
-    assert study.pipeline.histology.runs == 1
-    assert study.pipeline.neighbours.runs == 1
+    assert study.graph_steps.expression.runs == 1
+    assert study.graph_steps.histology.runs == 1
+    assert study.graph_steps.neighbours.runs == 1
 
 
 def test_histology_without_an_image_is_refused(section: Section) -> None:

@@ -36,7 +36,7 @@ def test_lattice_neighbours_and_their_distances(square):
     np.testing.assert_array_equal(square.obsp["spatial_connectivities"].toarray(), near)
     np.testing.assert_array_equal(square.obsp["spatial_distances"].toarray(), near * apart)
     assert square.uns["smoother"]["weights"] == {
-        "recipe": {"graph": "nearest neighbours", "k": 4, "mutual": True},
+        "recipe": {"rule": "nearest", "neighbours": 4, "mutual": True},
         "report": {
             "n_spots": 20, "n_edges": 31, "n_cut": 0, "n_isolated": 0, "n_components": 1,
         },
@@ -49,7 +49,7 @@ def test_a_radius_with_a_kernel(square):
     expected = near * np.exp(-(apart**2) / (2 * 0.8**2))
     np.testing.assert_allclose(square.obsp["spatial_connectivities"].toarray(), expected)
     recipe = square.uns["smoother"]["weights"]["recipe"]
-    assert recipe == {"graph": "radius", "radius": 1.5, "bandwidth": 0.8}
+    assert recipe == {"rule": "radius", "radius": 1.5, "bandwidth": 0.8}
 
 
 @pytest.mark.parametrize("left", [0.0, 0.25])
@@ -105,7 +105,7 @@ def test_what_is_written_survives_a_file(square, tmp_path):
     assert graph == 'obsp["spatial_connectivities"]'
     expected, _ = section_graph(square)
     np.testing.assert_array_equal(found.toarray(), expected.toarray())
-    assert again.uns["smoother"]["weights"]["recipe"]["k"] == 6
+    assert again.uns["smoother"]["weights"]["recipe"]["neighbours"] == 6
 
 
 def test_deconvolve_takes_these_weights(square):

@@ -352,7 +352,7 @@ def choose_smoothing(
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`.
     key_added
         Where the result goes.
     copy

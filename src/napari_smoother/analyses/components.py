@@ -239,7 +239,7 @@ def spatial_pca(
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`.
     key_added
         ``obsm["X_" + key_added]`` gets the scores (spots x components, float64, NaN for spots
         without a count), ``varm[key_added]`` the loadings (genes x components, 0 for genes that

@@ -228,7 +228,7 @@ def deconvolve(
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`.
     key_added
         Where the results go; None for the name of the model.
     tolerance

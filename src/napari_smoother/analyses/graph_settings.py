@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import require
 
-NeighbourRule = Literal["nearest", "radius"]
+NeighbourRule = Literal["nearest", "radius", "delaunay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +19,16 @@ class GraphSettings(ComparedByValue):
     Parameters
     ----------
     rule
-        ``"nearest"``: the k nearest spots; ``"radius"``: every spot within a distance.
+        ``"nearest"``: the k nearest spots; ``"radius"``: every spot within a distance;
+        ``"delaunay"``: those that share an edge of the Delaunay triangulation.
     neighbours
         k of the nearest rule.
     mutual
         Keep only pairs in which each is among the other's k nearest.
     radius
         Distance of the radius rule, in micrometres, or in full-resolution pixels where the
-        section's scale is unknown. None: one and a half times the median distance to the
-        nearest spot.
+        section's scale is unknown; of a triangulation the length of the longest edge. None: one
+        and a half times the median distance to the nearest spot; any length in a triangulation.
     by_expression
         Scale each edge by the similarity of expression of its ends.
     expression_components

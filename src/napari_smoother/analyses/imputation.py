@@ -356,7 +356,7 @@ def impute(
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`.
     key_added
         ``layers[key_added]`` gets the values of all genes (spots x genes, float32); with `genes`,
         ``obsm[key_added]`` gets those, as a DataFrame (spots x genes, float64).

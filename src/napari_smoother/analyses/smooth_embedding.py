@@ -260,7 +260,7 @@ def smooth_embedding(
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`.
     key_added
         ``obsm[key_added]`` gets Z (spots x dims, float64, in the unit of the embedding; NaN for
         spots without a count or an embedding; a DataFrame where the embedding is one),

@@ -219,8 +219,8 @@ def spatially_variable_genes(
     n_neighbors
         How many nearest neighbours to take where there is no graph yet.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`. The mean of
-        a gene is that over all sections: what sets sections apart counts as a pattern, and is
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`. The mean
+        of a gene is that over all sections: what sets sections apart counts as a pattern, and is
         left out by ranking the genes of one section at a time.
     n_permutations
         How many times the spots are shuffled, all genes together, for p-values that take nothing

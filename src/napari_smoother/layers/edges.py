@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Points
     from numpy.typing import NDArray
 
-    from napari_smoother.study.results import Graph
+    from napari_smoother.analyses.graph import Graph
 
 EDGES = "graph: edges"
 CUT_EDGES = "graph: cut edges"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from napari.layers import Vectors
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.graph import Graph
     from napari_smoother.layers.shelf import Shelf
-    from napari_smoother.study.results import Graph
     from napari_smoother.study.study import Study
 
 

@@ -76,7 +76,7 @@ def section_precision(
     n_neighbors
         How many neighbours to take where there is no graph.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`.
 
     Returns
     -------

@@ -18,6 +18,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_smoother.analyses.context import Context
+from napari_smoother.analyses.graph import compute as find_graph
 from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import Cancelled, InputError
 from napari_smoother.study.kept import from_entries, to_entries
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.graph import Graph
     from napari_smoother.analyses.graph_settings import GraphSettings
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.study.open_section import OpenSection
-    from napari_smoother.study.results import Graph
 
 Chosen = TypeVar("Chosen", bound=ComparedByValue)
 Found = TypeVar("Found")
@@ -336,8 +337,12 @@ class Analysis(ABC, Generic[Chosen, Found]):
         context = Context(cancelled, tell)
         with self._running:
             context.look_up()
-            graph = self.study.pipeline.graph(
-                request.section, request.labels, request.graph_settings, context
+            graph = find_graph(
+                request.section,
+                request.labels,
+                request.graph_settings,
+                context,
+                self.study.graph_steps,
             )
             context.look_up()
             request = replace(request, graph=graph)

@@ -155,7 +155,7 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
         holder: Any = getattr(adata, place)
         for name, value in getattr(results, place).items():
             key = key_beside(name, holder, ours.get(place, ()), suffix)
-            holder[key] = value
+            holder[key] = _pointing(value, renamed)
             adata.results.setdefault(place, []).append(key)
             if key != name:
                 keys[f'{place}["{name}"]'] = f'{place}["{key}"]'
@@ -183,6 +183,16 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
         told = ", ".join(f"{key} ({name} was there before)" for name, key in keys.items())
         warnings.warn(f"Results stand beside what was there, in {told}.", stacklevel=2)
     return adata
+
+
+def _pointing(value: Any, renamed: dict[str, str]) -> Any:
+    """Return an entry of ``uns`` that names others by the keys they have got."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: renamed.get(item, item) if name.endswith("_key") else item
+        for name, item in value.items()
+    }
 
 
 def _results(findings: Findings) -> AnnData:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_smoother.analyses.graph import Graph
 from napari_smoother.analyses.graph_settings import GraphSettings
 from napari_smoother.study.analysis import Analysis
-from napari_smoother.study.results import Graph
 from napari_smoother.study.section_state import GRAPH
 
 if TYPE_CHECKING:
@@ -44,5 +44,4 @@ class GraphAnalysis(Analysis[GraphSettings, Graph]):
 
     def write(self, adata: AnnData, result: Graph) -> None:
         """Put weights and distances under the keys of squidpy."""
-        adata.obsp["spatial_connectivities"] = result.weights
-        adata.obsp["spatial_distances"] = result.neighbourhood.distances
+        result.write(adata)

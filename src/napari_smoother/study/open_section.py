@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_smoother.analyses.graph import GraphSteps
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.analyses.shown import Shown
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import match_genes
 from napari_smoother.study.history import History
-from napari_smoother.study.pipeline import Pipeline
 from napari_smoother.study.section_state import SectionState
 from napari_smoother.study.session_record import SessionRecord, read_record
 
@@ -63,7 +63,7 @@ class OpenSection:
     closed = Signal(object)
 
     def __init__(self) -> None:
-        self.pipeline = Pipeline()
+        self.graph_steps = GraphSteps()
         # Each an `Analysis`, which knows its section: the section need not know what it is.
         self.analyses: dict[str, Any] = {}
         self._states: list[SectionState] = []

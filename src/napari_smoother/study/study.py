@@ -17,8 +17,8 @@ from napari_smoother.study.open_section import OpenSection
 if TYPE_CHECKING:
     from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
+    from napari_smoother.analyses.graph import Graph
     from napari_smoother.analyses.graph_settings import GraphSettings
-    from napari_smoother.study.results import Graph
 
 
 class Study(OpenSection):

@@ -9,10 +9,9 @@ from scipy import sparse
 
 from napari_smoother.errors import InputError
 from napari_smoother.keys import with_report
-from napari_smoother.weights.lattice import nearest_on_section
-from napari_smoother.weights.neighbours import Neighbourhood, neighbours_within
+from napari_smoother.weights.linking import link
+from napari_smoother.weights.neighbours import Neighbourhood
 from napari_smoother.weights.precision import check_weights
-from napari_smoother.weights.scaling import identity_factors, similarity_factors
 from napari_smoother.weights.sections import (
     Sections,
     declared_columns,
@@ -28,131 +27,43 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+SPATIAL = "spatial"
 CONNECTIVITIES = "spatial_connectivities"
-DISTANCES = "spatial_distances"
 
 
-def spatial_weights(
+def write_graph(
     adata: AnnData,
-    *,
-    k: int | None = None,
-    radius: float | None = None,
-    mutual: bool = True,
-    bandwidth: float | None = None,
-    scale_by_expression: str | None = None,
-    metric: str = "cosine",
-    n_components: int = 10,
-    scale_by_obs: str | None = None,
-    boundary_connectivity: float = 0.0,
-    library_key: str | None = None,
-    copy: bool = False,
-) -> AnnData | None:
-    """Link neighbouring spots, and scale the links by what is known about the spots.
+    weights: sparse.csr_array,
+    distances: sparse.csr_array,
+    recipe: dict[str, Any],
+    key_added: str = "spatial",
+) -> None:
+    """Write a graph as squidpy does.
 
     Parameters
     ----------
     adata
-        Spots x genes, with ``obsm["spatial"]``.
-    k
-        Link every spot to its k nearest neighbours: 6 where neither k nor a radius is given.
-        See `nearest_on_section`.
-    radius
-        Instead, link all spots within this distance, in the unit of the positions.
-    mutual
-        With k: keep a pair only where each is among the other's nearest.
-    bandwidth
-        With a radius: weights fall with distance as a Gaussian of this standard deviation, in
-        the unit of the positions. None gives every link the weight 1.
-    scale_by_expression
-        Multiply links by the similarity of expression of their spots: ``"X"`` or a layer, reduced
-        to principal components; or a key of ``obsm``, taken as it is.
-    metric, n_components
-        Of that similarity; see `similarity_factors`.
-    scale_by_obs
-        Multiply links between spots that differ in this column of ``obs`` by
-        `boundary_connectivity`. Spots without a label form one region.
-    boundary_connectivity
-        What a link between two regions keeps: 0 cuts it, 1 leaves it.
-    library_key
-        Column of ``obs`` that says which section a spot is of, as in squidpy: neighbours are
-        looked for in each section by itself. None takes all spots for one section, and refuses
-        spots of several that lie over each other.
-    copy
-        Whether to return a copy and leave ``adata`` as it is.
-
-    Returns
-    -------
-    AnnData or None
-        The copy, when asked for. ``obsp["spatial_connectivities"]`` holds the weights, without
-        links that were cut; ``obsp["spatial_distances"]`` the distances of the same pairs;
-        ``uns["smoother"]["weights"]`` the settings and counts (numbers and text only).
-
-    Raises
-    ------
-    InputError
-        If positions, columns or settings cannot be used, or sections lie over each other and no
-        ``library_key`` tells them apart.
+        Gets ``obsp[key_added + "_connectivities"]``, the weights without links that were cut,
+        ``obsp[key_added + "_distances"]``, the distances of the same pairs,
+        ``uns[key_added + "_neighbors"]``, which names them, and ``uns["smoother"]["weights"]``.
+    weights, distances
+        n x n, of one pattern; cut links are zeros in the weights.
+    recipe
+        How they were found: numbers and text only.
+    key_added
+        What keys begin with.
     """
-    if k is not None and radius is not None:
-        raise InputError(
-            f"Both k = {k} and a radius of {radius:g} were given",
-            where="spatial weights",
-            remedy="Choose one of them",
-        )
-    if bandwidth is not None and radius is None:
-        raise InputError(
-            f"A bandwidth of {bandwidth:g} was given without a radius",
-            where="spatial weights",
-            remedy="Give the radius up to which spots are neighbours",
-        )
-    sections = _sections(adata, library_key)
-    recipe: dict[str, Any]
-    if radius is not None:
-        reach = radius
-        found = _linked(
-            adata, sections, lambda spots: neighbours_within(spots, reach, bandwidth=bandwidth)
-        )
-        recipe = {"graph": "radius", "radius": float(radius)}
-        if bandwidth is not None:
-            recipe["bandwidth"] = float(bandwidth)
-    else:
-        most = 6 if k is None else k
-        found = _linked(
-            adata, sections, lambda spots: nearest_on_section(spots, most, mutual=mutual)
-        )
-        recipe = {"graph": "nearest neighbours", "k": int(most), "mutual": bool(mutual)}
-    if library_key is not None:
-        recipe["library_key"] = library_key
-
-    values = found.weights.data.copy()
-    if scale_by_expression is not None:
-        features, reduce = _features(adata, scale_by_expression)
-        values *= similarity_factors(
-            found, features, metric=metric, reduce=reduce, n_components=n_components
-        )
-        recipe |= {"scale_by_expression": scale_by_expression, "metric": metric}
-        if reduce == "pca":
-            recipe["n_components"] = int(n_components)
-    if scale_by_obs is not None:
-        labels = _column(adata, scale_by_obs)
-        values *= identity_factors(found, labels, boundary_connectivity)
-        recipe |= {
-            "scale_by_obs": scale_by_obs,
-            "boundary_connectivity": float(boundary_connectivity),
-        }
-    pattern = found.weights
-    summary = graph_summary(
-        sparse.csr_array((values, pattern.indices, pattern.indptr), shape=pattern.shape)
-    )
+    values, shape = weights.data, weights.shape
     kept = values > 0
-    rows = np.repeat(np.arange(adata.n_obs), np.diff(pattern.indptr))[kept]
-    places = (rows, pattern.indices[kept])
-    weights = sparse.csr_matrix((values[kept], places), shape=pattern.shape)
-    distances = sparse.csr_matrix((found.distances.data[kept], places), shape=pattern.shape)
-
-    target = adata.copy() if copy else adata
-    target.obsp[CONNECTIVITIES] = weights
-    target.obsp[DISTANCES] = distances
+    rows = np.repeat(np.arange(shape[0]), np.diff(weights.indptr))[kept]
+    places = (rows, weights.indices[kept])
+    names = {
+        "connectivities_key": f"{key_added}_connectivities",
+        "distances_key": f"{key_added}_distances",
+    }
+    adata.obsp[names["connectivities_key"]] = sparse.csr_matrix((values[kept], places), shape)
+    adata.obsp[names["distances_key"]] = sparse.csr_matrix((distances.data[kept], places), shape)
+    summary = graph_summary(weights)
     report = {
         "n_spots": int(summary.n_spots),
         "n_edges": int(summary.n_edges),
@@ -160,8 +71,8 @@ def spatial_weights(
         "n_isolated": int(summary.n_isolated),
         "n_components": int(summary.n_components),
     }
-    target.uns = with_report(target.uns, {"weights": {"recipe": recipe, "report": report}})
-    return target if copy else None
+    adata.uns = with_report(adata.uns, {"weights": {"recipe": recipe, "report": report}})
+    adata.uns[f"{key_added}_neighbors"] = {**names, "params": dict(recipe)}
 
 
 def section_graph(
@@ -177,7 +88,7 @@ def section_graph(
     n_neighbors
         How many neighbours to take where there is no graph.
     library_key
-        Column of ``obs`` that says which section a spot is of; see `spatial_weights`.
+        Column of ``obs`` that says which section a spot is of; see `spatial_neighbors`.
 
     Returns
     -------
@@ -192,42 +103,50 @@ def section_graph(
         If there is neither graph nor positions, weights are negative or not finite, or the graph
         joins sections that lie over each other.
     """
-    if CONNECTIVITIES not in adata.obsp:
+    key = connectivities_key(adata)
+    if key not in adata.obsp:
         if "spatial" not in adata.obsm:
             raise InputError(
                 "The section has neither a graph nor positions",
                 where=f'obsp["{CONNECTIVITIES}"], obsm["spatial"]',
                 remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
             )
-        sections = _sections(adata, library_key)
-        weights = _linked(
-            adata, sections, lambda spots: nearest_on_section(spots, n_neighbors)
-        ).weights
+        sections = sections_of(adata, library_key)
+        weights = linked(adata, sections, lambda spots: link(spots, k=n_neighbors)).weights
         graph = f"mutual {n_neighbors} nearest neighbours"
         return weights, graph if sections is None else f"{graph} within {sections.source}"
-    weights = sparse.csr_array(adata.obsp[CONNECTIVITIES], dtype=np.float64, copy=True)
+    weights = sparse.csr_array(adata.obsp[key], dtype=np.float64, copy=True)
     weights.setdiag(0)
     weights.eliminate_zeros()
     weights.sort_indices()
     check_weights(weights)
     _check_edges(adata, weights, library_key)
-    return weights, f'obsp["{CONNECTIVITIES}"]'
+    return weights, f'obsp["{key}"]'
 
 
-def refuse_overlap(adata: AnnData) -> None:
+def connectivities_key(adata: AnnData) -> str:
+    """Return where the weights of a section are, as ``uns["spatial_neighbors"]`` has it."""
+    named: Any = adata.uns.get("spatial_neighbors")
+    key = named.get("connectivities_key") if hasattr(named, "get") else None
+    return key if isinstance(key, str) and key in adata.obsp else CONNECTIVITIES
+
+
+def refuse_overlap(adata: AnnData, spatial_key: str = SPATIAL) -> None:
     """Refuse spots of several sections that lie over each other.
 
     Parameters
     ----------
     adata
-        With ``obsm["spatial"]``. Three coordinates tell sections apart by themselves.
+        With positions. Three coordinates tell sections apart by themselves.
+    spatial_key
+        Where in ``obsm`` they are.
 
     Raises
     ------
     InputError
         If there are such sections; it names the column that tells them apart.
     """
-    positions = _positions(adata)
+    positions = positions_of(adata, spatial_key)
     if positions.shape[1] != 2:
         return
     found = overlapping_sections(adata.obs, positions, further=declared_columns(adata.uns))
@@ -237,24 +156,29 @@ def refuse_overlap(adata: AnnData) -> None:
     if reason is not None:
         raise InputError(
             f"{reason}: they are of several sections that lie over each other",
-            where='obsm["spatial"]',
+            where=f'obsm["{spatial_key}"]',
             remedy="Name a column of obs that says which section a spot is of as library_key",
         )
 
 
-def _sections(adata: AnnData, library_key: str | None) -> Sections | None:
+def sections_of(
+    adata: AnnData, library_key: str | None, spatial_key: str = SPATIAL
+) -> Sections | None:
     """Sections to find neighbours in, each by itself; None for one section."""
     if library_key is not None:
         return sections_of_column(adata.obs, library_key)
-    refuse_overlap(adata)
+    refuse_overlap(adata, spatial_key)
     return None
 
 
-def _linked(
-    adata: AnnData, sections: Sections | None, link: Callable[[Any], Neighbourhood]
+def linked(
+    adata: AnnData,
+    sections: Sections | None,
+    link: Callable[[Any], Neighbourhood],
+    spatial_key: str = SPATIAL,
 ) -> Neighbourhood:
     """Neighbours in each section, in the order of the spots."""
-    positions = _positions(adata)
+    positions = positions_of(adata, spatial_key)
     if sections is None or not sections.names:
         return link(positions)
     rows = [np.flatnonzero(sections.labels == k) for k in range(len(sections.names))]
@@ -285,9 +209,9 @@ def _check_edges(adata: AnnData, weights: sparse.csr_array, library_key: str | N
     sections: Sections | None = None
     if library_key is not None:
         sections = sections_of_column(adata.obs, library_key)
-    elif "spatial" in adata.obsm and _positions(adata).shape[1] == 2:
+    elif "spatial" in adata.obsm and positions_of(adata).shape[1] == 2:
         sections = overlapping_sections(
-            adata.obs, _positions(adata), further=declared_columns(adata.uns)
+            adata.obs, positions_of(adata), further=declared_columns(adata.uns)
         )
     if sections is None:
         return
@@ -298,7 +222,7 @@ def _check_edges(adata: AnnData, weights: sparse.csr_array, library_key: str | N
             f"{across} edges of the graph join spots of different sections, as {sections.source} "
             "names them",
             where=f'obsp["{CONNECTIVITIES}"]',
-            remedy="Build the graph again by spatial_weights, this column being its library_key",
+            remedy="Build the graph again by spatial_neighbors, this column being its library_key",
         )
 
 
@@ -316,53 +240,29 @@ def _overlapping(found: Sections) -> InputError:
     )
 
 
-def _positions(adata: AnnData) -> NDArray[Any]:
-    if "spatial" not in adata.obsm:
+def positions_of(adata: AnnData, spatial_key: str = SPATIAL) -> NDArray[Any]:
+    """Return the positions of spots, n x 2 or n x 3, as they are stored."""
+    place = f'obsm["{spatial_key}"]'
+    if spatial_key not in adata.obsm:
         raise InputError(
             "The section has no positions",
-            where='obsm["spatial"]',
-            remedy='Store (x, y) in full-resolution pixels as obsm["spatial"]',
+            where=place,
+            remedy=f"Store (x, y) in full-resolution pixels as {place}",
         )
     try:
-        positions = np.asarray(adata.obsm["spatial"])
+        positions = np.asarray(adata.obsm[spatial_key])
         if positions.dtype.kind not in "iuf":
             positions = positions.astype(np.float64)
     except (TypeError, ValueError) as fault:
         raise InputError(
             f"Positions are not numbers: {fault}",
-            where='obsm["spatial"]',
+            where=place,
             remedy="Store (x, y) in full-resolution pixels as numbers",
         ) from fault
     if positions.ndim != 2 or positions.shape[1] not in (2, 3):
         raise InputError(
             f"Positions have the shape {positions.shape}, not spots x 2 or spots x 3",
-            where='obsm["spatial"]',
+            where=place,
             remedy="Store one (x, y) pair for each spot",
         )
     return positions
-
-
-def _features(adata: AnnData, key: str) -> tuple[Any, str]:
-    """Spots x features, and how they are to be reduced."""
-    if key in adata.obsm:
-        return np.asarray(adata.obsm[key], dtype=np.float64), "none"
-    if key == "X" or key in adata.layers:
-        values: Any = adata.X if key == "X" else adata.layers[key]
-        return (values.to_memory() if hasattr(values, "to_memory") else values), "pca"
-    there = ", ".join(["X", *adata.layers, *(name for name in adata.obsm if name != "spatial")])
-    raise InputError(
-        f'There is no expression or embedding "{key}"; there are: {there}',
-        where="spatial weights",
-        remedy="Choose one of these",
-    )
-
-
-def _column(adata: AnnData, name: str) -> Any:
-    if name not in adata.obs:
-        columns = ", ".join(map(str, adata.obs.columns[:8])) or "none"
-        raise InputError(
-            f'The spots have no column "{name}"; there are: {columns}',
-            where="spatial weights, obs",
-            remedy="Choose the column that holds the regions",
-        )
-    return adata.obs[name].to_numpy()

@@ -24,13 +24,17 @@ from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_lab
 from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.graph import Graph
     from napari_smoother.analyses.graph_settings import NeighbourRule
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.section import Section
-    from napari_smoother.study.results import Graph
     from napari_smoother.widgets.session import Session
 
-RULES: dict[str, NeighbourRule] = {"k nearest neighbours": "nearest", "Radius": "radius"}
+RULES: dict[str, NeighbourRule] = {
+    "k nearest neighbours": "nearest",
+    "Radius": "radius",
+    "Delaunay triangulation": "delaunay",
+}
 
 
 class GraphPage(Page):
@@ -192,7 +196,7 @@ class GraphPage(Page):
         self.key.show_key(weight_key(graph))
         # Known without work now: the graph was built with the spacing it may need.
         pixel = graph.section.micrometres_per_pixel or 1.0
-        radius = self.study.pipeline.radius(graph.section, self.study.graph_settings.radius)
+        radius = self.study.graph_steps.radius(graph.section, self.study.graph_settings.radius)
         with silent(self.radius):
             self.radius.setValue(radius * pixel)
         summary = graph.summary

@@ -17,8 +17,8 @@ from napari_smoother.widgets.runner import LatestRunner
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
+    from napari_smoother.analyses.graph import Graph
     from napari_smoother.analyses.recipe import Recipe
-    from napari_smoother.study.results import Graph
     from napari_smoother.widgets.session import Session
 
 TIPS: dict[Process, str] = {
