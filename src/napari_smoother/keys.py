@@ -120,7 +120,12 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
             found["obs"].add(name)
             found["layers"].add(name)
             if name == "weights":
-                found["obsp"] |= {"spatial_connectivities", "spatial_distances"}
+                found["obsp"] |= {
+                    str(entry.get("connectivities_key", "spatial_connectivities")),
+                    str(entry.get("distances_key", "spatial_distances")),
+                }
+                if "neighbors_key" in entry:  # version 0.1 wrote no such entry of uns
+                    found["uns"].add(str(entry["neighbors_key"]))
     return found
 
 

@@ -48,8 +48,8 @@ def spatial_neighbors(
         looked for in each section by itself. None takes all spots for one section, and refuses
         spots of several that lie over each other.
     n_neighs
-        Link every spot to its nearest neighbours, where neither a radius nor a triangulation is
-        wanted. See `napari_smoother.weights.neighbours.nearest_neighbours`.
+        Link every spot to its nearest neighbours; without effect with a radius or a
+        triangulation. See `napari_smoother.weights.neighbours.nearest_neighbours`.
     radius
         Instead, link all spots within this distance, in the unit of the positions; with
         ``delaunay`` the length of the longest edge.
@@ -61,8 +61,9 @@ def spatial_neighbors(
         With a radius: weights fall with distance as a Gaussian of this standard deviation, in
         the unit of the positions. None gives every link the weight 1.
     scale_by_expression
-        Multiply links by the similarity of expression of their spots: ``"X"`` or a layer, reduced
-        to principal components; or a key of ``obsm``, taken as it is.
+        Multiply links by the similarity of expression of their spots: ``"X"`` or a layer, as it
+        is, reduced to principal components; or a key of ``obsm``, as it is. The window compares
+        log1p of counts per ten thousand: a layer of these gives its weights.
     metric, n_components
         Of that similarity; see `napari_smoother.weights.scaling.similarity_factors`.
     scale_by_obs
@@ -71,7 +72,8 @@ def spatial_neighbors(
     boundary_connectivity
         What a link between two regions keeps: 0 cuts it, 1 leaves it.
     key_added
-        What the keys of the results begin with.
+        What the keys of the results begin with. Analyses read the graph that
+        ``uns["spatial_neighbors"]`` names: one under another key is there for others.
     copy
         Whether to return a copy and leave ``adata`` as it is.
 

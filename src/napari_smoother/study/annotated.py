@@ -155,7 +155,8 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
         holder: Any = getattr(adata, place)
         for name, value in getattr(results, place).items():
             key = key_beside(name, holder, ours.get(place, ()), suffix)
-            holder[key] = _pointing(value, renamed)
+            # Tables have items, too.
+            holder[key] = _pointing(value, renamed) if place == "uns" else value
             adata.results.setdefault(place, []).append(key)
             if key != name:
                 keys[f'{place}["{name}"]'] = f'{place}["{key}"]'
@@ -166,7 +167,9 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     }
     before = set(adata.uns)
     # A report stands under the key of its result.
-    entries = {renamed.get(name, name): entry for name, entry in entries.items()}
+    entries = {
+        renamed.get(name, name): _pointing(entry, renamed) for name, entry in entries.items()
+    }
     entries |= {
         "version": napari_smoother.__version__,
         "section": {

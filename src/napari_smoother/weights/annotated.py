@@ -11,7 +11,7 @@ from napari_smoother.errors import InputError
 from napari_smoother.keys import with_report
 from napari_smoother.weights.linking import link
 from napari_smoother.weights.neighbours import Neighbourhood
-from napari_smoother.weights.precision import check_weights
+from napari_smoother.weights.precision import check_weights, symmetric_part
 from napari_smoother.weights.sections import (
     Sections,
     declared_columns,
@@ -71,8 +71,10 @@ def write_graph(
         "n_isolated": int(summary.n_isolated),
         "n_components": int(summary.n_components),
     }
-    adata.uns = with_report(adata.uns, {"weights": {"recipe": recipe, "report": report}})
-    adata.uns[f"{key_added}_neighbors"] = {**names, "params": dict(recipe)}
+    neighbors_key = f"{key_added}_neighbors"
+    entry = {"recipe": recipe, "report": report, **names, "neighbors_key": neighbors_key}
+    adata.uns = with_report(adata.uns, {"weights": entry})
+    adata.uns[neighbors_key] = {**names, "params": dict(recipe)}
 
 
 def section_graph(
@@ -93,7 +95,8 @@ def section_graph(
     Returns
     -------
     weights
-        n x n float64, sorted, without a diagonal or stored zeros.
+        n x n float64, symmetric, sorted, without a diagonal or stored zeros. Of a graph that is
+        not symmetric, the mean with its transpose.
     graph
         In words, for the recipe.
 
@@ -120,6 +123,9 @@ def section_graph(
     weights.eliminate_zeros()
     weights.sort_indices()
     check_weights(weights)
+    # Who is among the nearest of a spot need not have it among its own: such graphs of squidpy
+    # have edges of one direction, which are half an edge here.
+    weights = symmetric_part(weights)
     _check_edges(adata, weights, library_key)
     return weights, f'obsp["{key}"]'
 

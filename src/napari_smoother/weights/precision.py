@@ -82,7 +82,7 @@ def precision(
         check_rho(weights, process, rho, symmetric=symmetric)
     if process in ("car", "icar"):
         own = _row_sums(weights) if process == "icar" else None
-        matrix = _conditional(weights if symmetric else _symmetric(weights), own, rho)
+        matrix = _conditional(weights if symmetric else symmetric_part(weights), own, rho)
     else:
         scaled = row_scaled(weights) if process == "isar" else weights
         residual = _conditional(scaled, None, rho)
@@ -120,9 +120,9 @@ def rho_range(weights: csr_array, process: Process) -> tuple[float, float]:
     sums = _row_sums(weights)
     if process in ("icar", "isar"):
         scale = 1 / np.sqrt(np.where(sums > 0, sums, 1.0))
-        matrix = _scaled(_symmetric(weights), scale, scale)
+        matrix = _scaled(symmetric_part(weights), scale, scale)
     else:
-        matrix = _symmetric(weights)
+        matrix = symmetric_part(weights)
     lowest, highest = _extreme_eigenvalues(matrix)
     if process in ("icar", "isar") and highest > 0 and is_symmetric(weights):
         highest = 1.0  # the constant vector, exactly
@@ -218,7 +218,8 @@ def _conditional(weights: csr_array, own: NDArray[np.float64] | None, rho: float
     return csr_array(diags_array(diagonal) - rho * weights)
 
 
-def _symmetric(weights: csr_array) -> csr_array:
+def symmetric_part(weights: csr_array) -> csr_array:
+    """Return the mean of weights and their transpose; themselves where they are symmetric."""
     if is_symmetric(weights):
         return weights
     half = csr_array((weights + weights.T) * 0.5)
