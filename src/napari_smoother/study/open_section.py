@@ -284,9 +284,14 @@ class OpenSection:
 
     def turn_to(self, stage: str) -> None:
         """Bring the map of a step of the work to the front; undo does not stop there."""
+        self.show_without_step(stage=stage)
+
+    def show_without_step(self, **changes: Any) -> None:
+        """Show something else, fields of `Shown`, where undo does not stop."""
         before = self.recipe
-        if stage != before.shown.stage:
-            self._state.history.present = replace(before, shown=replace(before.shown, stage=stage))
+        shown = replace(before.shown, **changes)
+        if shown != before.shown:
+            self._state.history.present = replace(before, shown=shown)
             self._announce(before, self._state.labels)
 
     def begin_step(self) -> None:

@@ -22,7 +22,7 @@ from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, form, listen, wrapped_label
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
@@ -171,6 +171,8 @@ class DeconvolvePage(Page):
         ):
             if slider.value() != value:
                 slider.set_value(value)
+        with silent(self.map):
+            self.map.setCurrentIndex(list(MAPS.values()).index(recipe.shown.quantity))
         self._allow_deviation(can_deviate(chosen))
 
     def _show_composition(self, composition: Composition | None) -> None:
@@ -180,13 +182,12 @@ class DeconvolvePage(Page):
         """Offer the map of uncertainty only where it is defined."""
         row = list(MAPS.values()).index("deviation")
         item = self.map.model().item(row)
-        if item.isEnabled() == allowed:
-            return
-        item.setEnabled(allowed)
-        item.setToolTip("" if allowed else NO_DEVIATION)
-        self.map.setToolTip(MAP_TIP if allowed else f"{MAP_TIP}. {NO_DEVIATION}")
+        if item.isEnabled() != allowed:
+            item.setEnabled(allowed)
+            item.setToolTip("" if allowed else NO_DEVIATION)
+            self.map.setToolTip(MAP_TIP if allowed else f"{MAP_TIP}. {NO_DEVIATION}")
         if not allowed and self.map.currentIndex() == row:
-            self.map.setCurrentIndex(0)
+            self.study.show_without_step(quantity="proportion")
 
     def _change_lambda(self, lambda_: float) -> None:
         self.study.deconvolution = replace(self.study.deconvolution, lambda_=lambda_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
@@ -40,6 +40,7 @@ class GraphPage(Page):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
+        self._is_unseen = True
         self.edges = QCheckBox("Show edges over the tissue")
         self.edges.setToolTip("Edges coloured by weight; edges cut between regions in red")
 
@@ -125,13 +126,15 @@ class GraphPage(Page):
         layout.addStretch()
 
         self.edges.toggled.connect(lambda wanted: self.scene.change(edges=wanted))
-        self.rule.currentTextChanged.connect(self._change)
-        self.neighbours.valueChanged.connect(self._change)
-        self.mutual.toggled.connect(self._change)
-        self.expression.toggled.connect(self._change)
-        self.components.valueChanged.connect(self._change)
-        self.histology.toggled.connect(self._change)
-        self.radius.valueChanged.connect(self._change_radius)
+        self.rule.currentTextChanged.connect(lambda name: self._change(rule=RULES[name]))
+        self.neighbours.valueChanged.connect(lambda k: self._change(neighbours=k))
+        self.mutual.toggled.connect(lambda mutual: self._change(mutual=mutual))
+        self.expression.toggled.connect(lambda scaled: self._change(by_expression=scaled))
+        self.components.valueChanged.connect(
+            lambda number: self._change(expression_components=number)
+        )
+        self.histology.toggled.connect(lambda scaled: self._change(by_histology=scaled))
+        self.radius.valueChanged.connect(lambda radius: self._change(radius=radius))
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.recipe_changed, self._show_settings)
         listen(self, self.study.graph_changed, self._show_graph)
@@ -140,12 +143,14 @@ class GraphPage(Page):
             self._show_graph(self.study.graph)
 
     def enter(self) -> None:
-        """Show the edges on first sight of the page."""
-        if not self.edges.isChecked():
-            self.edges.setChecked(True)
+        """Show the edges of a section on first sight of the page."""
+        if self._is_unseen and self.study.section is not None:
+            self._is_unseen = False
+            self.study.show_without_step(edges=True)
 
     def _show_section(self, section: Section | None) -> None:
         self.setEnabled(section is not None)
+        self._is_unseen = True
         known = section is not None and section.micrometres_per_pixel is not None
         self.radius_unit.setText("Radius, µm" if known else "Radius, pixels")
         for label in self.counts.values():
@@ -155,6 +160,7 @@ class GraphPage(Page):
     def _show_settings(self, recipe: Recipe) -> None:
         graph = recipe.graph
         with silent(
+            self.edges,
             self.rule,
             self.neighbours,
             self.mutual,
@@ -163,6 +169,7 @@ class GraphPage(Page):
             self.components,
             self.histology,
         ):
+            self.edges.setChecked(recipe.shown.edges)
             self.expression.setChecked(graph.by_expression)
             self.components.setValue(graph.expression_components)
             self.histology.setChecked(graph.by_histology)
@@ -177,19 +184,8 @@ class GraphPage(Page):
         section = self.study.section
         self.histology.setEnabled(section is not None and bool(section.images))
 
-    def _change(self) -> None:
-        self.study.graph_settings = replace(
-            self.study.graph_settings,
-            rule=RULES[self.rule.currentText()],
-            neighbours=self.neighbours.value(),
-            mutual=self.mutual.isChecked(),
-            by_expression=self.expression.isChecked(),
-            expression_components=self.components.value(),
-            by_histology=self.histology.isChecked(),
-        )
-
-    def _change_radius(self, radius: float) -> None:
-        self.study.graph_settings = replace(self.study.graph_settings, radius=radius)
+    def _change(self, **changes: Any) -> None:
+        self.study.graph_settings = replace(self.study.graph_settings, **changes)
 
     def _show_graph(self, graph: Graph | None) -> None:
         if graph is None:

@@ -98,17 +98,17 @@ class ImputePage(Page):
         line = self.gene.lineEdit()
         assert line is not None
         line.returnPressed.connect(self._ask_for_gene)
-        self.observed.currentTextChanged.connect(self._change)
-        self.process.currentTextChanged.connect(self._change)
-        self.nonneg.toggled.connect(self._change)
-        self.rho.value_changed.connect(self._change)
-        self.lambda_.value_changed.connect(self._change)
+        self.observed.currentTextChanged.connect(lambda name: self._set(fixed=OBSERVED[name]))
+        self.process.currentTextChanged.connect(lambda name: self._set(process=PROCESSES[name]))
+        self.nonneg.toggled.connect(lambda nonneg: self._set(nonneg=nonneg))
+        self.rho.value_changed.connect(lambda rho: self._set(rho=rho))
+        self.lambda_.value_changed.connect(lambda lambda_: self._set(lambda_=lambda_))
         self.column.currentTextChanged.connect(self._choose_column)
-        self.hidden_class.currentTextChanged.connect(self._change)
-        self.held_out.valueChanged.connect(self._change)
-        self.seed.valueChanged.connect(self._change)
-        self.denser.toggled.connect(self._change)
-        self.factor.valueChanged.connect(self._change)
+        self.hidden_class.currentTextChanged.connect(lambda name: self._set(hidden_class=name))
+        self.held_out.valueChanged.connect(lambda percent: self._set(held_out=percent / 100))
+        self.seed.valueChanged.connect(lambda seed: self._set(seed=seed))
+        self.denser.toggled.connect(lambda denser: self._set(denser=denser))
+        self.factor.valueChanged.connect(lambda factor: self._set(factor=factor))
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(self.preview.solve)
         self.own_limits.toggled.connect(self._change_limits)
@@ -267,7 +267,9 @@ class ImputePage(Page):
         settings = self.analysis.settings
         if settings.gene and (section is None or settings.gene not in section.adata.var_names):
             settings = replace(settings, gene="")
-        self.analysis.settings = replace(settings, hidden_column="", hidden_class="")
+        if section is None or settings.hidden_column not in section.adata.obs:
+            settings = replace(settings, hidden_column="", hidden_class="")
+        self.analysis.settings = settings
         self.setEnabled(section is not None)
         self.facts.setText("")
         if self.isVisible():
@@ -354,21 +356,6 @@ class ImputePage(Page):
         names = self._classes.get(column, ("",))
         guess = next((each for each in NOT_OBSERVED if each in names), names[0])
         self._set(hidden_column=column, hidden_class=guess)
-
-    def _change(self) -> None:
-        chosen = self.analysis.settings
-        self._set(
-            fixed=OBSERVED[self.observed.currentText()],
-            process=PROCESSES[self.process.currentText()],
-            nonneg=self.nonneg.isChecked(),
-            rho=self.rho.value(),
-            lambda_=self.lambda_.value(),
-            hidden_class=self.hidden_class.currentText() if chosen.hidden_column else "",
-            held_out=self.held_out.value() / 100,
-            seed=self.seed.value(),
-            denser=self.denser.isChecked(),
-            factor=self.factor.value(),
-        )
 
     def _set(self, **changes: Any) -> None:
         self.analysis.settings = replace(self.analysis.settings, **changes)

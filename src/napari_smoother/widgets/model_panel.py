@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGroupBox, QHBoxLayout, QLabel, QWidget
 
@@ -102,11 +102,19 @@ class ModelPanel(QGroupBox):
         self.setLayout(rows)
 
         self.model.currentIndexChanged.connect(self._change_model)
-        self.tube_loss.currentTextChanged.connect(self._change)
-        self.nonneg.toggled.connect(self._change)
-        self.scale.currentIndexChanged.connect(self._change)
-        self.weights.currentIndexChanged.connect(self._change)
-        self.shares.currentIndexChanged.connect(self._change)
+        self.tube_loss.currentTextChanged.connect(
+            lambda name: self._change(tube_loss=LOSSES[name])
+        )
+        self.nonneg.toggled.connect(lambda nonneg: self._change(nonneg=nonneg))
+        self.scale.currentIndexChanged.connect(
+            lambda row: self._change(scale=self.scale.itemData(row))
+        )
+        self.weights.currentIndexChanged.connect(
+            lambda row: self._change(gene_weights=list(WEIGHTS.values())[row])
+        )
+        self.shares.currentIndexChanged.connect(
+            lambda row: self._change(shares=list(SHARES.values())[row])
+        )
         listen(self, study.recipe_changed, self.show_settings)
         listen(self, study.reference_changed, self._show_reference)
         self.show_settings(study.recipe)
@@ -152,15 +160,8 @@ class ModelPanel(QGroupBox):
     def _change_model(self) -> None:
         self.study.deconvolution = self.study.deconvolution.with_model(self.model.currentData())
 
-    def _change(self) -> None:
-        self.study.deconvolution = replace(
-            self.study.deconvolution,
-            tube_loss=LOSSES[self.tube_loss.currentText()],
-            nonneg=self.nonneg.isChecked(),
-            scale=self.scale.currentData(),
-            gene_weights=list(WEIGHTS.values())[self.weights.currentIndex()],
-            shares=list(SHARES.values())[self.shares.currentIndex()],
-        )
+    def _change(self, **changes: Any) -> None:
+        self.study.deconvolution = replace(self.study.deconvolution, **changes)
 
 
 assert set(SCALES) == set(get_args(SectionScale))

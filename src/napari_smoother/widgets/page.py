@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QMainWindow, QSizePolicy, QWidget
 
+from napari_smoother.widgets.sliders import NumberSlider
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,13 +36,24 @@ class Page(QWidget):
         self.session = session
         self.study = session.study
         self.scene = session.scene
+        self._was_shown = False
+
+    def _hold(self, held: bool) -> None:
+        if held:
+            self.study.begin_step()
+        else:
+            self.study.end_step()
 
     def enter(self) -> None:
         """Bring the map that belongs to this page to the top."""
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Note the window this page is in."""
+        """Note the window this page is in; from the first time on, a drag is one step."""
         super().showEvent(event)
+        if not self._was_shown:
+            self._was_shown = True
+            for slider in self.findChildren(NumberSlider):
+                slider.held.connect(self._hold)
         window = self.window()
         if isinstance(window, QMainWindow):
             self.session.follow_window(window)

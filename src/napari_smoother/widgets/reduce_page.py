@@ -187,15 +187,28 @@ class ReducePage(Page):
         layout.addWidget(self.table, 1)
 
         self.method.currentTextChanged.connect(self._change_method)
-        for box in (self.data, self.process, self.genes_by):
-            box.currentIndexChanged.connect(self._change)
-        for spin in (self.genes, self.components, self.domains):
-            spin.valueChanged.connect(self._change)
-        for slider in (self.rho, self.lambda_, self.coupling):
-            slider.value_changed.connect(self._change)
-        self.smoothing.value_changed.connect(self._take_smoothing_in_hand)
-        self.scale.toggled.connect(self._change)
-        self.chosen.toggled.connect(self._change)
+        self.data.currentIndexChanged.connect(
+            lambda row: self._change_data(layer=self.data.itemData(row))
+        )
+        self.genes.valueChanged.connect(lambda number: self._change_data(n_genes=number))
+        self.genes_by.currentTextChanged.connect(
+            lambda name: self._change_data(genes_by=GENES_BY[name])
+        )
+        self.scale.toggled.connect(lambda scale: self._change_data(scale=scale))
+        self.components.valueChanged.connect(lambda number: self._change(components=number))
+        self.process.currentTextChanged.connect(lambda name: self._change(process=PROCESSES[name]))
+        self.rho.value_changed.connect(lambda rho: self._change(rho=rho))
+        self.lambda_.value_changed.connect(lambda lambda_: self._change(lambda_=lambda_))
+        self.smoothing.value_changed.connect(lambda lambda_: self._change(smoothing=lambda_))
+        self.chosen.toggled.connect(
+            lambda chosen: self._change(smoothing=None if chosen else self.smoothing.value())
+        )
+        self.domains.valueChanged.connect(
+            lambda number: self._change_domains(number=number or None)
+        )
+        self.coupling.value_changed.connect(
+            lambda coupling: self._change_domains(coupling=coupling)
+        )
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.reduction.solve())
         self.map.currentTextChanged.connect(self._change_map)
@@ -327,35 +340,14 @@ class ReducePage(Page):
         on_domains = MAPS[self.map.currentText()] == "domains"
         self._shown_rows.setRowVisible(self.agreement, on_domains and self._compared is not None)
 
-    def _change(self) -> None:
-        settings = self.analysis.settings
-        changed = replace(
-            settings,
-            data=ExpressionSettings(
-                self.data.currentData(),
-                self.genes.value(),
-                self.scale.isChecked(),
-                GENES_BY[self.genes_by.currentText()],
-            ),
-            components=self.components.value(),
-            process=PROCESSES[self.process.currentText()],
-            rho=self.rho.value(),
-            lambda_=self.lambda_.value(),
-            domains=replace(
-                settings.domains,
-                number=self.domains.value() or None,
-                coupling=self.coupling.value(),
-            ),
-        )
-        if isinstance(changed, ReductionSettings):
-            smoothing = None if self.chosen.isChecked() else self.smoothing.value()
-            changed = replace(changed, smoothing=smoothing)
-        self.analysis.settings = changed
+    def _change(self, **changes: Any) -> None:
+        self.analysis.settings = replace(self.analysis.settings, **changes)
 
-    def _take_smoothing_in_hand(self) -> None:
-        with silent(self.chosen):
-            self.chosen.setChecked(False)
-        self._change()
+    def _change_data(self, **changes: Any) -> None:
+        self._change(data=replace(self.analysis.settings.data, **changes))
+
+    def _change_domains(self, **changes: Any) -> None:
+        self._change(domains=replace(self.analysis.settings.domains, **changes))
 
     def _change_live(self, live: bool) -> None:
         self.session.reduction.live = live
@@ -377,8 +369,5 @@ class ReducePage(Page):
             picture.show_mixture((red, green, blue))
         else:
             picture.show_domains()
-            settings = self.analysis.settings
-            self.analysis.settings = replace(
-                settings, domains=replace(settings.domains, find=True)
-            )
+            self._change_domains(find=True)
         self._show_result()

@@ -5,20 +5,65 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
 STEPS = 1000
 
 
+class NumberField(QDoubleSpinBox):
+    """A field that shows four significant digits of the exact number it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setDecimals(40)  # Qt rounds what it holds to these
+        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.setKeyboardTracking(False)
+        self.setMinimumWidth(64)
+
+    def show_number(self, value: float) -> None:
+        """Hold a number, also outside the range, without announcing it."""
+        blocked = self.blockSignals(True)
+        self.setRange(min(self.minimum(), value), max(self.maximum(), value))
+        self.setValue(value)
+        self.blockSignals(blocked)
+
+    def textFromValue(self, value: float) -> str:
+        """Return four significant digits; the number itself stays as it was typed or set."""
+        return f"{value:.4g}"
+
+    def valueFromText(self, text: str) -> float:
+        """Return the number that was typed; the one it holds where nothing was."""
+        held = self.value()
+        return held if text == self.textFromValue(held) else _number(text)
+
+    def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
+        """Take every number in the range; what may become one can be typed."""
+        if self.minimum() <= _number(text) <= self.maximum():
+            return QValidator.State.Acceptable, text, place
+        possible = set(text) <= set("0123456789.,+-eE")
+        state = QValidator.State.Intermediate if possible else QValidator.State.Invalid
+        return state, text, place
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return math.nan
+
+
 class NumberSlider(QWidget):
     """A slider from one number to another, with a field to type an exact one.
+
+    It keeps the exact number it was set to until the hand changes it.
 
     Parameters
     ----------
     lowest, highest
         Ends of the range.
     decimals
-        Shown in the field.
+        Of the numbers at the places of the slider.
     tip
         Tooltip.
 
@@ -26,22 +71,21 @@ class NumberSlider(QWidget):
     ----------
     value_changed
         Emitted with the number whenever the hand changes it.
+    held
+        Emitted with whether the hand holds the slider.
     """
 
     value_changed = Signal(float)
+    held = Signal(bool)
 
     def __init__(self, lowest: float, highest: float, *, decimals: int = 2, tip: str = "") -> None:
         super().__init__()
-        self._lowest, self._highest = lowest, highest
+        self._lowest, self._highest, self._decimals = lowest, highest, decimals
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
-        self.field = QDoubleSpinBox()
-        self.field.setDecimals(decimals)
+        self.field = NumberField()
         self.field.setRange(lowest, highest)
         self.field.setSingleStep(10.0**-decimals)
-        self.field.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.field.setKeyboardTracking(False)
-        self.field.setMinimumWidth(64)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.slider, 1)
@@ -49,6 +93,8 @@ class NumberSlider(QWidget):
         for widget in (self, self.slider, self.field):
             widget.setToolTip(tip)
         self.slider.valueChanged.connect(self._on_slider)
+        self.slider.sliderPressed.connect(lambda: self.held.emit(True))
+        self.slider.sliderReleased.connect(lambda: self.held.emit(False))
         self.field.valueChanged.connect(self._on_field)
 
     def value(self) -> float:
@@ -57,7 +103,7 @@ class NumberSlider(QWidget):
 
     def set_value(self, value: float) -> None:
         """Show a number without announcing it."""
-        self._show(value)
+        self.field.show_number(value)
         self._place(value)
 
     def set_range(self, lowest: float, highest: float, *, typed: float | None = None) -> None:
@@ -71,17 +117,12 @@ class NumberSlider(QWidget):
 
     def _on_slider(self, place: int) -> None:
         value = self.number_at(place / STEPS)
-        self._show(value)
-        self.value_changed.emit(self.value())
+        self.field.show_number(value)
+        self.value_changed.emit(value)
 
     def _on_field(self, value: float) -> None:
         self._place(value)
         self.value_changed.emit(value)
-
-    def _show(self, value: float) -> None:
-        blocked = self.field.blockSignals(True)
-        self.field.setValue(value)
-        self.field.blockSignals(blocked)
 
     def _place(self, value: float) -> None:
         blocked = self.slider.blockSignals(True)
@@ -90,7 +131,8 @@ class NumberSlider(QWidget):
 
     def number_at(self, place: float) -> float:
         """Return the number at a place from 0 (left) to 1 (right)."""
-        return self._lowest + place * (self._highest - self._lowest)
+        number = self._lowest + place * (self._highest - self._lowest)
+        return min(round(number, self._decimals), self._highest)
 
     def place_of(self, value: float) -> float:
         """Return the place of a number, from 0 (left) to 1 (right)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
@@ -131,9 +131,11 @@ class TrainingPanel(QGroupBox):
             else:
                 layout.addLayout(part)
 
-        self.likelihood.currentTextChanged.connect(self._change)
-        self.epochs.valueChanged.connect(self._change)
-        self.rate.valueChanged.connect(self._change)
+        self.likelihood.currentTextChanged.connect(
+            lambda name: self._change(likelihood=LIKELIHOODS[name])
+        )
+        self.epochs.valueChanged.connect(lambda epochs: self._change(epochs=epochs))
+        self.rate.valueChanged.connect(lambda rate: self._change(learning_rate=rate))
         self.train.clicked.connect(self._train)
         self.stop.clicked.connect(preview.cancel)
         preview.progressed.connect(self._show_progress)
@@ -159,13 +161,8 @@ class TrainingPanel(QGroupBox):
         self.analysis.active = True
         self.preview.solve()
 
-    def _change(self) -> None:
-        self.analysis.settings = replace(
-            self.analysis.settings,
-            likelihood=LIKELIHOODS[self.likelihood.currentText()],
-            epochs=self.epochs.value(),
-            learning_rate=self.rate.value(),
-        )
+    def _change(self, **changes: Any) -> None:
+        self.analysis.settings = replace(self.analysis.settings, **changes)
 
     def _show_settings(self, settings: AutoencoderSettings) -> None:
         with silent(self.likelihood, self.epochs, self.rate):
