@@ -42,8 +42,8 @@ class DeconvolutionSettings(ComparedByValue):
     process
         The spatial process of the prior.
     rho
-        Its autocorrelation, from 0 (none); at most 1 for the intrinsic processes. The graph
-        says where the range of the others ends.
+        Autocorrelation of the prior, from 0 (none); at most 1 for the intrinsic processes. The
+        graph says where the range of the others ends.
     lambda_
         Weight of the spatial loss; 0 leaves every spot to itself.
     scale

@@ -121,8 +121,8 @@ class DeconvolvePage(Page):
         layout.addWidget(self.types, 1)
 
         self.open_button.clicked.connect(self._ask_for_reference)
-        self.lambda_.value_changed.connect(self._change_lambda)
-        self.connectivity.value_changed.connect(self._change_connectivity)
+        self.lambda_.valueChanged.connect(self._change_lambda)
+        self.connectivity.valueChanged.connect(self._change_connectivity)
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.preview.solve())
         self.map.currentTextChanged.connect(self._change_map)
@@ -170,7 +170,7 @@ class DeconvolvePage(Page):
             (self.connectivity, recipe.graph.boundary_connectivity),
         ):
             if slider.value() != value:
-                slider.set_value(value)
+                slider.show_number(value)
         with silent(self.map):
             self.map.setCurrentIndex(list(MAPS.values()).index(recipe.shown.quantity))
         self._allow_deviation(can_deviate(chosen))

@@ -101,8 +101,8 @@ class ImputePage(Page):
         self.observed.currentTextChanged.connect(lambda name: self._set(fixed=OBSERVED[name]))
         self.process.currentTextChanged.connect(lambda name: self._set(process=PROCESSES[name]))
         self.nonneg.toggled.connect(lambda nonneg: self._set(nonneg=nonneg))
-        self.rho.value_changed.connect(lambda rho: self._set(rho=rho))
-        self.lambda_.value_changed.connect(lambda lambda_: self._set(lambda_=lambda_))
+        self.rho.valueChanged.connect(lambda rho: self._set(rho=rho))
+        self.lambda_.valueChanged.connect(lambda lambda_: self._set(lambda_=lambda_))
         self.column.currentTextChanged.connect(self._choose_column)
         self.hidden_class.currentTextChanged.connect(lambda name: self._set(hidden_class=name))
         self.held_out.valueChanged.connect(lambda percent: self._set(held_out=percent / 100))
@@ -267,8 +267,10 @@ class ImputePage(Page):
         settings = self.analysis.settings
         if settings.gene and (section is None or settings.gene not in section.adata.var_names):
             settings = replace(settings, gene="")
-        if section is None or settings.hidden_column not in section.adata.obs:
-            settings = replace(settings, hidden_column="", hidden_class="")
+        if settings.hidden_column:
+            classes = {} if section is None else class_columns(section)
+            if settings.hidden_class not in classes.get(settings.hidden_column, ()):
+                settings = replace(settings, hidden_column="", hidden_class="")
         self.analysis.settings = settings
         self.setEnabled(section is not None)
         self.facts.setText("")
@@ -312,7 +314,7 @@ class ImputePage(Page):
             self.factor.setValue(chosen.factor)
         for slider, value in ((self.rho, chosen.rho), (self.lambda_, chosen.lambda_)):
             if slider.value() != value:
-                slider.set_value(value)
+                slider.show_number(value)
         self.lambda_.setEnabled(not chosen.fixed)
         self.factor.setEnabled(chosen.denser)
         self.hidden_class.setEnabled(bool(chosen.hidden_column))

@@ -83,7 +83,7 @@ class ProcessRows(QObject):
         self._runner.failed.connect(tell_error)
         session.closing.connect(self._runner.shut_down)
         self.process.currentIndexChanged.connect(self._choose)
-        self.rho.value_changed.connect(self._change_rho)
+        self.rho.valueChanged.connect(self._change_rho)
         listen(self.process, self.study.recipe_changed, self.show_settings)
         listen(self.process, self.study.graph_changed, self._show_graph)
         self.show_settings(self.study.recipe)
@@ -102,7 +102,7 @@ class ProcessRows(QObject):
         self.process.setEnabled(self.study.graph is not None)
         self._find_limit(chosen.process, switch=False)
         if self.rho.value() != chosen.rho:
-            self.rho.set_value(chosen.rho)
+            self.rho.show_number(chosen.rho)
         self._show_validity()
 
     def _show_graph(self, graph: Graph) -> None:
@@ -148,7 +148,7 @@ class ProcessRows(QObject):
             rho = _rounded_down(share * ENDS[process] * self.limit)
             self._kept = (rho, share)
             self.study.deconvolution = replace(chosen, process=process, rho=rho)
-        self.rho.set_value(self.study.deconvolution.rho)
+        self.rho.show_number(self.study.deconvolution.rho)
         self._show_validity()
 
     def _show_validity(self) -> None:

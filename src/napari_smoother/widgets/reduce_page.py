@@ -197,16 +197,16 @@ class ReducePage(Page):
         self.scale.toggled.connect(lambda scale: self._change_data(scale=scale))
         self.components.valueChanged.connect(lambda number: self._change(components=number))
         self.process.currentTextChanged.connect(lambda name: self._change(process=PROCESSES[name]))
-        self.rho.value_changed.connect(lambda rho: self._change(rho=rho))
-        self.lambda_.value_changed.connect(lambda lambda_: self._change(lambda_=lambda_))
-        self.smoothing.value_changed.connect(lambda lambda_: self._change(smoothing=lambda_))
+        self.rho.valueChanged.connect(lambda rho: self._change(rho=rho))
+        self.lambda_.valueChanged.connect(lambda lambda_: self._change(lambda_=lambda_))
+        self.smoothing.valueChanged.connect(lambda lambda_: self._change(smoothing=lambda_))
         self.chosen.toggled.connect(
             lambda chosen: self._change(smoothing=None if chosen else self.smoothing.value())
         )
         self.domains.valueChanged.connect(
             lambda number: self._change_domains(number=number or None)
         )
-        self.coupling.value_changed.connect(
+        self.coupling.valueChanged.connect(
             lambda coupling: self._change_domains(coupling=coupling)
         )
         self.live.toggled.connect(self._change_live)
@@ -309,7 +309,7 @@ class ReducePage(Page):
             sliders.append((self.smoothing, settings.smoothing))
         for slider, value in sliders:
             if slider.value() != value:
-                slider.set_value(value)
+                slider.show_number(value)
 
     def _show_result(self) -> None:
         picture = self.picture
@@ -317,7 +317,7 @@ class ReducePage(Page):
         result = self.analysis.result
         self.table.show_embedding(result, selected)
         if result is not None and self.chosen.isChecked() and "smoothing" in result.report:
-            self.smoothing.set_value(result.report["smoothing"])
+            self.smoothing.show_number(result.report["smoothing"])
         self._show_agreement()
 
     def _show_map_rows(self) -> None:

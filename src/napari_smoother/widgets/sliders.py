@@ -14,9 +14,10 @@ STEPS = 1000
 class NumberField(QDoubleSpinBox):
     """A field that shows four significant digits of the exact number it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, lowest: float = 0.0, highest: float = 1e12) -> None:
         super().__init__()
         self.setDecimals(40)  # Qt rounds what it holds to these
+        self.setRange(lowest, highest)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setKeyboardTracking(False)
         self.setMinimumWidth(64)
@@ -69,13 +70,13 @@ class NumberSlider(QWidget):
 
     Attributes
     ----------
-    value_changed
+    valueChanged
         Emitted with the number whenever the hand changes it.
     held
         Emitted with whether the hand holds the slider.
     """
 
-    value_changed = Signal(float)
+    valueChanged = Signal(float)
     held = Signal(bool)
 
     def __init__(self, lowest: float, highest: float, *, decimals: int = 2, tip: str = "") -> None:
@@ -83,25 +84,29 @@ class NumberSlider(QWidget):
         self._lowest, self._highest, self._decimals = lowest, highest, decimals
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
-        self.field = NumberField()
-        self.field.setRange(lowest, highest)
+        self.field = NumberField(lowest, highest)
         self.field.setSingleStep(10.0**-decimals)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.slider, 1)
         layout.addWidget(self.field)
-        for widget in (self, self.slider, self.field):
-            widget.setToolTip(tip)
+        self.setToolTip(tip)
         self.slider.valueChanged.connect(self._on_slider)
         self.slider.sliderPressed.connect(lambda: self.held.emit(True))
         self.slider.sliderReleased.connect(lambda: self.held.emit(False))
         self.field.valueChanged.connect(self._on_field)
 
+    def setToolTip(self, text: str) -> None:
+        """Say the same about the slider and its field."""
+        super().setToolTip(text)
+        self.slider.setToolTip(text)
+        self.field.setToolTip(text)
+
     def value(self) -> float:
         """Return the number."""
         return float(self.field.value())
 
-    def set_value(self, value: float) -> None:
+    def show_number(self, value: float) -> None:
         """Show a number without announcing it."""
         self.field.show_number(value)
         self._place(value)
@@ -113,16 +118,16 @@ class NumberSlider(QWidget):
         blocked = self.field.blockSignals(True)
         self.field.setRange(lowest, highest if typed is None else typed)
         self.field.blockSignals(blocked)
-        self.set_value(value)
+        self.show_number(value)
 
     def _on_slider(self, place: int) -> None:
         value = self.number_at(place / STEPS)
         self.field.show_number(value)
-        self.value_changed.emit(value)
+        self.valueChanged.emit(value)
 
     def _on_field(self, value: float) -> None:
         self._place(value)
-        self.value_changed.emit(value)
+        self.valueChanged.emit(value)
 
     def _place(self, value: float) -> None:
         blocked = self.slider.blockSignals(True)
