@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -21,16 +18,25 @@ from qtpy.QtWidgets import (
 from napari_smoother.layers.edges import CUT_COLOUR, weight_key
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.settings_form import SettingsForm
+from napari_smoother.widgets.sliders import NumberField
 from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
-    from napari_smoother.analyses.graph_settings import NeighbourRule
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.section import Section
     from napari_smoother.study.results import Graph
     from napari_smoother.widgets.session import Session
 
-RULES: dict[str, NeighbourRule] = {"k nearest neighbours": "nearest", "Radius": "radius"}
+FIELDS: dict[str, dict[str, Any]] = {
+    "rule": {"choices": {"nearest": "k nearest neighbours", "radius": "Radius"}},
+    "neighbours": {"range": (1, 50)},
+    "mutual": {"text": "Mutual only"},
+    "radius": {"editor": lambda: NumberField(0.01)},
+    "by_expression": {"text": "By expression"},
+    "expression_components": {"range": (1, 100)},
+    "by_histology": {"text": "By histology"},
+}
 
 
 class GraphPage(Page):
@@ -44,41 +50,23 @@ class GraphPage(Page):
         self.edges = QCheckBox("Show edges over the tissue")
         self.edges.setToolTip("Edges coloured by weight; edges cut between regions in red")
 
-        self.rule = QComboBox()
-        self.rule.addItems(list(RULES))
-        self.rule.setToolTip("How neighbours are found")
-        self.neighbours = QSpinBox()
-        self.neighbours.setRange(1, 50)
-        self.neighbours.setKeyboardTracking(False)
-        self.neighbours.setToolTip("Neighbours of each spot; 6 on a Visium slide")
-        self.mutual = QCheckBox("Mutual only")
-        self.mutual.setToolTip("Connect two spots only if each is among the other's k nearest")
-        self.radius = QDoubleSpinBox()
-        self.radius.setDecimals(2)
-        self.radius.setRange(0.01, 1e7)  # after the decimals, which would round it to 0
-        self.radius.setKeyboardTracking(False)
-        self.radius.setToolTip("Connect every two spots that are at most this far apart")
+        self.form = SettingsForm(self.study.graph_settings, FIELDS)
+        self.rule, self.neighbours, self.mutual = (
+            self.form[name] for name in ("rule", "neighbours", "mutual")
+        )
+        self.radius = self.form["radius"].number
+        self.expression, self.components, self.histology = (
+            self.form[name] for name in ("by_expression", "expression_components", "by_histology")
+        )
         self.radius_unit = QLabel("Radius, µm")
         rule = QGroupBox("Neighbours")
         rows = form()
         rows.addRow("Rule", self.rule)
         rows.addRow("k", self.neighbours)
         rows.addRow(self.mutual)
-        rows.addRow(self.radius_unit, self.radius)
+        rows.addRow(self.radius_unit, self.form["radius"])
         rule.setLayout(rows)
 
-        self.expression = QCheckBox("By expression")
-        self.expression.setToolTip(
-            "Scale each edge by the similarity of expression of its two spots, from 0 to 1"
-        )
-        self.components = QSpinBox()
-        self.components.setRange(1, 100)
-        self.components.setKeyboardTracking(False)
-        self.components.setToolTip("Principal components in which expression is compared")
-        self.histology = QCheckBox("By histology")
-        self.histology.setToolTip(
-            "Scale each edge by the similarity of the tissue image at its two spots"
-        )
         scaling = QGroupBox("Scale edges")
         rows = form()
         rows.addRow(self.expression)
@@ -126,15 +114,7 @@ class GraphPage(Page):
         layout.addStretch()
 
         self.edges.toggled.connect(lambda wanted: self.scene.change(edges=wanted))
-        self.rule.currentTextChanged.connect(lambda name: self._change(rule=RULES[name]))
-        self.neighbours.valueChanged.connect(lambda k: self._change(neighbours=k))
-        self.mutual.toggled.connect(lambda mutual: self._change(mutual=mutual))
-        self.expression.toggled.connect(lambda scaled: self._change(by_expression=scaled))
-        self.components.valueChanged.connect(
-            lambda number: self._change(expression_components=number)
-        )
-        self.histology.toggled.connect(lambda scaled: self._change(by_histology=scaled))
-        self.radius.valueChanged.connect(lambda radius: self._change(radius=radius))
+        self.form.valueChanged.connect(self._change)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.recipe_changed, self._show_settings)
         listen(self, self.study.graph_changed, self._show_graph)
@@ -159,33 +139,20 @@ class GraphPage(Page):
 
     def _show_settings(self, recipe: Recipe) -> None:
         graph = recipe.graph
-        with silent(
-            self.edges,
-            self.rule,
-            self.neighbours,
-            self.mutual,
-            self.radius,
-            self.expression,
-            self.components,
-            self.histology,
-        ):
+        with silent(self.edges):
             self.edges.setChecked(recipe.shown.edges)
-            self.expression.setChecked(graph.by_expression)
-            self.components.setValue(graph.expression_components)
-            self.histology.setChecked(graph.by_histology)
-            self.rule.setCurrentIndex(list(RULES.values()).index(graph.rule))
-            self.neighbours.setValue(graph.neighbours)
-            self.mutual.setChecked(graph.mutual)
+        self.form.setValue(graph)
         nearest = graph.rule == "nearest"
         self.neighbours.setEnabled(nearest)
         self.mutual.setEnabled(nearest)
-        self.radius.setEnabled(not nearest)
+        self.form["radius"].setEnabled(not nearest)
         self.components.setEnabled(graph.by_expression)
         section = self.study.section
         self.histology.setEnabled(section is not None and bool(section.images))
 
-    def _change(self, **changes: Any) -> None:
-        self.study.graph_settings = replace(self.study.graph_settings, **changes)
+    def _change(self, field: str, value: Any) -> None:
+        changed = {field: value}
+        self.study.graph_settings = replace(self.study.graph_settings, **changed)
 
     def _show_graph(self, graph: Graph | None) -> None:
         if graph is None:
@@ -194,8 +161,7 @@ class GraphPage(Page):
         # Known without work now: the graph was built with the spacing it may need.
         pixel = graph.section.micrometres_per_pixel or 1.0
         radius = self.study.pipeline.radius(graph.section, self.study.graph_settings.radius)
-        with silent(self.radius):
-            self.radius.setValue(radius * pixel)
+        self.form["radius"].suggest(radius * pixel)
         summary = graph.summary
         self.counts["Edges"].setText(f"{summary.n_edges:,}")
         self.counts["Cut (weight 0)"].setText(f"{summary.n_cut:,}")

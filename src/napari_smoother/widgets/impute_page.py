@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -29,7 +28,8 @@ from napari_smoother.study.imputation import Imputation
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
 from napari_smoother.widgets.search_box import SearchBox
-from napari_smoother.widgets.sliders import LogSlider, NumberSlider
+from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
+from napari_smoother.widgets.sliders import NumberField
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -39,14 +39,19 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.shown import ImputationPicture
     from napari_smoother.models.deconv.gene_names import GeneNames
     from napari_smoother.section import Section
-    from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session
 
 NO_GENE = "(type a gene)"
 NO_COLUMN = "(none)"
-OBSERVED = {"Smoothed": False, "Kept, only others filled in": True}
-PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
+FIELDS: dict[str, dict[str, Any]] = {
+    **PRIOR,
+    "fixed": {"choices": {False: "Smoothed", True: "Kept, only others filled in"}},
+    "nonneg": {"text": "Not below zero"},
+    "seed": {"range": (0, 9999)},
+    "denser": {"text": "Denser grid, ×"},
+    "factor": {"editor": lambda: NumberField(1.5, 10.0)},
+}
 MAPS: dict[ImputationPicture, tuple[str, str]] = {
     "raw": ("Raw", "The gene as it was measured"),
     "smoothed": ("Smoothed", "The gene after smoothing, in the colours of the raw one"),
@@ -78,6 +83,11 @@ class ImputePage(Page):
         self._classes: dict[str, tuple[str, ...]] = {}
         self._listed: Section | None = None
 
+        self.form = SettingsForm(self.analysis.settings, FIELDS)
+        self.process, self.rho, self.lambda_ = (self.form[name] for name in PRIOR)
+        self.observed, self.nonneg, self.seed, self.denser, self.factor = (
+            self.form[name] for name in FIELDS if name not in PRIOR
+        )
         self.gene = SearchBox()
         self.gene.setToolTip(f"Type a part of the symbol or identifier; values are {SCALE}")
         chosen = form()
@@ -98,17 +108,10 @@ class ImputePage(Page):
         line = self.gene.lineEdit()
         assert line is not None
         line.returnPressed.connect(self._ask_for_gene)
-        self.observed.currentTextChanged.connect(lambda name: self._set(fixed=OBSERVED[name]))
-        self.process.currentTextChanged.connect(lambda name: self._set(process=PROCESSES[name]))
-        self.nonneg.toggled.connect(lambda nonneg: self._set(nonneg=nonneg))
-        self.rho.valueChanged.connect(lambda rho: self._set(rho=rho))
-        self.lambda_.valueChanged.connect(lambda lambda_: self._set(lambda_=lambda_))
+        self.form.valueChanged.connect(lambda field, value: self._set(**{field: value}))
         self.column.currentTextChanged.connect(self._choose_column)
         self.hidden_class.currentTextChanged.connect(lambda name: self._set(hidden_class=name))
         self.held_out.valueChanged.connect(lambda percent: self._set(held_out=percent / 100))
-        self.seed.valueChanged.connect(lambda seed: self._set(seed=seed))
-        self.denser.toggled.connect(lambda denser: self._set(denser=denser))
-        self.factor.valueChanged.connect(lambda factor: self._set(factor=factor))
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(self.preview.solve)
         self.own_limits.toggled.connect(self._change_limits)
@@ -147,16 +150,7 @@ class ImputePage(Page):
         second.addWidget(self.own_limits)
         second.addStretch()
         second.addWidget(self.hold)
-        self.denser = QCheckBox("Denser grid, ×")
-        self.denser.setToolTip(
-            "Also interpolates between the spots: every new position is the mean of its neighbours"
-        )
-        self.factor = QDoubleSpinBox()
-        self.factor.setRange(1.5, 10.0)
         self.factor.setSingleStep(0.5)
-        self.factor.setDecimals(1)
-        self.factor.setKeyboardTracking(False)
-        self.factor.setToolTip("How many times closer the new positions are than spots")
         third = QHBoxLayout()
         third.addWidget(self.denser)
         third.addWidget(self.factor)
@@ -168,30 +162,6 @@ class ImputePage(Page):
         return group
 
     def _smoothing_group(self) -> QGroupBox:
-        self.observed = QComboBox()
-        self.observed.addItems(list(OBSERVED))
-        self.observed.setToolTip(
-            "Whether observed values give way to their neighbours, or stay while hidden spots and "
-            "spots without counts are filled in"
-        )
-        self.process = QComboBox()
-        self.process.addItems(list(PROCESSES))
-        self.process.setToolTip(
-            "Spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR) "
-            "autoregression"
-        )
-        self.rho = NumberSlider(
-            0.0,
-            1.0,
-            decimals=3,
-            tip="Autocorrelation of the prior: at 1 (intrinsic) values between observed spots do "
-            "not fade to zero",
-        )
-        self.lambda_ = LogSlider(
-            1e-3, 1e3, tip="Weight of the spatial loss: 0 leaves observed spots as they are"
-        )
-        self.nonneg = QCheckBox("Not below zero")
-        self.nonneg.setToolTip("Keeps values from falling below zero, as counts cannot")
         self.live = QCheckBox("Live")
         self.live.setChecked(self.preview.live)
         self.live.setToolTip("Smooth again at every change")
@@ -234,10 +204,6 @@ class ImputePage(Page):
         self.held_out.setToolTip(
             "Share of the other spots to hide at random, to see how well they are predicted"
         )
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 9999)
-        self.seed.setKeyboardTracking(False)
-        self.seed.setToolTip("Another seed hides other spots; the same seed the same ones")
         share = QHBoxLayout()
         share.addWidget(self.held_out, 1)
         share.addWidget(QLabel("seed"))
@@ -297,24 +263,14 @@ class ImputePage(Page):
         self._show_settings(self.analysis.settings)
 
     def _show_settings(self, chosen: ImputationSettings) -> None:
-        choices = (self.gene, self.observed, self.process, self.column, self.hidden_class)
-        numbers = (self.nonneg, self.held_out, self.seed, self.denser, self.factor)
-        with silent(*choices, *numbers):
+        self.form.setValue(chosen)
+        with silent(self.gene, self.column, self.hidden_class, self.held_out):
             if (self._find(self.gene.currentText()) or "") != chosen.gene:
                 self.gene.setCurrentText(self._label(chosen.gene) or NO_GENE)
-            self.observed.setCurrentIndex(list(OBSERVED.values()).index(chosen.fixed))
-            self.process.setCurrentIndex(list(PROCESSES.values()).index(chosen.process))
             self.column.setCurrentText(chosen.hidden_column or NO_COLUMN)
             self._list_classes(chosen.hidden_column)
             self.hidden_class.setCurrentText(chosen.hidden_class)
-            self.nonneg.setChecked(chosen.nonneg)
             self.held_out.setValue(round(100 * chosen.held_out))
-            self.seed.setValue(chosen.seed)
-            self.denser.setChecked(chosen.denser)
-            self.factor.setValue(chosen.factor)
-        for slider, value in ((self.rho, chosen.rho), (self.lambda_, chosen.lambda_)):
-            if slider.value() != value:
-                slider.show_number(value)
         self.lambda_.setEnabled(not chosen.fixed)
         self.factor.setEnabled(chosen.denser)
         self.hidden_class.setEnabled(bool(chosen.hidden_column))

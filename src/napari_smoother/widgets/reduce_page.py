@@ -26,25 +26,35 @@ from napari_smoother.study.embedding import EmbeddingAnalysis
 from napari_smoother.widgets.agreement_bars import AgreementBars
 from napari_smoother.widgets.component_table import ComponentTable
 from napari_smoother.widgets.page import Page, form, listen, silent
+from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.training_panel import TrainingPanel
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.embedding_settings import EmbeddingSettings
-    from napari_smoother.analyses.expression import GenesBy
     from napari_smoother.analyses.shown import EmbeddingPicture
     from napari_smoother.section import Section
-    from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session
 
-PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
 MAPS: dict[str, EmbeddingPicture] = {
     "One component": "component",
     "Three components as red, green, blue": "mixture",
     "Spatial domains": "domains",
 }
-GENES_BY: dict[str, GenesBy] = {"spatially variable": "spatial", "most variable": "variable"}
+EMBEDDING: dict[str, dict[str, Any]] = {"components": {"range": (1, 100)}, **PRIOR}
+DATA: dict[str, dict[str, Any]] = {
+    "n_genes": {"range": (1, 1_000_000), "step": 500},
+    "genes_by": {"choices": {"spatial": "spatially variable", "variable": "most variable"}},
+    "scale": {"text": "unit variance"},
+}
+SCORES: dict[str, dict[str, Any]] = {
+    "smoothing": {"editor": lambda: LogSlider(1e-2, 1e3), "text": "chosen"},
+}
+DOMAINS: dict[str, dict[str, Any]] = {
+    "number": {"range": (1, 100), "text": "chosen"},
+    "coupling": {"editor": lambda: NumberSlider(0.0, 10.0)},
+}
 NORMALISED = "log1p of counts per 10,000"
 COUNTS = "counts"
 """In its place for likelihoods of counts."""
@@ -69,32 +79,17 @@ class ReducePage(Page):
         )
         self.data = QComboBox()
         self.data.setToolTip("Values that are reduced")
-        self.genes = QSpinBox()
-        self.genes.setRange(1, 1_000_000)
-        self.genes.setSingleStep(500)
-        self.genes.setKeyboardTracking(False)
-        self.genes.setToolTip(
-            "At most so many genes: those of largest Moran's I, which vary over the tissue, or "
-            "those that vary between spots by most beyond counting"
+        settings = session.reduction.analysis.settings
+        self.embedding = SettingsForm(settings, EMBEDDING)
+        self.components, self.process, self.rho, self.lambda_ = (
+            self.embedding[name] for name in EMBEDDING
         )
-        self.genes_by = QComboBox()
-        self.genes_by.addItems(list(GENES_BY))
-        self.genes_by.setToolTip(
-            "Spatially variable: largest Moran's I on the graph, best for domains. Most variable: "
-            "largest variance of Pearson residuals, which knows nothing of the tissue"
-        )
-        self.scale = QCheckBox("unit variance")
-        self.scale.setToolTip("Bring every gene to the same variance, so that none decides alone")
-        self.components = QSpinBox()
-        self.components.setRange(1, 100)
-        self.components.setKeyboardTracking(False)
-        self.components.setToolTip("Numbers kept of each spot")
-        self.process = QComboBox()
-        self.process.addItems(list(PROCESSES))
-        self.process.setToolTip(
-            "Spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR) "
-            "autoregression"
-        )
+        self.values = SettingsForm(settings.data, DATA)
+        self.genes, self.genes_by, self.scale = (self.values[name] for name in DATA)
+        self.scores = SettingsForm(settings, SCORES)
+        self.smoothing = self.scores["smoothing"]
+        self.on_embedding = SettingsForm(settings.domains, DOMAINS)
+        self.domains, self.coupling = (self.on_embedding[name] for name in DOMAINS)
         model = QGroupBox("Model")
         rows = form()
         genes = QHBoxLayout()
@@ -108,23 +103,6 @@ class ReducePage(Page):
         rows.addRow("Process", self.process)
         model.setLayout(rows)
 
-        self.rho = NumberSlider(
-            0.0, 1.0, decimals=3, tip="Autocorrelation of the prior, 0 (none) to 1 (intrinsic)"
-        )
-        self.lambda_ = LogSlider(
-            1e-3, 10.0, tip="Penalty on components that vary between neighbours: 0 for none"
-        )
-        self.smoothing = LogSlider(
-            1e-2,
-            1e3,
-            tip="Takes the noise off the scores of each spot (posterior mean under the prior): "
-            "0 leaves every spot to itself",
-        )
-        self.chosen = QCheckBox("chosen")
-        self.chosen.setToolTip(
-            "Choose λ of scores by predicting spots that are left out, for domains; moving the "
-            "slider takes it in hand"
-        )
         self.live = QCheckBox("Live")
         self.live.setChecked(session.reduction.live)
         self.live.setToolTip("Solve again at every change")
@@ -134,10 +112,7 @@ class ReducePage(Page):
         self._rows = form()
         self._rows.addRow("ρ autocorrelation", self.rho)
         self._rows.addRow("λ of components", self.lambda_)
-        self._scores_row = scores = QHBoxLayout()
-        scores.addWidget(self.smoothing, 1)
-        scores.addWidget(self.chosen)
-        self._rows.addRow("λ of scores", scores)
+        self._rows.addRow("λ of scores", self.smoothing)
         buttons = QHBoxLayout()
         buttons.addWidget(self.live)
         buttons.addStretch()
@@ -148,7 +123,7 @@ class ReducePage(Page):
 
         self.map = QComboBox()
         self.map.addItems(list(MAPS))
-        self.map.setToolTip("EmbeddingPicture is shown on the tissue")
+        self.map.setToolTip("What is shown on the tissue")
         self.channels = tuple(QSpinBox() for _ in range(3))
         self.channel_row = QWidget()
         channels = QHBoxLayout(self.channel_row)
@@ -159,17 +134,7 @@ class ReducePage(Page):
             spin.setToolTip("Component that gives this colour its strength")
             channels.addWidget(spin, 1)
         self._compared: tuple[list[int], list[float]] | None = None
-        self.domains = QSpinBox()
-        self.domains.setRange(0, 100)
-        self.domains.setSpecialValueText("chosen")
-        self.domains.setKeyboardTracking(False)
-        self.domains.setToolTip(
-            "How many domains to look for; 0 chooses the number, which takes some seconds"
-        )
         self.agreement = AgreementBars()
-        self.coupling = NumberSlider(
-            0.0, 10.0, tip="How much neighbours like to be in one domain, in log odds"
-        )
         shown = form()
         shown.addRow("Map", self.map)
         shown.addRow("Channels", self.channel_row)
@@ -190,24 +155,11 @@ class ReducePage(Page):
         self.data.currentIndexChanged.connect(
             lambda row: self._change_data(layer=self.data.itemData(row))
         )
-        self.genes.valueChanged.connect(lambda number: self._change_data(n_genes=number))
-        self.genes_by.currentTextChanged.connect(
-            lambda name: self._change_data(genes_by=GENES_BY[name])
-        )
-        self.scale.toggled.connect(lambda scale: self._change_data(scale=scale))
-        self.components.valueChanged.connect(lambda number: self._change(components=number))
-        self.process.currentTextChanged.connect(lambda name: self._change(process=PROCESSES[name]))
-        self.rho.valueChanged.connect(lambda rho: self._change(rho=rho))
-        self.lambda_.valueChanged.connect(lambda lambda_: self._change(lambda_=lambda_))
-        self.smoothing.valueChanged.connect(lambda lambda_: self._change(smoothing=lambda_))
-        self.chosen.toggled.connect(
-            lambda chosen: self._change(smoothing=None if chosen else self.smoothing.value())
-        )
-        self.domains.valueChanged.connect(
-            lambda number: self._change_domains(number=number or None)
-        )
-        self.coupling.valueChanged.connect(
-            lambda coupling: self._change_domains(coupling=coupling)
+        self.values.valueChanged.connect(lambda field, value: self._change_data(**{field: value}))
+        for of_embedding in (self.embedding, self.scores):
+            of_embedding.valueChanged.connect(lambda field, value: self._change(**{field: value}))
+        self.on_embedding.valueChanged.connect(
+            lambda field, value: self._change_domains(**{field: value})
         )
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.reduction.solve())
@@ -263,7 +215,7 @@ class ReducePage(Page):
 
     def _show_method(self) -> None:
         live = self.previews[self.method.currentText()] is self.session.reduction
-        self._rows.setRowVisible(self._scores_row, live)
+        self._rows.setRowVisible(self.smoothing, live)
         self.live.setVisible(live)
         self.solve.setVisible(live)
         self.training.setVisible(not live)
@@ -278,46 +230,30 @@ class ReducePage(Page):
 
     def _show_settings(self) -> None:
         settings: EmbeddingSettings = self.analysis.settings
-        boxes = (self.data, self.process, self.genes, self.components, self.scale, self.domains)
-        with silent(*boxes, self.genes_by, self.chosen, *self.channels):
-            place = self.data.findData(settings.data.layer)
-            if place < 0:  # of another section
-                place = 0
-                self.analysis.settings = replace(settings, data=ExpressionSettings())
-            of_counts = isinstance(settings, AutoencoderSettings) and (
-                settings.likelihood != "normal"
-            )
-            self.data.setItemText(0, COUNTS if of_counts else NORMALISED)
-            self.scale.setEnabled(not of_counts)
+        place = self.data.findData(settings.data.layer)
+        if place < 0:  # of another section
+            place = 0
+            self.analysis.settings = replace(settings, data=ExpressionSettings())
+        of_counts = isinstance(settings, AutoencoderSettings) and settings.likelihood != "normal"
+        self.data.setItemText(0, COUNTS if of_counts else NORMALISED)
+        with silent(self.data, *self.channels):
             self.data.setCurrentIndex(place)
-            self.process.setCurrentIndex(list(PROCESSES.values()).index(settings.process))
-            self.genes.setValue(settings.data.n_genes)
-            self.scale.setChecked(settings.data.scale)
-            self.components.setValue(settings.components)
-            self.genes_by.setCurrentIndex(list(GENES_BY.values()).index(settings.data.genes_by))
-            self.domains.setValue(settings.domains.number or 0)
-            if isinstance(settings, ReductionSettings):
-                self.chosen.setChecked(settings.smoothing is None)
             for spin in self.channels:
                 spin.setMaximum(settings.components)
-        sliders = [
-            (self.rho, settings.rho),
-            (self.lambda_, settings.lambda_),
-            (self.coupling, settings.domains.coupling),
-        ]
-        if isinstance(settings, ReductionSettings) and settings.smoothing is not None:
-            sliders.append((self.smoothing, settings.smoothing))
-        for slider, value in sliders:
-            if slider.value() != value:
-                slider.show_number(value)
+        self.embedding.setValue(settings)
+        self.values.setValue(settings.data)
+        self.scale.setEnabled(not of_counts)
+        self.on_embedding.setValue(settings.domains)
+        if isinstance(settings, ReductionSettings):
+            self.scores.setValue(settings)
 
     def _show_result(self) -> None:
         picture = self.picture
         selected = picture.shown.component if picture.shown.what == "component" else None
         result = self.analysis.result
         self.table.show_embedding(result, selected)
-        if result is not None and self.chosen.isChecked() and "smoothing" in result.report:
-            self.smoothing.show_number(result.report["smoothing"])
+        if result is not None and "smoothing" in result.report:
+            self.smoothing.suggest(result.report["smoothing"])
         self._show_agreement()
 
     def _show_map_rows(self) -> None:

@@ -120,7 +120,8 @@ class WholeNumber(QSpinBox):
         self, lowest: int = 0, highest: int = LARGEST, none: str = "", step: int = 1
     ) -> None:
         super().__init__()
-        self.setRange(lowest - bool(none), highest)
+        self._has_none = bool(none)
+        self.setRange(lowest - self._has_none, highest)
         self.setSpecialValueText(none)
         self.setSingleStep(step)
         self.setKeyboardTracking(False)
@@ -128,7 +129,7 @@ class WholeNumber(QSpinBox):
     def value(self) -> int | None:
         """Return the number."""
         number = super().value()
-        return None if self.specialValueText() and number == self.minimum() else number
+        return None if self._has_none and number == self.minimum() else number
 
     def show_number(self, value: int | None) -> None:
         """Show a number, also outside the range, without announcing it."""
@@ -232,7 +233,11 @@ def _widget(
     else:
         make = editor or (lambda: WholeNumber(*range, none, step))
     return ValueWidget(
-        widget_type=_Editor, backend_kwargs={"make": make}, tooltip=tooltip, annotation=kind
+        widget_type=_Editor,
+        backend_kwargs={"make": make},
+        nullable=optional,
+        tooltip=tooltip,
+        annotation=kind,
     )
 
 

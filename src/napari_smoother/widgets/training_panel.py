@@ -9,35 +9,39 @@ import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_smoother.study.autoencoder import Autoencoder
-from napari_smoother.widgets.page import form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import form, listen, wrapped_label
+from napari_smoother.widgets.settings_form import SettingsForm
+from napari_smoother.widgets.sliders import NumberField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_smoother.analyses.context import Progress
     from napari_smoother.analyses.embedding import Embedding
-    from napari_smoother.analyses.embedding_settings import AutoencoderSettings, Likelihood
     from napari_smoother.widgets.preview import Preview
 
 CURVE = "#8ab4f8"
-LIKELIHOODS: dict[str, Likelihood] = {
-    "Negative binomial": "nb",
-    "Zero-inflated negative binomial": "zinb",
-    "Poisson": "poisson",
-    "Normal (log expression)": "normal",
+FIELDS: dict[str, dict[str, Any]] = {
+    "likelihood": {
+        "choices": {
+            "nb": "Negative binomial",
+            "zinb": "Zero-inflated negative binomial",
+            "poisson": "Poisson",
+            "normal": "Normal (log expression)",
+        }
+    },
+    "epochs": {"range": (1, 10_000)},
+    "learning_rate": {"editor": lambda: NumberField(1e-6, 1.0)},
 }
 
 
@@ -98,19 +102,8 @@ class TrainingPanel(QGroupBox):
         assert isinstance(preview.analysis, Autoencoder)
         self.analysis = preview.analysis
         self.message = wrapped_label()
-        self.likelihood = QComboBox()
-        self.likelihood.addItems(list(LIKELIHOODS))
-        self.likelihood.setToolTip("Distribution of the counts of a gene in a spot")
-        self.epochs = QSpinBox()
-        self.epochs.setRange(1, 10_000)
-        self.epochs.setKeyboardTracking(False)
-        self.epochs.setToolTip("Steps of training; each sees all spots")
-        self.rate = QDoubleSpinBox()
-        self.rate.setDecimals(4)
-        self.rate.setRange(0.0001, 1.0)
-        self.rate.setSingleStep(0.001)
-        self.rate.setKeyboardTracking(False)
-        self.rate.setToolTip("Length of a step of Adam")
+        self.form = SettingsForm(self.analysis.settings, FIELDS)
+        self.likelihood, self.epochs, self.rate = (self.form[name] for name in FIELDS)
         self.train = QPushButton("Train")
         self.stop = QPushButton("Cancel")
         self.stop.setToolTip("Stops within an epoch; what was trained before stays")
@@ -131,19 +124,14 @@ class TrainingPanel(QGroupBox):
             else:
                 layout.addLayout(part)
 
-        self.likelihood.currentTextChanged.connect(
-            lambda name: self._change(likelihood=LIKELIHOODS[name])
-        )
-        self.epochs.valueChanged.connect(lambda epochs: self._change(epochs=epochs))
-        self.rate.valueChanged.connect(lambda rate: self._change(learning_rate=rate))
+        self.form.valueChanged.connect(self._change)
         self.train.clicked.connect(self._train)
         self.stop.clicked.connect(preview.cancel)
         preview.progressed.connect(self._show_progress)
         preview.busy_changed.connect(self._show_busy)
-        listen(self, self.analysis.settings_changed, self._show_settings)
+        listen(self, self.analysis.settings_changed, self.form.setValue)
         listen(self, self.analysis.result_changed, self._show_result)
         listen(self, self.analysis.study.section_changed, lambda: self._show_busy(preview.is_busy))
-        self._show_settings(self.analysis.settings)
         self._show_result(self.analysis.result)
         self.missing_changed()
 
@@ -161,15 +149,9 @@ class TrainingPanel(QGroupBox):
         self.analysis.active = True
         self.preview.solve()
 
-    def _change(self, **changes: Any) -> None:
-        self.analysis.settings = replace(self.analysis.settings, **changes)
-
-    def _show_settings(self, settings: AutoencoderSettings) -> None:
-        with silent(self.likelihood, self.epochs, self.rate):
-            place = list(LIKELIHOODS.values()).index(settings.likelihood)
-            self.likelihood.setCurrentIndex(place)
-            self.epochs.setValue(settings.epochs)
-            self.rate.setValue(settings.learning_rate)
+    def _change(self, field: str, value: Any) -> None:
+        changed = {field: value}
+        self.analysis.settings = replace(self.analysis.settings, **changed)
 
     def _show_busy(self, busy: bool) -> None:
         ready = self.analysis.study.section is not None and not self.analysis.missing
