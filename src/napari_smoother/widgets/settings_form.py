@@ -99,6 +99,14 @@ class SettingsForm(QObject, Generic[Record]):
                 with widget.changed.blocked():
                     widget.value = value
 
+    def offer(self, name: str, choices: Mapping[Any, str]) -> None:
+        """Let a field have other values than before, without announcing it."""
+        widget: Any = self.widgets[name]
+        if widget.choices != tuple(choices):
+            with widget.changed.blocked():
+                widget.choices = ()
+                widget.choices = [(name, value) for value, name in choices.items()]
+
     def _change(self, name: str) -> None:
         self.valueChanged.emit(name, self.widgets[name].value)
 
