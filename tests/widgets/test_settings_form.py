@@ -160,22 +160,22 @@ def test_every_field_has_its_description(qapp: Any, kind: type[Any]) -> None:
     assert form.widgets
     for name in form.widgets:
         assert described[name]
-        assert form[name].toolTip() == described[name]
+        assert " ".join(form[name].toolTip().split()) == described[name]
 
 
 def test_a_slider_holds_what_it_shows_exactly(qtbot: QtBot) -> None:
     slider = LogSlider(1e-3, 1e3)
     qtbot.addWidget(slider)
     heard: list[float] = []
-    slider.valueChanged.connect(heard.append)
+    slider.value_changed.connect(heard.append)
     for value in (0.00183, 1 / 3, 0.0, 2e5, 1e-9):
-        slider.show_number(value)
+        slider.set_value(value)
         assert slider.value() == value
         assert slider.field.text() == f"{value:.4g}"
         QTest.keyClick(slider.field, Qt.Key.Key_Return)
         assert slider.value() == value, "it took the rounded text for a number"
     assert not heard
-    slider.show_number(1.0)
+    slider.set_value(1.0)
     slider.field.selectAll()
     QTest.keyClicks(slider.field, "0.00183")
     QTest.keyClick(slider.field, Qt.Key.Key_Return)
@@ -290,20 +290,6 @@ def test_edges_are_shown_on_first_sight_without_a_step(
     open_dock.turn_to(DataPage)
     open_dock.turn_to(GraphPage)
     assert not graph.edges.isChecked(), "the hand had taken them away"
-
-
-def test_a_drag_is_one_step(open_dock: SmootherDock, session: Session, settle: Settle) -> None:
-    page = open_dock.turn_to(DeconvolvePage)
-    before, slider = session.study.recipe, page.lambda_.slider
-    slider.setSliderDown(True)
-    for place in (300, 500, 700):
-        slider.setValue(place)
-    slider.setSliderDown(False)
-    assert session.study.recipe.deconvolution.lambda_ == page.lambda_.value() != 0.2
-    session.study.undo()
-    assert session.study.recipe == before
-    assert page.lambda_.value() == before.deconvolution.lambda_
-    settle(session)
 
 
 def test_the_radius_can_be_left_to_the_computer_again(

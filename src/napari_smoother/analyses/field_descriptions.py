@@ -1,40 +1,51 @@
-"""What the docstring of a settings record says about each of its fields."""
+"""What a user is told of each setting: the texts in the docstrings of the records."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import fields
 from typing import Any
 
-NAMES = re.compile(r"[a-z]\w*(, [a-z]\w*)*")
+ENTRY = re.compile(r"^(\w+(?:, \w+)*)$")
 
 
-def describe_fields(record_type: type[Any]) -> dict[str, str]:
-    """Return the description of each field of a record, on one line.
+def describe_fields(kind: Any) -> dict[str, str]:
+    """Return what each field of a record means.
 
     Parameters
     ----------
-    record_type
-        A record with a numpydoc section *Parameters*; fields that it inherits are described
-        where they come from.
+    kind
+        Class of a record, its fields described under *Parameters* in numpydoc.
+
+    Returns
+    -------
+    dict
+        Text by field, in the order of the fields: in one line, without marks for code. A text
+        of the class comes before that of a class it is derived from; a field that is not
+        described has an empty one.
     """
-    described: dict[str, str] = {}
-    for each in reversed(record_type.__mro__):
-        described |= _parameters(inspect.cleandoc(each.__dict__.get("__doc__") or ""))
-    return described
+    texts: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        texts |= _described(each.__dict__.get("__doc__") or "")
+    return {field.name: texts.get(field.name, "") for field in fields(kind)}
 
 
-def _parameters(docstring: str) -> dict[str, str]:
-    _, _, section = docstring.partition("Parameters\n----------\n")
-    described: dict[str, str] = {}
+def _described(docstring: str) -> dict[str, str]:
+    """Return the texts of a docstring; entries such as ``rho, lambda_`` describe each of them."""
+    lines = inspect.cleandoc(docstring).splitlines()
+    if "Parameters" not in lines:
+        return {}
+    texts: dict[str, str] = {}
     names: list[str] = []
-    for line in section.splitlines():
-        if NAMES.fullmatch(line):
-            names = line.split(", ")
-        elif line.startswith("    "):
-            text = line.strip().replace("``", "").replace("`", "")
+    for line in lines[lines.index("Parameters") + 2 :]:
+        entry = ENTRY.match(line)
+        if entry:
+            names = entry[1].split(", ")
+            texts |= dict.fromkeys(names, "")
+        elif line.startswith(" "):
             for name in names:
-                described[name] = f"{described.get(name, '')} {text}".strip()
+                texts[name] = f"{texts[name]} {line.strip()}".strip()
         elif line:
-            break  # the next section
-    return described
+            break  # another part of the docstring
+    return {name: re.sub(r"`+", "", text) for name, text in texts.items()}

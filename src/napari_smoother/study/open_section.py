@@ -287,11 +287,11 @@ class OpenSection:
         self.show_without_step(stage=stage)
 
     def show_without_step(self, **changes: Any) -> None:
-        """Show something else, fields of `Shown`, where undo does not stop."""
+        """Show something else, fields of `Shown`; undo does not stop there."""
         before = self.recipe
-        shown = replace(before.shown, **changes)
-        if shown != before.shown:
-            self._state.history.present = replace(before, shown=shown)
+        recipe = replace(before, shown=replace(before.shown, **changes))
+        if recipe != before:
+            self._state.history.present = recipe
             self._announce(before, self._state.labels)
 
     def begin_step(self) -> None:

@@ -117,8 +117,8 @@ class DataPage(Page):
         self.name.currentTextChanged.connect(self._colour)
         self.colormap.currentTextChanged.connect(self._colour)
         self.percentiles.valueChanged.connect(self._colour)
-        self.image.valueChanged.connect(self.scene.fade_image)
-        self.size.valueChanged.connect(self.scene.resize_spots)
+        self.image.value_changed.connect(self.scene.fade_image)
+        self.size.value_changed.connect(self.scene.resize_spots)
         self.percentiles.sliderPressed.connect(lambda: self._hold(True))
         self.percentiles.sliderReleased.connect(lambda: self._hold(False))
         self._view = self.scene.shown.view
@@ -147,8 +147,8 @@ class DataPage(Page):
 
     def _show_shown(self, shown: Shown) -> None:
         """Show how the map is drawn; a name that is being typed stays."""
-        self.size.show_number(shown.spot_size)
-        self.image.show_number(shown.image_opacity)
+        self.size.set_value(shown.spot_size)
+        self.image.set_value(shown.image_opacity)
         before, self._view = self._view, shown.view
         if shown.view == before or shown.view == self.chosen_view():
             return

@@ -117,7 +117,7 @@ class DeconvolvePage(Page):
         layout.addWidget(self.types, 1)
 
         self.open_button.clicked.connect(self._ask_for_reference)
-        self.connectivity.valueChanged.connect(self._change_connectivity)
+        self.connectivity.value_changed.connect(self._change_connectivity)
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.preview.solve())
         self.map.currentTextChanged.connect(self._change_map)
@@ -160,7 +160,7 @@ class DeconvolvePage(Page):
 
     def _show_settings(self, recipe: Recipe) -> None:
         chosen = recipe.deconvolution
-        self.connectivity.show_number(recipe.graph.boundary_connectivity)
+        self.connectivity.set_value(recipe.graph.boundary_connectivity)
         with silent(self.map):
             self.map.setCurrentIndex(list(MAPS.values()).index(recipe.shown.quantity))
         self._allow_deviation(can_deviate(chosen))

@@ -33,7 +33,7 @@ from napari_smoother.widgets.notices import tell, tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.settings_form import SettingsForm
-from napari_smoother.widgets.sliders import NumberField
+from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ PREVIEW_DPI = 110
 EXACTLY = Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive
 FIELDS: dict[str, dict[str, Any]] = {
     "columns": {"range": (0, 12)},
-    "width_mm": {"editor": lambda: NumberField(40, 1000)},
+    "width_mm": {"editor": lambda: ExactField(40, 1000)},
     "dpi": {"range": (50, 2400)},
     "image": {"text": "Image"},
     "edges": {"text": "Edges"},

@@ -19,7 +19,7 @@ from napari_smoother.layers.edges import CUT_COLOUR, weight_key
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.settings_form import SettingsForm
-from napari_smoother.widgets.sliders import NumberField
+from napari_smoother.widgets.sliders import ExactField
 from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
@@ -29,10 +29,17 @@ if TYPE_CHECKING:
     from napari_smoother.widgets.session import Session
 
 FIELDS: dict[str, dict[str, Any]] = {
-    "rule": {"choices": {"nearest": "k nearest neighbours", "radius": "Radius"}},
+    "rule": {
+        "choices": {"nearest": "k nearest neighbours", "radius": "Radius"},
+        "tooltip": "How neighbours are found: the k nearest spots, or every spot within a radius",
+    },
     "neighbours": {"range": (1, 50)},
     "mutual": {"text": "Mutual only"},
-    "radius": {"editor": lambda: NumberField(0.01)},
+    "radius": {
+        "editor": lambda: ExactField(0.01),
+        "tooltip": "Connect every two spots that are at most this far apart. Automatic: one and a "
+        "half times the median distance to the nearest spot",
+    },
     "by_expression": {"text": "By expression"},
     "expression_components": {"range": (1, 100)},
     "by_histology": {"text": "By histology"},

@@ -29,7 +29,7 @@ from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_lab
 from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
 from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
-from napari_smoother.widgets.sliders import NumberField
+from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -50,7 +50,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "nonneg": {"text": "Not below zero"},
     "seed": {"range": (0, 9999)},
     "denser": {"text": "Denser grid, ×"},
-    "factor": {"editor": lambda: NumberField(1.5, 10.0)},
+    "factor": {"editor": lambda: ExactField(1.5, 10.0)},
 }
 MAPS: dict[ImputationPicture, tuple[str, str]] = {
     "raw": ("Raw", "The gene as it was measured"),

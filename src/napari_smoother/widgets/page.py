@@ -36,9 +36,10 @@ class Page(QWidget):
         self.session = session
         self.study = session.study
         self.scene = session.scene
-        self._was_shown = False
+        self._is_followed = False
 
     def _hold(self, held: bool) -> None:
+        """Make one step of all that a slider does while it is held."""
         if held:
             self.study.begin_step()
         else:
@@ -48,10 +49,10 @@ class Page(QWidget):
         """Bring the map that belongs to this page to the top."""
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Note the window this page is in; from the first time on, a drag is one step."""
+        """Note the window this page is in."""
         super().showEvent(event)
-        if not self._was_shown:
-            self._was_shown = True
+        if not self._is_followed:
+            self._is_followed = True
             for slider in self.findChildren(NumberSlider):
                 slider.held.connect(self._hold)
         window = self.window()

@@ -140,7 +140,7 @@ class ProcessRows(QObject):
             rho = _rounded_down(share * ENDS[process] * self.limit)
             self._kept = (rho, share)
             self.study.deconvolution = replace(chosen, process=process, rho=rho)
-        self.rho.show_number(self.study.deconvolution.rho)
+        self.rho.set_value(self.study.deconvolution.rho)
         self._show_validity()
 
     def _show_validity(self) -> None:

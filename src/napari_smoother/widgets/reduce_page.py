@@ -45,14 +45,27 @@ MAPS: dict[str, EmbeddingPicture] = {
 EMBEDDING: dict[str, dict[str, Any]] = {"components": {"range": (1, 100)}, **PRIOR}
 DATA: dict[str, dict[str, Any]] = {
     "n_genes": {"range": (1, 1_000_000), "step": 500},
-    "genes_by": {"choices": {"spatial": "spatially variable", "variable": "most variable"}},
+    "genes_by": {
+        "choices": {"spatial": "spatially variable", "variable": "most variable"},
+        "tooltip": "Spatially variable: largest Moran's I on the graph, best for domains. Most "
+        "variable: largest variance of Pearson residuals, which knows nothing of the tissue",
+    },
     "scale": {"text": "unit variance"},
 }
 SCORES: dict[str, dict[str, Any]] = {
-    "smoothing": {"editor": lambda: LogSlider(1e-2, 1e3), "text": "chosen"},
+    "smoothing": {
+        "editor": lambda: LogSlider(1e-2, 1e3),
+        "text": "chosen",
+        "tooltip": "Takes the noise off the scores of each spot (posterior mean under the prior): "
+        "0 leaves every spot to itself. Chosen: by predicting spots that are left out, for domains",
+    },
 }
 DOMAINS: dict[str, dict[str, Any]] = {
-    "number": {"range": (1, 100), "text": "chosen"},
+    "number": {
+        "range": (1, 100),
+        "text": "chosen",
+        "tooltip": "How many domains to look for; 0 chooses the number, which takes some seconds",
+    },
     "coupling": {"editor": lambda: NumberSlider(0.0, 10.0)},
 }
 NORMALISED = "log1p of counts per 10,000"

@@ -180,7 +180,7 @@ class RegionsPage(Page):
         self.column.activated.connect(self._take_column)
         self.load_button.clicked.connect(self._ask_what_to_import)
         self.save_button.clicked.connect(self._ask_where_to_export)
-        self.connectivity.valueChanged.connect(self._change_connectivity)
+        self.connectivity.value_changed.connect(self._change_connectivity)
         self.table.currentCellChanged.connect(self._select)
         self.table.itemChanged.connect(self._rename)
         self.table.cellDoubleClicked.connect(self._ask_for_colour)
@@ -216,7 +216,7 @@ class RegionsPage(Page):
         self._show_settings(self.study.recipe)
 
     def _show_settings(self, recipe: Recipe) -> None:
-        self.connectivity.show_number(recipe.graph.boundary_connectivity)
+        self.connectivity.set_value(recipe.graph.boundary_connectivity)
         self.undo.setEnabled(self.study.can_undo)
         self.redo.setEnabled(self.study.can_redo)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
+from textwrap import fill
 from types import NoneType
 from typing import (
     TYPE_CHECKING,
@@ -23,7 +24,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QSpinBox, QWidget
 
 from napari_smoother.analyses.field_descriptions import describe_fields
-from napari_smoother.widgets.sliders import LogSlider, NumberField, NumberSlider
+from napari_smoother.widgets.sliders import ExactField, LogSlider, NumberSlider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Record = TypeVar("Record", bound="DataclassInstance")
+
+TIP_WIDTH = 72
+"""Letters in a line of a tooltip, which Qt does not wrap."""
 
 LARGEST = 2**31 - 1
 """Of the whole numbers that Qt can show."""
@@ -134,12 +138,17 @@ class WholeNumber(QSpinBox):
         self.setSingleStep(step)
         self.setKeyboardTracking(False)
 
+    @property
+    def value_changed(self) -> Any:
+        """The signal of a change by hand, under the name that a slider has for it."""
+        return self.valueChanged
+
     def value(self) -> int | None:
         """Return the number."""
         number = super().value()
         return None if self._has_none and number == self.minimum() else number
 
-    def show_number(self, value: int | None) -> None:
+    def set_value(self, value: int | None) -> None:
         """Show a number, also outside the range, without announcing it."""
         number = self.minimum() if value is None else min(value, LARGEST)
         blocked = self.blockSignals(True)
@@ -159,7 +168,7 @@ class NumberOrAutomatic(QWidget):
         Beside the tick.
     """
 
-    valueChanged = Signal(object)
+    value_changed = Signal(object)
 
     def __init__(self, number: Any, text: str) -> None:
         super().__init__()
@@ -170,8 +179,8 @@ class NumberOrAutomatic(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(number, 1)
         row.addWidget(self.automatic)
-        number.valueChanged.connect(self._take_in_hand)
-        self.automatic.toggled.connect(lambda: self.valueChanged.emit(self.value()))
+        number.value_changed.connect(self._take_in_hand)
+        self.automatic.toggled.connect(lambda: self.value_changed.emit(self.value()))
 
     def setToolTip(self, text: str) -> None:
         """Say what the number is."""
@@ -182,20 +191,20 @@ class NumberOrAutomatic(QWidget):
         """Return the number; None where it is left to the computer."""
         return None if self.automatic.isChecked() else float(self.number.value())
 
-    def show_number(self, value: float | None) -> None:
+    def set_value(self, value: float | None) -> None:
         """Show a number, or that there is none, without announcing it."""
         self._tick(value is None)
         if value is not None:
-            self.number.show_number(value)
+            self.number.set_value(value)
 
     def suggest(self, value: float) -> None:
         """Show what was chosen where the number is left to the computer."""
         if self.automatic.isChecked():
-            self.number.show_number(value)
+            self.number.set_value(value)
 
     def _take_in_hand(self) -> None:
         self._tick(False)
-        self.valueChanged.emit(self.value())
+        self.value_changed.emit(self.value())
 
     def _tick(self, automatic: bool) -> None:
         blocked = self.automatic.blockSignals(True)
@@ -208,7 +217,7 @@ class _Editor(QBaseValueWidget):
 
     def __init__(self, make: Callable[[], QWidget], parent: QWidget | None = None) -> None:
         made: Any = lambda parent: make()  # noqa: E731
-        super().__init__(made, "value", "show_number", "valueChanged", parent=parent)
+        super().__init__(made, "value", "set_value", "value_changed", parent=parent)
 
 
 def _can_edit(kind: Any) -> bool:
@@ -226,6 +235,7 @@ def _widget(
     step: int = 1,
 ) -> Any:
     """Return the widget of a field."""
+    tooltip = fill(tooltip, TIP_WIDTH)
     if choices is None and get_origin(kind) is Literal:
         choices = {value: str(value) for value in get_args(kind)}
     if choices is not None:
@@ -236,7 +246,7 @@ def _widget(
     optional, kinds = NoneType in get_args(kind), {kind, *get_args(kind)}
     none = (text or "automatic") if optional else ""
     if float in kinds:
-        number = editor or NumberField
+        number = editor or ExactField
         make = (lambda: NumberOrAutomatic(number(), none)) if optional else number
     else:
         make = editor or (lambda: WholeNumber(*range, none, step))

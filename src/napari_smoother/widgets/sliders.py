@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QValidator
@@ -11,7 +12,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 STEPS = 1000
 
 
-class NumberField(QDoubleSpinBox):
+class ExactField(QDoubleSpinBox):
     """A field that shows four significant digits of the exact number it holds."""
 
     def __init__(self, lowest: float = 0.0, highest: float = 1e12) -> None:
@@ -22,7 +23,12 @@ class NumberField(QDoubleSpinBox):
         self.setKeyboardTracking(False)
         self.setMinimumWidth(64)
 
-    def show_number(self, value: float) -> None:
+    @property
+    def value_changed(self) -> Any:
+        """The signal of a change by hand, under the name that a slider has for it."""
+        return self.valueChanged
+
+    def set_value(self, value: float) -> None:
         """Hold a number, also outside the range, without announcing it."""
         blocked = self.blockSignals(True)
         self.setRange(min(self.minimum(), value), max(self.maximum(), value))
@@ -70,13 +76,13 @@ class NumberSlider(QWidget):
 
     Attributes
     ----------
-    valueChanged
+    value_changed
         Emitted with the number whenever the hand changes it.
     held
         Emitted with whether the hand holds the slider.
     """
 
-    valueChanged = Signal(float)
+    value_changed = Signal(float)
     held = Signal(bool)
 
     def __init__(self, lowest: float, highest: float, *, decimals: int = 2, tip: str = "") -> None:
@@ -84,7 +90,7 @@ class NumberSlider(QWidget):
         self._lowest, self._highest, self._decimals = lowest, highest, decimals
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
-        self.field = NumberField(lowest, highest)
+        self.field = ExactField(lowest, highest)
         self.field.setSingleStep(10.0**-decimals)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -106,9 +112,9 @@ class NumberSlider(QWidget):
         """Return the number."""
         return float(self.field.value())
 
-    def show_number(self, value: float) -> None:
+    def set_value(self, value: float) -> None:
         """Show a number without announcing it."""
-        self.field.show_number(value)
+        self.field.set_value(value)
         self._place(value)
 
     def set_range(self, lowest: float, highest: float, *, typed: float | None = None) -> None:
@@ -118,16 +124,16 @@ class NumberSlider(QWidget):
         blocked = self.field.blockSignals(True)
         self.field.setRange(lowest, highest if typed is None else typed)
         self.field.blockSignals(blocked)
-        self.show_number(value)
+        self.set_value(value)
 
     def _on_slider(self, place: int) -> None:
         value = self.number_at(place / STEPS)
-        self.field.show_number(value)
-        self.valueChanged.emit(value)
+        self.field.set_value(value)
+        self.value_changed.emit(value)
 
     def _on_field(self, value: float) -> None:
         self._place(value)
-        self.valueChanged.emit(value)
+        self.value_changed.emit(value)
 
     def _place(self, value: float) -> None:
         blocked = self.slider.blockSignals(True)

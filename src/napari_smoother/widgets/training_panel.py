@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.widgets.page import form, listen, wrapped_label
 from napari_smoother.widgets.settings_form import SettingsForm
-from napari_smoother.widgets.sliders import NumberField
+from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +38,11 @@ FIELDS: dict[str, dict[str, Any]] = {
             "zinb": "Zero-inflated negative binomial",
             "poisson": "Poisson",
             "normal": "Normal (log expression)",
-        }
+        },
+        "tooltip": "Distribution of the counts of a gene in a spot",
     },
     "epochs": {"range": (1, 10_000)},
-    "learning_rate": {"editor": lambda: NumberField(1e-6, 1.0)},
+    "learning_rate": {"editor": lambda: ExactField(1e-6, 1.0)},
 }
 
 
