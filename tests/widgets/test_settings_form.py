@@ -277,6 +277,35 @@ def test_pages_show_what_undo_brings_back(
     settle(session)
 
 
+def test_pages_of_analyses_show_the_picture_that_undo_brings_back(
+    open_dock: SmootherDock, session: Session, sample: Sample, settle: Settle
+) -> None:
+    study = session.study
+    reduce, impute = open_dock.turn_to(ReducePage), open_dock.page(ImputePage)
+    settle(session)
+    reduce.map.setCurrentIndex(1)
+    reduce.channels[2].setValue(5)
+    assert study.recipe.shown.reduction.channels == (0, 1, 4)
+    study.undo()
+    assert reduce.channels[2].value() == 3
+    study.undo()
+    assert reduce.map.currentIndex() == 0
+    assert not reduce.channel_row.isVisible()
+    open_dock.turn_to(ImputePage)
+    impute.gene.setCurrentText(str(sample.section.adata.var_names[0]))
+    settle(session)
+    impute.map_buttons["difference"].click()
+    assert not impute.own_limits.isEnabled()
+    steps = study.recipe
+    impute.hold.pressed.emit()
+    assert study.recipe.shown.imputation.what == "raw"
+    impute.hold.released.emit()
+    assert study.recipe == steps
+    study.undo()
+    assert impute.map_buttons["smoothed"].isChecked()
+    settle(session)
+
+
 def test_edges_are_shown_on_first_sight_without_a_step(
     open_dock: SmootherDock, session: Session
 ) -> None:

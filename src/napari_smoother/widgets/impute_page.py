@@ -114,13 +114,15 @@ class ImputePage(Page):
         self.held_out.valueChanged.connect(lambda percent: self._set(held_out=percent / 100))
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(self.preview.solve)
-        self.own_limits.toggled.connect(self._change_limits)
-        self.hold.pressed.connect(lambda: self.map.change(what="raw"))
-        self.hold.released.connect(self._show_map)
+        self.own_limits.toggled.connect(lambda own: self.map.change(own_limits=own))
+        self.hold.pressed.connect(lambda: self._hold_raw(True))
+        self.hold.released.connect(lambda: self._hold_raw(False))
         listen(self, self.study.section_changed, self._show_section)
+        listen(self, self.study.recipe_changed, self._show_picture)
         listen(self, self.analysis.settings_changed, self._show_settings)
         listen(self, self.analysis.result_changed, self._show_result)
         self._show_section(self.study.section)
+        self._show_picture()
         self._show_settings(self.analysis.settings)
         self._show_result(self.analysis.result)
 
@@ -133,11 +135,11 @@ class ImputePage(Page):
             button = QPushButton(name)
             button.setCheckable(True)
             button.setToolTip(tip)
-            button.clicked.connect(self._show_map)
+            button.clicked.connect(lambda checked, shown=shown: self.map.change(what=shown))
             self.maps.addButton(button)
             self.map_buttons[shown] = button
             buttons.addWidget(button)
-        self.map_buttons[self.map.shown.what].setChecked(True)
+        self._before_raw = self.map.shown
         self.hold = QPushButton("Hold to see raw")
         self.hold.setToolTip("Shows the raw gene for as long as the button is held")
         self.own_limits = QCheckBox("Own colour limits")
@@ -145,7 +147,6 @@ class ImputePage(Page):
             "Spreads the colours over the smoothed values; otherwise raw and smoothed share the "
             "limits of the raw ones. Side by side they always do"
         )
-        self.own_limits.setChecked(self.map.shown.own_limits)
         second = QHBoxLayout()
         second.addWidget(self.own_limits)
         second.addStretch()
@@ -327,15 +328,19 @@ class ImputePage(Page):
         if not self.analysis.active:
             self.analysis.active = True
 
-    def _show_map(self) -> None:
-        checked = self.maps.checkedButton()
-        shown = next(shown for shown, button in self.map_buttons.items() if button is checked)
-        self.map.change(what=shown)
-        self.own_limits.setEnabled(shown == "smoothed")
+    def _show_picture(self) -> None:
+        """Show which picture is on screen."""
+        shown = self.map.shown
+        with silent(self.own_limits):
+            self.map_buttons[shown.what].setChecked(True)
+            self.own_limits.setChecked(shown.own_limits)
+        self.own_limits.setEnabled(shown.what == "smoothed")
 
-    def _change_limits(self, own: bool) -> None:
-        self.map.change(own_limits=own)
-        self._show_map()
+    def _hold_raw(self, held: bool) -> None:
+        if held:
+            self._before_raw = self.map.shown
+        shown = replace(self._before_raw, what="raw") if held else self._before_raw
+        self.study.show_without_step(imputation=shown)
 
     def _change_live(self, live: bool) -> None:
         self.preview.live = live

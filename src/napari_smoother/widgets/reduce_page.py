@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.analyses.embedding_settings import (
     AutoencoderSettings,
-    ExpressionSettings,
     ReductionSettings,
 )
 from napari_smoother.layers.embedding_map import EmbeddingMap
@@ -57,7 +56,7 @@ SCORES: dict[str, dict[str, Any]] = {
         "editor": lambda: LogSlider(1e-2, 1e3),
         "text": "chosen",
         "tooltip": "Takes the noise off the scores of each spot (posterior mean under the prior): "
-        "0 leaves every spot to itself. Chosen: by predicting spots that are left out, for domains",
+        "0 leaves every spot to itself. Chosen: for domains, by predicting left-out spots",
     },
 }
 DOMAINS: dict[str, dict[str, Any]] = {
@@ -185,6 +184,7 @@ class ReducePage(Page):
         for preview in self.previews.values():
             listen(self, preview.analysis.settings_changed, self._show_settings)
             listen(self, preview.analysis.result_changed, self._show_result)
+        listen(self, self.study.recipe_changed, self._show_recipe)
         self._list_data(self.study.section)
         self._show_method()
 
@@ -232,21 +232,29 @@ class ReducePage(Page):
         self.live.setVisible(live)
         self.solve.setVisible(live)
         self.training.setVisible(not live)
+        self._show_picture()
+        self._show_settings()
+
+    def _show_picture(self) -> None:
+        shown = self._picture_shown = self.picture.shown
         with silent(self.map, *self.channels):
-            self.map.setCurrentIndex(list(MAPS.values()).index(self.picture.shown.what))
-            for spin, channel in zip(self.channels, self.picture.shown.channels, strict=True):
+            self.map.setCurrentIndex(list(MAPS.values()).index(shown.what))
+            for spin, channel in zip(self.channels, shown.channels, strict=True):
                 spin.setMaximum(max(channel + 1, self.analysis.settings.components))
                 spin.setValue(channel + 1)
         self._show_map_rows()
-        self._show_settings()
         self._show_result()
+
+    def _show_recipe(self) -> None:
+        if self.picture.shown != self._picture_shown:
+            self._show_picture()
 
     def _show_settings(self) -> None:
         settings: EmbeddingSettings = self.analysis.settings
         place = self.data.findData(settings.data.layer)
         if place < 0:  # of another section
-            place = 0
-            self.analysis.settings = replace(settings, data=ExpressionSettings())
+            self._change_data(layer=None)
+            return  # shown by that
         of_counts = isinstance(settings, AutoencoderSettings) and settings.likelihood != "normal"
         self.data.setItemText(0, COUNTS if of_counts else NORMALISED)
         with silent(self.data, *self.channels):

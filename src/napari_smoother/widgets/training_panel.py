@@ -105,6 +105,7 @@ class TrainingPanel(QGroupBox):
         self.message = wrapped_label()
         self.form = SettingsForm(self.analysis.settings, FIELDS)
         self.likelihood, self.epochs, self.rate = (self.form[name] for name in FIELDS)
+        self.rate.setSingleStep(0.001)
         self.train = QPushButton("Train")
         self.stop = QPushButton("Cancel")
         self.stop.setToolTip("Stops within an epoch; what was trained before stays")
