@@ -37,23 +37,31 @@ class DeconvolutionSettings(ComparedByValue):
     ----------
     model
         How a spot's expression follows from its cells: see `MODELS`.
-    tube_loss, nonneg
-        Of nu-SVR: its loss, and whether abundances must not be negative.
+    tube_loss
+        Of nu-SVR: what differences outside the tube cost: their square, or their size, which is
+        more robust and takes longer.
+    nonneg
+        Of nu-SVR: whether abundances are kept from going below zero.
     process
         The spatial process of the prior.
     rho
-        Its autocorrelation, from 0 (none); at most 1 for the intrinsic processes. The graph
-        says where the range of the others ends.
+        Autocorrelation of the prior, from 0 (none); at most 1 for the intrinsic processes. The
+        graph says where the range of the others ends.
     lambda_
         Weight of the spatial loss; 0 leaves every spot to itself.
     scale
         Scale of the data the signature is fitted on, one that the model takes.
     gene_weights
-        Weight of each gene in the fit.
+        How much each gene counts in the fit. By noise: counting, the spread of cells within
+        their type, and what the section adds, with a signature adjusted to the section; a
+        signature table has no cells, and log1p does not take it: there genes count by their
+        inverse mean.
     intercept
         Whether each spot has an intercept of its own.
     shares
-        What proportions are shares of: cells, where the reference has counted cells, or RNA.
+        What proportions are shares of. Cells: RNA divided by the mean total of a cell of each
+        type, which the cells of the reference tell. RNA: a type with large cells has more of
+        it. A signature table has no cells, so its shares are always of RNA.
     deviation
         Whether the posterior standard deviation of the proportions is found too.
     """

@@ -26,10 +26,11 @@ class ExpressionSettings(ComparedByValue):
     n_genes
         How many genes at most.
     scale
-        Whether every gene is brought to unit variance.
+        Whether every gene is brought to unit variance, so that none decides alone.
     genes_by
-        Which: ``"spatial"``, those of largest Moran's I on the graph; or ``"variable"``, those
-        that vary between spots by most beyond counting noise.
+        Which genes: ``"spatial"``, those of largest Moran's I on the graph, best for domains; or
+        ``"variable"``, those of largest variance of Pearson residuals, which vary between spots
+        by most beyond counting noise.
     """
 
     layer: str | None = None
@@ -61,7 +62,7 @@ class DomainSettings(ComparedByValue):
     find
         Whether they are wanted.
     number
-        How many to look for; None to choose the number.
+        How many domains to look for; None to choose the number, which takes some seconds.
     coupling
         How much neighbours like to be in one domain: what a label that all neighbours have
         gains in log odds.
@@ -95,13 +96,17 @@ class EmbeddingSettings(ComparedByValue):
     data
         Which values are reduced.
     components
-        Number of dims.
-    process, rho
-        The spatial process and its autocorrelation, 0 (none) to 1 (intrinsic).
+        How many numbers are kept of each spot.
+    process
+        The spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR)
+        autoregression, or another.
+    rho
+        Autocorrelation of the prior, 0 (none) to 1 (intrinsic).
     lambda_
-        Weight of the spatial loss; 0 for none.
+        Weight of the spatial loss, a penalty on components that vary between neighbours; 0 for
+        none.
     seed
-        Of starts that are drawn.
+        Seed of starts that are drawn.
     domains
         Domains on the embedding.
     """
@@ -142,11 +147,12 @@ class ReductionSettings(EmbeddingSettings):
     Parameters
     ----------
     lambda_
-        Weight of the penalty; 0 for principal components, whose noise can be told from their
-        signal. Under a penalty it looks like signal.
+        Weight of the penalty on components that vary between neighbours; 0 for principal
+        components, whose noise can be told from their signal. Under a penalty it looks like
+        signal.
     smoothing
-        Lambda of the posterior mean of the scores; 0 leaves them a projection, None chooses it
-        for domains, by spots that are left out.
+        Lambda of the posterior mean of the scores, which takes the noise off them; 0 leaves
+        every spot to itself, None chooses it for domains, by spots that are left out.
     """
 
     lambda_: float = 0.0
@@ -169,11 +175,12 @@ class AutoencoderSettings(EmbeddingSettings):
     Parameters
     ----------
     likelihood
-        Of the counts; ``"normal"`` takes the data as `data` says instead.
+        Distribution of the counts of a gene in a spot; ``"normal"`` takes the data as `data`
+        says instead.
     epochs
-        Most steps on all spots.
+        Most steps of training; each sees all spots.
     learning_rate
-        Of Adam.
+        Length of a step of Adam.
     """
 
     likelihood: Likelihood = "nb"

@@ -21,9 +21,17 @@ class FigureSettings(ComparedByValue):
     columns
         Panels beside each other; 0 decides by their number.
     width_mm
-        Of the whole figure, in millimetres.
-    image, edges, outlines, scale_bar
-        What is drawn besides the spots.
+        Width of the figure in millimetres: a journal's column is about 85 or 180 mm.
+    image
+        Whether the tissue image is drawn under the spots.
+    edges
+        Whether the edges of the graph are drawn, coloured by weight.
+    outlines
+        Whether the outlines of regions are drawn.
+    scale_bar
+        Whether a bar tells the scale, in micrometres.
+    dpi
+        Dots per inch of PNG files, and of the image inside SVG and PDF.
     """
 
     contents: tuple[str, ...] = (ON_SCREEN,)
@@ -33,3 +41,4 @@ class FigureSettings(ComparedByValue):
     edges: bool = False
     outlines: bool = True
     scale_bar: bool = True
+    dpi: int = 300

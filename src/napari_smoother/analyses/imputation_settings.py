@@ -21,25 +21,30 @@ class ImputationSettings(ComparedByValue):
     gene
         Its name; values are log1p of counts per ten thousand of the spot.
     fixed
-        Whether observed values stay as they are and only missing ones are filled in.
+        Whether observed values stay as they are and only missing ones are filled in, those of
+        hidden spots and of spots without counts.
     nonneg
-        Whether values must not be negative.
+        Whether values are kept from falling below zero, as counts cannot.
     process
-        The spatial process of the prior.
+        The spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR)
+        autoregression, or another.
     rho
-        Its autocorrelation, 0 (none) to 1 (intrinsic).
+        Autocorrelation of the prior, 0 (none) to 1 (intrinsic), at which values between observed
+        spots do not fade to zero.
     lambda_
-        Weight of the prior, where observed values are not fixed.
+        Weight of the spatial loss, where observed values are not fixed; 0 leaves observed spots
+        as they are.
     hidden_column, hidden_class
         Spots of this class of an obs column are hidden; ``""`` hides none.
     held_out
         Share of the other spots that is hidden at random.
     seed
-        Of that draw.
+        Seed of that draw: another one hides other spots, the same one the same spots.
     denser
-        Whether values are also interpolated on a grid denser than the spots.
+        Whether values are also interpolated on a grid denser than the spots, where every new
+        position is the mean of its neighbours.
     factor
-        How many times closer its positions are than spots.
+        How many times closer the positions of that grid are than spots.
     """
 
     gene: str = ""

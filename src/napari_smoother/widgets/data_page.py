@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from superqt import QLabeledDoubleRangeSlider
 
 from napari_smoother.analyses.gene_values import gene_names
-from napari_smoother.analyses.shown import Source, View
+from napari_smoother.analyses.shown import Shown, Source, View
 from napari_smoother.errors import InputError
 from napari_smoother.study.view import palette_fault, viewable
 from napari_smoother.widgets import files, opening
@@ -28,7 +28,6 @@ from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
-    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
 
@@ -97,11 +96,9 @@ class DataPage(Page):
         self.image = NumberSlider(
             0.0, 1.0, tip="Opacity of the tissue image: 0 hides it, 1 shows it as it is"
         )
-        self.image.set_value(1.0)
         self.size = NumberSlider(
             0.2, 4.0, tip="Diameter of spots on screen: 1 is their true diameter"
         )
-        self.size.set_value(1.0)
         display = QGroupBox("Display")
         rows = form()
         rows.addRow("Spot size, ×", self.size)
@@ -122,8 +119,11 @@ class DataPage(Page):
         self.percentiles.valueChanged.connect(self._colour)
         self.image.value_changed.connect(self.scene.fade_image)
         self.size.value_changed.connect(self.scene.resize_spots)
+        self.percentiles.sliderPressed.connect(lambda: self._hold(True))
+        self.percentiles.sliderReleased.connect(lambda: self._hold(False))
+        self._view = self.scene.shown.view
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.recipe_changed, self._show_shown)
+        listen(self, self.study.recipe_changed, lambda recipe: self._show_shown(recipe.shown))
         self._show_section(self.study.section)
 
     def enter(self) -> None:
@@ -141,27 +141,28 @@ class DataPage(Page):
             can_choose=section is not None and section.source is not None,
         )
         self._names = viewable(section) if section is not None else {}
-        self._list_names()
-        self._show_shown(self.study.recipe)
+        self._view = self.scene.shown.view
+        self._show_view(self._view)
+        self._show_shown(self.scene.shown)
 
-    def _show_shown(self, recipe: Recipe) -> None:
-        """Show what spots are coloured by, their size and the image."""
-        shown, section = recipe.shown, self.study.section
-        self.image.set_value(shown.image_opacity)
+    def _show_shown(self, shown: Shown) -> None:
+        """Show how the map is drawn; a name that is being typed stays."""
         self.size.set_value(shown.spot_size)
-        view = shown.view
-        if view == self.chosen_view():
+        self.image.set_value(shown.image_opacity)
+        before, self._view = self._view, shown.view
+        if shown.view == before or shown.view == self.chosen_view():
             return
-        with silent(self.source, self.name, self.colormap, self.percentiles):
-            if view is None:
-                self.name.setCurrentText(NOTHING)
-                return
-            if SOURCES[self.source.currentText()] != view.source:
-                self.source.setCurrentText(next(k for k, v in SOURCES.items() if v == view.source))
-                self._list_names()
-            self.name.setCurrentText(_shown(view, section))
+        self._show_view(shown.view)
+
+    def _show_view(self, view: View | None) -> None:
+        if view is None:
+            self._list_names()
+            return
+        with silent(self.source, self.colormap, self.percentiles):
+            self.source.setCurrentIndex(list(SOURCES.values()).index(view.source))
             self.colormap.setCurrentText(view.colormap)
             self.percentiles.setValue((view.low, view.high))
+        self._list_names()
 
     def _list_names(self) -> None:
         source, section = SOURCES[self.source.currentText()], self.study.section

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
@@ -24,7 +23,7 @@ from napari_smoother.widgets.model_panel import ModelPanel
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.process_rows import ProcessRows
-from napari_smoother.widgets.sliders import LogSlider, NumberSlider
+from napari_smoother.widgets.sliders import NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
 
 if TYPE_CHECKING:
@@ -72,15 +71,12 @@ class DeconvolvePage(Page):
         rows = form()
         self.process_rows = ProcessRows(session, rows)
         self.process, self.rho = self.process_rows.process, self.process_rows.rho
-        self.lambda_ = LogSlider(
-            1e-3, 1e3, tip="Weight of the spatial loss: 0 leaves every spot to itself"
-        )
+        self.lambda_ = self.process_rows.lambda_
         self.connectivity = NumberSlider(
             0.0,
             1.0,
             tip="What an edge between two regions keeps of its weight: 0 cuts it, 1 leaves it",
         )
-        rows.addRow("λ smoothness", self.lambda_)
         rows.addRow("Across borders", self.connectivity)
         self.live = QCheckBox("Live")
         self.live.setChecked(session.preview.live)
@@ -121,7 +117,6 @@ class DeconvolvePage(Page):
         layout.addWidget(self.types, 1)
 
         self.open_button.clicked.connect(self._ask_for_reference)
-        self.lambda_.value_changed.connect(self._change_lambda)
         self.connectivity.value_changed.connect(self._change_connectivity)
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.preview.solve())
@@ -165,14 +160,9 @@ class DeconvolvePage(Page):
 
     def _show_settings(self, recipe: Recipe) -> None:
         chosen = recipe.deconvolution
-        for slider, value in (
-            (self.lambda_, chosen.lambda_),
-            (self.connectivity, recipe.graph.boundary_connectivity),
-        ):
-            if slider.value() != value:
-                slider.set_value(value)
+        self.connectivity.set_value(recipe.graph.boundary_connectivity)
         with silent(self.map):
-            self.map.setCurrentText(next(k for k, v in MAPS.items() if v == recipe.shown.quantity))
+            self.map.setCurrentIndex(list(MAPS.values()).index(recipe.shown.quantity))
         self._allow_deviation(can_deviate(chosen))
 
     def _show_composition(self, composition: Composition | None) -> None:
@@ -182,16 +172,12 @@ class DeconvolvePage(Page):
         """Offer the map of uncertainty only where it is defined."""
         row = list(MAPS.values()).index("deviation")
         item = self.map.model().item(row)
-        if item.isEnabled() == allowed:
-            return
-        item.setEnabled(allowed)
-        item.setToolTip("" if allowed else NO_DEVIATION)
-        self.map.setToolTip(MAP_TIP if allowed else f"{MAP_TIP}. {NO_DEVIATION}")
+        if item.isEnabled() != allowed:
+            item.setEnabled(allowed)
+            item.setToolTip("" if allowed else NO_DEVIATION)
+            self.map.setToolTip(MAP_TIP if allowed else f"{MAP_TIP}. {NO_DEVIATION}")
         if not allowed and self.map.currentIndex() == row:
-            self.map.setCurrentIndex(0)
-
-    def _change_lambda(self, lambda_: float) -> None:
-        self.study.deconvolution = replace(self.study.deconvolution, lambda_=lambda_)
+            self.study.show_without_step(quantity="proportion")
 
     def _change_connectivity(self, connectivity: float) -> None:
         self.study.boundary_connectivity = connectivity

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
-    QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -18,7 +17,6 @@ from qtpy.QtWidgets import (
     QListWidgetItem,
     QPushButton,
     QSizePolicy,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -32,8 +30,10 @@ from napari_smoother.models.deconv.catalogue import MODELS
 from napari_smoother.study.view import viewable
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.notices import tell, tell_error
-from napari_smoother.widgets.page import Page, form, listen, wrapped_label
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.search_box import SearchBox
+from napari_smoother.widgets.settings_form import SettingsForm
+from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,16 @@ if TYPE_CHECKING:
 
 FORMATS = "PDF, vectors (*.pdf);;SVG, vectors (*.svg);;PNG, pixels (*.png)"
 PREVIEW_DPI = 110
+EXACTLY = Qt.MatchFlag.MatchExactly | Qt.MatchFlag.MatchCaseSensitive
+FIELDS: dict[str, dict[str, Any]] = {
+    "columns": {"range": (0, 12)},
+    "width_mm": {"editor": lambda: ExactField(40, 1000)},
+    "dpi": {"range": (50, 2400)},
+    "image": {"text": "Image"},
+    "edges": {"text": "Edges"},
+    "outlines": {"text": "Regions"},
+    "scale_bar": {"text": "Scale bar"},
+}
 
 
 class FigurePage(Page):
@@ -65,6 +75,7 @@ class FigurePage(Page):
         self.extra.setToolTip("A gene or an obs column to add as a panel")
         self.extra.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.add = QPushButton("Add panel")
+        self.add.setToolTip("Adds a panel of this gene or obs column, and ticks it")
         adding = QHBoxLayout()
         adding.addWidget(self.extra, 1)
         adding.addWidget(self.add)
@@ -75,37 +86,27 @@ class FigurePage(Page):
         column.addLayout(adding)
         panels.setLayout(column)
 
-        self.columns = QSpinBox()
-        self.columns.setRange(0, 12)
+        self.form = SettingsForm(self.study.recipe.figure, FIELDS)
+        self.columns, self.width_mm, self.dpi = (
+            self.form[name] for name in ("columns", "width_mm", "dpi")
+        )
+        self.image, self.edges, self.outlines, self.scale_bar = (
+            self.form[name] for name in ("image", "edges", "outlines", "scale_bar")
+        )
         self.columns.setSpecialValueText("automatic")
-        self.columns.setToolTip("Panels beside each other")
-        self.width_mm = QDoubleSpinBox()
-        self.width_mm.setRange(40, 1000)
-        self.width_mm.setValue(180)
-        self.width_mm.setSuffix(" mm")
-        self.width_mm.setToolTip("Width of the figure: a journal's column is about 85 or 180 mm")
-        self.dpi = QSpinBox()
-        self.dpi.setRange(50, 2400)
-        self.dpi.setValue(300)
-        self.dpi.setToolTip("Dots per inch of PNG files, and of the image inside SVG and PDF")
-        self.image = QCheckBox("Image")
-        self.edges = QCheckBox("Edges")
-        self.outlines = QCheckBox("Regions")
-        self.scale_bar = QCheckBox("Scale bar")
-        for box in (self.image, self.outlines, self.scale_bar):
-            box.setChecked(True)
         ticks = QHBoxLayout()
         for box in (self.image, self.edges, self.outlines, self.scale_bar):
             ticks.addWidget(box)
         layout_box = QGroupBox("Layout")
         rows = form()
         rows.addRow("Columns", self.columns)
-        rows.addRow("Width", self.width_mm)
+        rows.addRow("Width, mm", self.width_mm)
         rows.addRow("Resolution, dpi", self.dpi)
         rows.addRow(ticks)
         layout_box.setLayout(rows)
 
         self.preview_button = QPushButton("Preview")
+        self.preview_button.setToolTip("Draws the figure as it would be written")
         self.save_button = QPushButton("Save figure…")
         self.save_button.setToolTip("SVG and PDF keep spots and text as vectors")
         buttons = QHBoxLayout()
@@ -123,47 +124,53 @@ class FigurePage(Page):
         layout.addLayout(buttons)
         layout.addWidget(self.picture, 1)
 
+        self.form.valueChanged.connect(lambda field, value: self._change(**{field: value}))
+        self.contents.itemChanged.connect(lambda item: self._change(contents=self._ticked()))
         self.add.clicked.connect(self._add_extra)
         self.preview_button.clicked.connect(self.preview)
         self.save_button.clicked.connect(self._ask_where_to_save)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.composition_changed, self._show_composition)
+        listen(self, self.study.recipe_changed, lambda recipe: self.show_settings(recipe.figure))
         self._types: tuple[str, ...] = ()
         self._show_section(self.study.section)
         self._show_composition(self.study.composition)
 
     def settings(self) -> FigureSettings:
-        """Return the figure that the controls ask for.
+        """Return the figure that is asked for.
 
         Raises
         ------
         InputError
             If no panel is ticked.
         """
-        items = [self.contents.item(row) for row in range(self.contents.count())]
-        ticked = tuple(item.text() for item in items if item.checkState() == Qt.CheckState.Checked)
-        if not ticked:
+        settings = self.study.recipe.figure
+        if not settings.contents:
             raise InputError("No panel is ticked", where="figure", remedy="Tick at least one")
-        return FigureSettings(
-            contents=ticked,
-            columns=self.columns.value(),
-            width_mm=self.width_mm.value(),
-            image=self.image.isChecked(),
-            edges=self.edges.isChecked(),
-            outlines=self.outlines.isChecked(),
-            scale_bar=self.scale_bar.isChecked(),
-        )
+        return settings
 
     def tick(self, *names: str) -> None:
         """Tick exactly these panels, adding those that are not listed."""
-        listed = {self.contents.item(row).text() for row in range(self.contents.count())}
-        for name in names:
-            if name not in listed:
-                self._list(name)
-        for row in range(self.contents.count()):
-            item = self.contents.item(row)
-            checked = Qt.CheckState.Checked if item.text() in names else Qt.CheckState.Unchecked
-            item.setCheckState(checked)
+        self._change(contents=names)
+
+    def show_settings(self, settings: FigureSettings) -> None:
+        """Show a figure; a panel that is not listed, as its map is not there yet, is added."""
+        self.form.setValue(settings)
+        with silent(self.contents):
+            for name in settings.contents:
+                if not self.contents.findItems(name, EXACTLY):
+                    self._list(name)
+            for row in range(self.contents.count()):
+                item = self.contents.item(row)
+                item.setCheckState(_check(item.text() in settings.contents))
+
+    def _change(self, **changes: Any) -> None:
+        recipe = self.study.recipe
+        self.study.recipe = replace(recipe, figure=replace(recipe.figure, **changes))
+
+    def _ticked(self) -> tuple[str, ...]:
+        items = [self.contents.item(row) for row in range(self.contents.count())]
+        return tuple(item.text() for item in items if item.checkState() == Qt.CheckState.Checked)
 
     def preview(self) -> None:
         """Show the figure as it would be written."""
@@ -183,7 +190,7 @@ class FigurePage(Page):
         except InputError as error:
             tell_error(error)
             return
-        dpi = self.dpi.value()
+        dpi = planned.settings.dpi
         self.session.load(
             lambda cancelled: save_figure(planned.compose(), path, dpi=dpi),
             lambda written: tell(f"Saved {written}"),
@@ -192,9 +199,11 @@ class FigurePage(Page):
 
     def _show_section(self, section: Section | None) -> None:
         self.setEnabled(section is not None)
-        self.contents.clear()
-        self._types = ()
-        self._list(ON_SCREEN, ticked=True)
+        with silent(self.contents):
+            self.contents.clear()
+            self._types = ()
+            self._list(ON_SCREEN)
+        self.show_settings(self.study.recipe.figure)
         self.picture.clear()
         columns = () if section is None else viewable(section)["obs"]
         genes = None if section is None else gene_names(section)
@@ -213,23 +222,25 @@ class FigurePage(Page):
             )
         if types == self._types:
             return
-        for name in (DOMINANT_TYPE, *self._types):
-            for item in self.contents.findItems(name, Qt.MatchFlag.MatchExactly):
-                self.contents.takeItem(self.contents.row(item))
-        self._types = types
-        for name in (DOMINANT_TYPE, *types) if types else ():
-            self._list(name)
+        with silent(self.contents):
+            for name in (DOMINANT_TYPE, *self._types, *types):
+                for item in self.contents.findItems(name, EXACTLY):
+                    self.contents.takeItem(self.contents.row(item))
+            self._types = types
+            for name in (DOMINANT_TYPE, *types) if types else ():
+                self._list(name)
+        self.show_settings(self.study.recipe.figure)
 
-    def _list(self, name: str, *, ticked: bool = False) -> None:
+    def _list(self, name: str) -> None:
         item = QListWidgetItem(name)
         item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+        item.setCheckState(_check(False))
         self.contents.addItem(item)
 
     def _add_extra(self) -> None:
-        name = self.extra.currentText()
-        if name and not self.contents.findItems(name, Qt.MatchFlag.MatchExactly):
-            self._list(name, ticked=True)
+        name, contents = self.extra.currentText(), self.study.recipe.figure.contents
+        if name and name not in contents:
+            self._change(contents=(*contents, name))
 
     def _show_preview(self, png: bytes) -> None:
         pixmap = QPixmap()
@@ -253,6 +264,10 @@ class FigurePage(Page):
             if not path.suffix:
                 path = path.with_suffix({"PDF": ".pdf", "SVG": ".svg"}.get(kind[:3], ".png"))
             self.save(path)
+
+
+def _check(ticked: bool) -> Qt.CheckState:
+    return Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked
 
 
 def _as_png(figure: Figure) -> bytes:

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -21,19 +18,36 @@ from qtpy.QtWidgets import (
 from napari_smoother.layers.edges import CUT_COLOUR, weight_key
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.settings_form import SettingsForm
+from napari_smoother.widgets.sliders import ExactField
 from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.graph import Graph
-    from napari_smoother.analyses.graph_settings import NeighbourRule
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
 
-RULES: dict[str, NeighbourRule] = {
-    "k nearest neighbours": "nearest",
-    "Radius": "radius",
-    "Delaunay triangulation": "delaunay",
+FIELDS: dict[str, dict[str, Any]] = {
+    "rule": {
+        "choices": {
+            "nearest": "k nearest neighbours",
+            "radius": "Radius",
+            "delaunay": "Delaunay triangulation",
+        },
+        "tooltip": "How neighbours are found: the k nearest spots, every spot within a radius, or "
+        "those that share an edge of the Delaunay triangulation",
+    },
+    "neighbours": {"range": (1, 50)},
+    "mutual": {"text": "Mutual only"},
+    "radius": {
+        "editor": lambda: ExactField(0.01),
+        "tooltip": "Connect every two spots that are at most this far apart. Automatic: one and a "
+        "half times the median distance to the nearest spot; of a triangulation any length",
+    },
+    "by_expression": {"text": "By expression"},
+    "expression_components": {"range": (1, 100)},
+    "by_histology": {"text": "By histology"},
 }
 
 
@@ -44,45 +58,27 @@ class GraphPage(Page):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self._has_shown_edges = False
+        self._is_unseen = True
         self.edges = QCheckBox("Show edges over the tissue")
         self.edges.setToolTip("Edges coloured by weight; edges cut between regions in red")
 
-        self.rule = QComboBox()
-        self.rule.addItems(list(RULES))
-        self.rule.setToolTip("How neighbours are found")
-        self.neighbours = QSpinBox()
-        self.neighbours.setRange(1, 50)
-        self.neighbours.setKeyboardTracking(False)
-        self.neighbours.setToolTip("Neighbours of each spot; 6 on a Visium slide")
-        self.mutual = QCheckBox("Mutual only")
-        self.mutual.setToolTip("Connect two spots only if each is among the other's k nearest")
-        self.radius = QDoubleSpinBox()
-        self.radius.setDecimals(2)
-        self.radius.setRange(0.01, 1e7)  # after the decimals, which would round it to 0
-        self.radius.setKeyboardTracking(False)
-        self.radius.setToolTip("Connect every two spots that are at most this far apart")
+        self.form = SettingsForm(self.study.graph_settings, FIELDS)
+        self.rule, self.neighbours, self.mutual = (
+            self.form[name] for name in ("rule", "neighbours", "mutual")
+        )
+        self.radius = self.form["radius"].number
+        self.expression, self.components, self.histology = (
+            self.form[name] for name in ("by_expression", "expression_components", "by_histology")
+        )
         self.radius_unit = QLabel("Radius, µm")
         rule = QGroupBox("Neighbours")
         rows = form()
         rows.addRow("Rule", self.rule)
         rows.addRow("k", self.neighbours)
         rows.addRow(self.mutual)
-        rows.addRow(self.radius_unit, self.radius)
+        rows.addRow(self.radius_unit, self.form["radius"])
         rule.setLayout(rows)
 
-        self.expression = QCheckBox("By expression")
-        self.expression.setToolTip(
-            "Scale each edge by the similarity of expression of its two spots, from 0 to 1"
-        )
-        self.components = QSpinBox()
-        self.components.setRange(1, 100)
-        self.components.setKeyboardTracking(False)
-        self.components.setToolTip("Principal components in which expression is compared")
-        self.histology = QCheckBox("By histology")
-        self.histology.setToolTip(
-            "Scale each edge by the similarity of the tissue image at its two spots"
-        )
         scaling = QGroupBox("Scale edges")
         rows = form()
         rows.addRow(self.expression)
@@ -130,15 +126,7 @@ class GraphPage(Page):
         layout.addStretch()
 
         self.edges.toggled.connect(lambda wanted: self.scene.change(edges=wanted))
-        self.rule.currentTextChanged.connect(lambda text: self._set(rule=RULES[text]))
-        self.neighbours.valueChanged.connect(lambda number: self._set(neighbours=number))
-        self.mutual.toggled.connect(lambda mutual: self._set(mutual=mutual))
-        self.expression.toggled.connect(lambda scaled: self._set(by_expression=scaled))
-        self.components.valueChanged.connect(
-            lambda number: self._set(expression_components=number)
-        )
-        self.histology.toggled.connect(lambda scaled: self._set(by_histology=scaled))
-        self.radius.valueChanged.connect(lambda radius: self._set(radius=radius))
+        self.form.valueChanged.connect(self._change)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.recipe_changed, self._show_settings)
         listen(self, self.study.graph_changed, self._show_graph)
@@ -147,13 +135,14 @@ class GraphPage(Page):
             self._show_graph(self.study.graph)
 
     def enter(self) -> None:
-        """Show the edges on first sight of the page."""
-        if not self._has_shown_edges:
-            self._has_shown_edges = True
+        """Show the edges of a section on first sight of the page."""
+        if self._is_unseen and self.study.section is not None:
+            self._is_unseen = False
             self.study.show_without_step(edges=True)
 
     def _show_section(self, section: Section | None) -> None:
         self.setEnabled(section is not None)
+        self._is_unseen = True
         known = section is not None and section.micrometres_per_pixel is not None
         self.radius_unit.setText("Radius, µm" if known else "Radius, pixels")
         for label in self.counts.values():
@@ -164,31 +153,18 @@ class GraphPage(Page):
         graph = recipe.graph
         with silent(self.edges):
             self.edges.setChecked(recipe.shown.edges)
-        with silent(
-            self.rule,
-            self.neighbours,
-            self.mutual,
-            self.radius,
-            self.expression,
-            self.components,
-            self.histology,
-        ):
-            self.expression.setChecked(graph.by_expression)
-            self.components.setValue(graph.expression_components)
-            self.histology.setChecked(graph.by_histology)
-            self.rule.setCurrentIndex(list(RULES.values()).index(graph.rule))
-            self.neighbours.setValue(graph.neighbours)
-            self.mutual.setChecked(graph.mutual)
+        self.form.setValue(graph)
         nearest = graph.rule == "nearest"
         self.neighbours.setEnabled(nearest)
         self.mutual.setEnabled(nearest)
-        self.radius.setEnabled(not nearest)
+        self.form["radius"].setEnabled(not nearest)
         self.components.setEnabled(graph.by_expression)
         section = self.study.section
         self.histology.setEnabled(section is not None and bool(section.images))
 
-    def _set(self, **changes: Any) -> None:
-        self.study.graph_settings = replace(self.study.graph_settings, **changes)
+    def _change(self, field: str, value: Any) -> None:
+        changed = {field: value}
+        self.study.graph_settings = replace(self.study.graph_settings, **changed)
 
     def _show_graph(self, graph: Graph | None) -> None:
         if graph is None:
@@ -197,8 +173,7 @@ class GraphPage(Page):
         # Known without work now: the graph was built with the spacing it may need.
         pixel = graph.section.micrometres_per_pixel or 1.0
         radius = self.study.graph_steps.radius(graph.section, self.study.graph_settings.radius)
-        with silent(self.radius):
-            self.radius.setValue(radius * pixel)
+        self.form["radius"].suggest(radius * pixel)
         summary = graph.summary
         self.counts["Edges"].setText(f"{summary.n_edges:,}")
         self.counts["Cut (weight 0)"].setText(f"{summary.n_cut:,}")

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -29,7 +28,8 @@ from napari_smoother.study.imputation import Imputation
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
 from napari_smoother.widgets.search_box import SearchBox
-from napari_smoother.widgets.sliders import LogSlider, NumberSlider
+from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
+from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
@@ -39,14 +39,19 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.shown import ImputationPicture
     from napari_smoother.models.deconv.gene_names import GeneNames
     from napari_smoother.section import Section
-    from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session
 
 NO_GENE = "(type a gene)"
 NO_COLUMN = "(none)"
-OBSERVED = {"Smoothed": False, "Kept, only others filled in": True}
-PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
+FIELDS: dict[str, dict[str, Any]] = {
+    **PRIOR,
+    "fixed": {"choices": {False: "Smoothed", True: "Kept, only others filled in"}},
+    "nonneg": {"text": "Not below zero"},
+    "seed": {"range": (0, 9999)},
+    "denser": {"text": "Denser grid, ×"},
+    "factor": {"editor": lambda: ExactField(1.5, 10.0)},
+}
 MAPS: dict[ImputationPicture, tuple[str, str]] = {
     "raw": ("Raw", "The gene as it was measured"),
     "smoothed": ("Smoothed", "The gene after smoothing, in the colours of the raw one"),
@@ -78,6 +83,11 @@ class ImputePage(Page):
         self._classes: dict[str, tuple[str, ...]] = {}
         self._listed: Section | None = None
 
+        self.form = SettingsForm(self.analysis.settings, FIELDS)
+        self.process, self.rho, self.lambda_ = (self.form[name] for name in PRIOR)
+        self.observed, self.nonneg, self.seed, self.denser, self.factor = (
+            self.form[name] for name in FIELDS if name not in PRIOR
+        )
         self.gene = SearchBox()
         self.gene.setToolTip(f"Type a part of the symbol or identifier; values are {SCALE}")
         chosen = form()
@@ -98,26 +108,21 @@ class ImputePage(Page):
         line = self.gene.lineEdit()
         assert line is not None
         line.returnPressed.connect(self._ask_for_gene)
-        self.observed.currentTextChanged.connect(lambda text: self._set(fixed=OBSERVED[text]))
-        self.process.currentTextChanged.connect(lambda text: self._set(process=PROCESSES[text]))
-        self.nonneg.toggled.connect(lambda nonneg: self._set(nonneg=nonneg))
-        self.rho.value_changed.connect(lambda rho: self._set(rho=rho))
-        self.lambda_.value_changed.connect(lambda lambda_: self._set(lambda_=lambda_))
+        self.form.valueChanged.connect(lambda field, value: self._set(**{field: value}))
         self.column.currentTextChanged.connect(self._choose_column)
-        self.hidden_class.currentTextChanged.connect(self._choose_class)
-        self.held_out.valueChanged.connect(lambda share: self._set(held_out=share / 100))
-        self.seed.valueChanged.connect(lambda seed: self._set(seed=seed))
-        self.denser.toggled.connect(lambda denser: self._set(denser=denser))
-        self.factor.valueChanged.connect(lambda factor: self._set(factor=factor))
+        self.hidden_class.currentTextChanged.connect(lambda name: self._set(hidden_class=name))
+        self.held_out.valueChanged.connect(lambda percent: self._set(held_out=percent / 100))
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(self.preview.solve)
-        self.own_limits.toggled.connect(self._change_limits)
-        self.hold.pressed.connect(lambda: self.map.change(what="raw"))
-        self.hold.released.connect(self._show_map)
+        self.own_limits.toggled.connect(lambda own: self.map.change(own_limits=own))
+        self.hold.pressed.connect(lambda: self._hold_raw(True))
+        self.hold.released.connect(lambda: self._hold_raw(False))
         listen(self, self.study.section_changed, self._show_section)
+        listen(self, self.study.recipe_changed, self._show_picture)
         listen(self, self.analysis.settings_changed, self._show_settings)
         listen(self, self.analysis.result_changed, self._show_result)
         self._show_section(self.study.section)
+        self._show_picture()
         self._show_settings(self.analysis.settings)
         self._show_result(self.analysis.result)
 
@@ -130,11 +135,11 @@ class ImputePage(Page):
             button = QPushButton(name)
             button.setCheckable(True)
             button.setToolTip(tip)
-            button.clicked.connect(self._show_map)
+            button.clicked.connect(lambda checked, shown=shown: self.map.change(what=shown))
             self.maps.addButton(button)
             self.map_buttons[shown] = button
             buttons.addWidget(button)
-        self.map_buttons[self.map.shown.what].setChecked(True)
+        self._before_raw = self.map.shown
         self.hold = QPushButton("Hold to see raw")
         self.hold.setToolTip("Shows the raw gene for as long as the button is held")
         self.own_limits = QCheckBox("Own colour limits")
@@ -142,21 +147,11 @@ class ImputePage(Page):
             "Spreads the colours over the smoothed values; otherwise raw and smoothed share the "
             "limits of the raw ones. Side by side they always do"
         )
-        self.own_limits.setChecked(self.map.shown.own_limits)
         second = QHBoxLayout()
         second.addWidget(self.own_limits)
         second.addStretch()
         second.addWidget(self.hold)
-        self.denser = QCheckBox("Denser grid, ×")
-        self.denser.setToolTip(
-            "Also interpolates between the spots: every new position is the mean of its neighbours"
-        )
-        self.factor = QDoubleSpinBox()
-        self.factor.setRange(1.5, 10.0)
         self.factor.setSingleStep(0.5)
-        self.factor.setDecimals(1)
-        self.factor.setKeyboardTracking(False)
-        self.factor.setToolTip("How many times closer the new positions are than spots")
         third = QHBoxLayout()
         third.addWidget(self.denser)
         third.addWidget(self.factor)
@@ -168,30 +163,6 @@ class ImputePage(Page):
         return group
 
     def _smoothing_group(self) -> QGroupBox:
-        self.observed = QComboBox()
-        self.observed.addItems(list(OBSERVED))
-        self.observed.setToolTip(
-            "Whether observed values give way to their neighbours, or stay while hidden spots and "
-            "spots without counts are filled in"
-        )
-        self.process = QComboBox()
-        self.process.addItems(list(PROCESSES))
-        self.process.setToolTip(
-            "Spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR) "
-            "autoregression"
-        )
-        self.rho = NumberSlider(
-            0.0,
-            1.0,
-            decimals=3,
-            tip="Autocorrelation of the prior: at 1 (intrinsic) values between observed spots do "
-            "not fade to zero",
-        )
-        self.lambda_ = LogSlider(
-            1e-3, 1e3, tip="Weight of the spatial loss: 0 leaves observed spots as they are"
-        )
-        self.nonneg = QCheckBox("Not below zero")
-        self.nonneg.setToolTip("Keeps values from falling below zero, as counts cannot")
         self.live = QCheckBox("Live")
         self.live.setChecked(self.preview.live)
         self.live.setToolTip("Smooth again at every change")
@@ -234,10 +205,6 @@ class ImputePage(Page):
         self.held_out.setToolTip(
             "Share of the other spots to hide at random, to see how well they are predicted"
         )
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 9999)
-        self.seed.setKeyboardTracking(False)
-        self.seed.setToolTip("Another seed hides other spots; the same seed the same ones")
         share = QHBoxLayout()
         share.addWidget(self.held_out, 1)
         share.addWidget(QLabel("seed"))
@@ -267,7 +234,11 @@ class ImputePage(Page):
         settings = self.analysis.settings
         if settings.gene and (section is None or settings.gene not in section.adata.var_names):
             settings = replace(settings, gene="")
-        self.analysis.settings = replace(settings, hidden_column="", hidden_class="")
+        if settings.hidden_column:
+            classes = {} if section is None else class_columns(section)
+            if settings.hidden_class not in classes.get(settings.hidden_column, ()):
+                settings = replace(settings, hidden_column="", hidden_class="")
+        self.analysis.settings = settings
         self.setEnabled(section is not None)
         self.facts.setText("")
         if self.isVisible():
@@ -293,24 +264,14 @@ class ImputePage(Page):
         self._show_settings(self.analysis.settings)
 
     def _show_settings(self, chosen: ImputationSettings) -> None:
-        choices = (self.gene, self.observed, self.process, self.column, self.hidden_class)
-        numbers = (self.nonneg, self.held_out, self.seed, self.denser, self.factor)
-        with silent(*choices, *numbers):
+        self.form.setValue(chosen)
+        with silent(self.gene, self.column, self.hidden_class, self.held_out):
             if (self._find(self.gene.currentText()) or "") != chosen.gene:
                 self.gene.setCurrentText(self._label(chosen.gene) or NO_GENE)
-            self.observed.setCurrentIndex(list(OBSERVED.values()).index(chosen.fixed))
-            self.process.setCurrentIndex(list(PROCESSES.values()).index(chosen.process))
             self.column.setCurrentText(chosen.hidden_column or NO_COLUMN)
             self._list_classes(chosen.hidden_column)
             self.hidden_class.setCurrentText(chosen.hidden_class)
-            self.nonneg.setChecked(chosen.nonneg)
             self.held_out.setValue(round(100 * chosen.held_out))
-            self.seed.setValue(chosen.seed)
-            self.denser.setChecked(chosen.denser)
-            self.factor.setValue(chosen.factor)
-        for slider, value in ((self.rho, chosen.rho), (self.lambda_, chosen.lambda_)):
-            if slider.value() != value:
-                slider.set_value(value)
         self.lambda_.setEnabled(not chosen.fixed)
         self.factor.setEnabled(chosen.denser)
         self.hidden_class.setEnabled(bool(chosen.hidden_column))
@@ -355,10 +316,6 @@ class ImputePage(Page):
         guess = next((each for each in NOT_OBSERVED if each in names), names[0])
         self._set(hidden_column=column, hidden_class=guess)
 
-    def _choose_class(self, name: str) -> None:
-        if self.analysis.settings.hidden_column:
-            self._set(hidden_class=name)
-
     def _set(self, **changes: Any) -> None:
         self.analysis.settings = replace(self.analysis.settings, **changes)
         self._come_forward()
@@ -371,15 +328,19 @@ class ImputePage(Page):
         if not self.analysis.active:
             self.analysis.active = True
 
-    def _show_map(self) -> None:
-        checked = self.maps.checkedButton()
-        shown = next(shown for shown, button in self.map_buttons.items() if button is checked)
-        self.map.change(what=shown)
-        self.own_limits.setEnabled(shown == "smoothed")
+    def _show_picture(self) -> None:
+        """Show which picture is on screen."""
+        shown = self.map.shown
+        with silent(self.own_limits):
+            self.map_buttons[shown.what].setChecked(True)
+            self.own_limits.setChecked(shown.own_limits)
+        self.own_limits.setEnabled(shown.what == "smoothed")
 
-    def _change_limits(self, own: bool) -> None:
-        self.map.change(own_limits=own)
-        self._show_map()
+    def _hold_raw(self, held: bool) -> None:
+        if held:
+            self._before_raw = self.map.shown
+        shown = replace(self._before_raw, what="raw") if held else self._before_raw
+        self.study.show_without_step(imputation=shown)
 
     def _change_live(self, live: bool) -> None:
         self.preview.live = live

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGroupBox, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QLabel, QWidget
 
 from napari_smoother.models.deconv.catalogue import MODELS, SectionScale, TubeLoss
 from napari_smoother.models.deconv.composition import Shares
 from napari_smoother.models.deconv.preparation import GeneWeights
 from napari_smoother.widgets.page import form, listen, silent
+from napari_smoother.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.recipe import Recipe
@@ -23,19 +24,26 @@ SCALES: dict[SectionScale, str] = {
     "log1p": "log1p of counts per 10,000",
     "raw": "raw counts",
 }
-WEIGHTS: dict[str, GeneWeights] = {
-    "By noise, learnt from cells and section": "within_type",
-    "Inverse variance": "inverse_variance",
-    "Inverse mean": "inverse_mean",
-    "All genes alike": "none",
+WEIGHTS: dict[GeneWeights, str] = {
+    "within_type": "By noise, learnt from cells and section",
+    "inverse_variance": "Inverse variance",
+    "inverse_mean": "Inverse mean",
+    "none": "All genes alike",
 }
-SHARES: dict[str, Shares] = {"Shares of cells": "cells", "Shares of RNA": "rna"}
+SHARES: dict[Shares, str] = {"cells": "Shares of cells", "rna": "Shares of RNA"}
 WITHOUT_CELLS: dict[str, str] = {
     "within_type": "Noise as the mean (no counted cells)",
     "cells": "Shares of RNA (no counted cells)",
 }
 """What is done in place of these."""
-LOSSES: dict[str, TubeLoss] = {"squared (l2)": "l2", "absolute (l1)": "l1"}
+LOSSES: dict[TubeLoss, str] = {"l2": "squared (l2)", "l1": "absolute (l1)"}
+FIELDS: dict[str, dict[str, Any]] = {
+    "tube_loss": {"choices": LOSSES},
+    "nonneg": {"text": "Not negative"},
+    "scale": {"choices": SCALES},
+    "gene_weights": {"choices": WEIGHTS},
+    "shares": {"choices": SHARES},
+}
 TIPS: dict[ModelName, str] = {
     "nnls": "Squared differences, abundances not below zero. Follows the sliders at once",
     "linear_regression": "Squared differences; abundances may be negative, and count as zero in "
@@ -63,36 +71,16 @@ class ModelPanel(QGroupBox):
         self.model = QComboBox()
         for name, facts in MODELS.items():
             self.model.addItem(facts.title, name)
-        self.tube_loss = QComboBox()
-        self.tube_loss.addItems(list(LOSSES))
-        self.tube_loss.setToolTip(
-            "What differences outside the tube cost: their square, or their size, which is more "
-            "robust and takes longer"
+        self.form = SettingsForm(study.deconvolution, FIELDS)
+        self.tube_loss, self.nonneg, self.scale, self.weights, self.shares = (
+            self.form[name] for name in FIELDS
         )
-        self.nonneg = QCheckBox("Not negative")
-        self.nonneg.setToolTip("Keep abundances from going below zero")
         self.tube = QWidget()
         tube = QHBoxLayout(self.tube)
         tube.setContentsMargins(0, 0, 0, 0)
         tube.addWidget(self.tube_loss, 1)
         tube.addWidget(self.nonneg)
         self.tube_label = QLabel("Loss")
-        self.scale = QComboBox()
-        self.weights = QComboBox()
-        self.weights.addItems(list(WEIGHTS))
-        self.weights.setToolTip(
-            "How much each gene counts in the fit. By noise: counting, the spread of cells within "
-            "their type, and what the section adds, with a signature adjusted to the section; a "
-            "signature table has no cells, and log1p does not take it: there genes count by their "
-            "inverse mean"
-        )
-        self.shares = QComboBox()
-        self.shares.addItems(list(SHARES))
-        self.shares.setToolTip(
-            "Shares of cells: RNA divided by the mean total of a cell of each type, which the "
-            "cells of the reference tell. Shares of RNA: a type with large cells has more of it. "
-            "A signature table has no cells, so its shares are always of RNA"
-        )
         rows = form()
         rows.addRow("Model", self.model)
         rows.addRow(self.tube_label, self.tube)
@@ -102,11 +90,7 @@ class ModelPanel(QGroupBox):
         self.setLayout(rows)
 
         self.model.currentIndexChanged.connect(self._change_model)
-        self.tube_loss.currentTextChanged.connect(self._change)
-        self.nonneg.toggled.connect(self._change)
-        self.scale.currentIndexChanged.connect(self._change)
-        self.weights.currentIndexChanged.connect(self._change)
-        self.shares.currentIndexChanged.connect(self._change)
+        self.form.valueChanged.connect(lambda field, value: self._change(**{field: value}))
         listen(self, study.recipe_changed, self.show_settings)
         listen(self, study.reference_changed, self._show_reference)
         self.show_settings(study.recipe)
@@ -116,18 +100,10 @@ class ModelPanel(QGroupBox):
         """Show the model of a study and what it can be given."""
         chosen = recipe.deconvolution
         facts = MODELS[chosen.model]
-        boxes = (self.model, self.tube_loss, self.scale, self.weights, self.shares)
-        with silent(*boxes, self.nonneg):
+        with silent(self.model):
             self.model.setCurrentIndex(self.model.findData(chosen.model))
-            self.tube_loss.setCurrentIndex(list(LOSSES.values()).index(chosen.tube_loss))
-            self.nonneg.setChecked(chosen.nonneg)
-            if [self.scale.itemData(row) for row in range(self.scale.count())] != [*facts.scales]:
-                self.scale.clear()
-                for scale in facts.scales:
-                    self.scale.addItem(SCALES[scale], scale)
-            self.scale.setCurrentIndex(self.scale.findData(chosen.scale))
-            self.weights.setCurrentIndex(list(WEIGHTS.values()).index(chosen.gene_weights))
-            self.shares.setCurrentIndex(list(SHARES.values()).index(chosen.shares))
+        self.form.offer("scale", {scale: SCALES[scale] for scale in facts.scales})
+        self.form.setValue(chosen)
         self.model.setToolTip(f"{TIPS[chosen.model]}. {facts.accuracy}")
         self.scale.setEnabled(len(facts.scales) > 1)
         self.scale.setToolTip(
@@ -145,25 +121,18 @@ class ModelPanel(QGroupBox):
         has_cells = reference is None or reference.spread is not None
         self.shares.setEnabled(has_cells)
         for box, names in ((self.shares, SHARES), (self.weights, WEIGHTS)):
-            name, value = next(iter(names.items()))
+            value, name = next(iter(names.items()))
             with silent(box):
                 box.setItemText(0, name if has_cells else WITHOUT_CELLS[value])
 
     def _change_model(self) -> None:
         self.study.deconvolution = self.study.deconvolution.with_model(self.model.currentData())
 
-    def _change(self) -> None:
-        self.study.deconvolution = replace(
-            self.study.deconvolution,
-            tube_loss=LOSSES[self.tube_loss.currentText()],
-            nonneg=self.nonneg.isChecked(),
-            scale=self.scale.currentData(),
-            gene_weights=list(WEIGHTS.values())[self.weights.currentIndex()],
-            shares=list(SHARES.values())[self.shares.currentIndex()],
-        )
+    def _change(self, **changes: Any) -> None:
+        self.study.deconvolution = replace(self.study.deconvolution, **changes)
 
 
 assert set(SCALES) == set(get_args(SectionScale))
-assert set(WEIGHTS.values()) == set(get_args(GeneWeights))
-assert set(SHARES.values()) == set(get_args(Shares))
-assert set(LOSSES.values()) == set(get_args(TubeLoss))
+assert set(WEIGHTS) == set(get_args(GeneWeights))
+assert set(SHARES) == set(get_args(Shares))
+assert set(LOSSES) == set(get_args(TubeLoss))

@@ -1,4 +1,4 @@
-"""The spatial process and its rho, whose valid range the graph decides."""
+"""The spatial process, its rho, whose valid range the graph decides, and lambda."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout
 
 from napari_smoother.analyses.deconvolution_settings import INTRINSIC
 from napari_smoother.weights.precision import Process
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import listen, silent
+from napari_smoother.widgets.page import listen
 from napari_smoother.widgets.runner import LatestRunner
-from napari_smoother.widgets.sliders import NumberSlider
+from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.graph import Graph
@@ -41,7 +41,7 @@ DECIMALS = 4
 
 
 class ProcessRows(QObject):
-    """The rows *Process* and *rho* of a form.
+    """The rows *Process*, *rho* and *lambda* of a form.
 
     The range of CAR, SAR and SMA follows from the spectrum of the graph, which is found in a
     thread worker. A change of process keeps rho at the same share of its range.
@@ -57,15 +57,9 @@ class ProcessRows(QObject):
     def __init__(self, session: Session, rows: QFormLayout) -> None:
         super().__init__(rows.parent())
         self.study = session.study
-        self.process = QComboBox()
-        for name in TIPS:
-            self.process.addItem(name.upper(), name)
-        self.rho = NumberSlider(
-            0.0,
-            1.0,
-            decimals=DECIMALS,
-            tip="Autocorrelation of the prior: 0 (none) up to the end of its range",
-        )
+        choices = {"choices": {name: name.upper() for name in TIPS}}
+        self.form = SettingsForm(self.study.deconvolution, {**PRIOR, "process": choices})
+        self.process, self.rho, self.lambda_ = (self.form[name] for name in PRIOR)
         self.validity = QLabel()
         self.validity.setVisible(False)
         self.validity.setToolTip("Beyond it the process has no precision matrix on this graph")
@@ -75,6 +69,7 @@ class ProcessRows(QObject):
         range_of_rho.addWidget(self.validity)
         rows.addRow("Process", self.process)
         rows.addRow("ρ autocorrelation", range_of_rho)
+        rows.addRow("λ smoothness", self.lambda_)
         self.limit = 1.0
         self._kept = (math.nan, 1.0)  # a rho that was set here, and its share of the range
         self._known: tuple[Any, str] | None = None
@@ -82,8 +77,7 @@ class ProcessRows(QObject):
         self._runner.returned.connect(self._on_limit)
         self._runner.failed.connect(tell_error)
         session.closing.connect(self._runner.shut_down)
-        self.process.currentIndexChanged.connect(self._choose)
-        self.rho.value_changed.connect(self._change_rho)
+        self.form.valueChanged.connect(self._change)
         listen(self.process, self.study.recipe_changed, self.show_settings)
         listen(self.process, self.study.graph_changed, self._show_graph)
         self.show_settings(self.study.recipe)
@@ -96,23 +90,21 @@ class ProcessRows(QObject):
     def show_settings(self, recipe: Recipe) -> None:
         """Show process, rho and its range."""
         chosen = recipe.deconvolution
-        with silent(self.process):
-            self.process.setCurrentIndex(self.process.findData(chosen.process))
+        self.form.setValue(chosen)
         self.process.setToolTip(TIPS[chosen.process])
         self.process.setEnabled(self.study.graph is not None)
         self._find_limit(chosen.process, switch=False)
-        if self.rho.value() != chosen.rho:
-            self.rho.set_value(chosen.rho)
         self._show_validity()
 
     def _show_graph(self, graph: Graph) -> None:
         self.show_settings(self.study.recipe)
 
-    def _choose(self) -> None:
-        self._find_limit(self.process.currentData(), switch=True)
-
-    def _change_rho(self, rho: float) -> None:
-        self.study.deconvolution = replace(self.study.deconvolution, rho=rho)
+    def _change(self, field: str, value: Any) -> None:
+        if field == "process":
+            self._find_limit(value, switch=True)
+        else:
+            changed = {field: value}
+            self.study.deconvolution = replace(self.study.deconvolution, **changed)
 
     def _find_limit(self, process: Process, *, switch: bool) -> None:
         """Find where rho ends for a process; `switch` sets the study to it afterwards."""

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.analyses.embedding_settings import (
     AutoencoderSettings,
-    ExpressionSettings,
     ReductionSettings,
 )
 from napari_smoother.layers.embedding_map import EmbeddingMap
@@ -26,25 +25,48 @@ from napari_smoother.study.embedding import EmbeddingAnalysis
 from napari_smoother.widgets.agreement_bars import AgreementBars
 from napari_smoother.widgets.component_table import ComponentTable
 from napari_smoother.widgets.page import Page, form, listen, silent
+from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.training_panel import TrainingPanel
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.embedding_settings import EmbeddingSettings
-    from napari_smoother.analyses.expression import GenesBy
     from napari_smoother.analyses.shown import EmbeddingPicture
     from napari_smoother.section import Section
-    from napari_smoother.weights.precision import Process
     from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session
 
-PROCESSES: dict[str, Process] = {"ICAR": "icar", "ISAR": "isar"}
 MAPS: dict[str, EmbeddingPicture] = {
     "One component": "component",
     "Three components as red, green, blue": "mixture",
     "Spatial domains": "domains",
 }
-GENES_BY: dict[str, GenesBy] = {"spatially variable": "spatial", "most variable": "variable"}
+EMBEDDING: dict[str, dict[str, Any]] = {"components": {"range": (1, 100)}, **PRIOR}
+DATA: dict[str, dict[str, Any]] = {
+    "n_genes": {"range": (1, 1_000_000), "step": 500},
+    "genes_by": {
+        "choices": {"spatial": "spatially variable", "variable": "most variable"},
+        "tooltip": "Spatially variable: largest Moran's I on the graph, best for domains. Most "
+        "variable: largest variance of Pearson residuals, which knows nothing of the tissue",
+    },
+    "scale": {"text": "unit variance"},
+}
+SCORES: dict[str, dict[str, Any]] = {
+    "smoothing": {
+        "editor": lambda: LogSlider(1e-2, 1e3),
+        "text": "chosen",
+        "tooltip": "Takes the noise off the scores of each spot (posterior mean under the prior): "
+        "0 leaves every spot to itself. Chosen: for domains, by predicting left-out spots",
+    },
+}
+DOMAINS: dict[str, dict[str, Any]] = {
+    "number": {
+        "range": (1, 100),
+        "text": "chosen",
+        "tooltip": "How many domains to look for; 0 chooses the number, which takes some seconds",
+    },
+    "coupling": {"editor": lambda: NumberSlider(0.0, 10.0)},
+}
 NORMALISED = "log1p of counts per 10,000"
 COUNTS = "counts"
 """In its place for likelihoods of counts."""
@@ -69,32 +91,17 @@ class ReducePage(Page):
         )
         self.data = QComboBox()
         self.data.setToolTip("Values that are reduced")
-        self.genes = QSpinBox()
-        self.genes.setRange(1, 1_000_000)
-        self.genes.setSingleStep(500)
-        self.genes.setKeyboardTracking(False)
-        self.genes.setToolTip(
-            "At most so many genes: those of largest Moran's I, which vary over the tissue, or "
-            "those that vary between spots by most beyond counting"
+        settings = session.reduction.analysis.settings
+        self.embedding = SettingsForm(settings, EMBEDDING)
+        self.components, self.process, self.rho, self.lambda_ = (
+            self.embedding[name] for name in EMBEDDING
         )
-        self.genes_by = QComboBox()
-        self.genes_by.addItems(list(GENES_BY))
-        self.genes_by.setToolTip(
-            "Spatially variable: largest Moran's I on the graph, best for domains. Most variable: "
-            "largest variance of Pearson residuals, which knows nothing of the tissue"
-        )
-        self.scale = QCheckBox("unit variance")
-        self.scale.setToolTip("Bring every gene to the same variance, so that none decides alone")
-        self.components = QSpinBox()
-        self.components.setRange(1, 100)
-        self.components.setKeyboardTracking(False)
-        self.components.setToolTip("Numbers kept of each spot")
-        self.process = QComboBox()
-        self.process.addItems(list(PROCESSES))
-        self.process.setToolTip(
-            "Spatial process of the prior: intrinsic conditional (ICAR) or simultaneous (ISAR) "
-            "autoregression"
-        )
+        self.values = SettingsForm(settings.data, DATA)
+        self.genes, self.genes_by, self.scale = (self.values[name] for name in DATA)
+        self.scores = SettingsForm(settings, SCORES)
+        self.smoothing = self.scores["smoothing"]
+        self.on_embedding = SettingsForm(settings.domains, DOMAINS)
+        self.domains, self.coupling = (self.on_embedding[name] for name in DOMAINS)
         model = QGroupBox("Model")
         rows = form()
         genes = QHBoxLayout()
@@ -108,23 +115,6 @@ class ReducePage(Page):
         rows.addRow("Process", self.process)
         model.setLayout(rows)
 
-        self.rho = NumberSlider(
-            0.0, 1.0, decimals=3, tip="Autocorrelation of the prior, 0 (none) to 1 (intrinsic)"
-        )
-        self.lambda_ = LogSlider(
-            1e-3, 10.0, tip="Penalty on components that vary between neighbours: 0 for none"
-        )
-        self.smoothing = LogSlider(
-            1e-2,
-            1e3,
-            tip="Takes the noise off the scores of each spot (posterior mean under the prior): "
-            "0 leaves every spot to itself",
-        )
-        self.chosen = QCheckBox("chosen")
-        self.chosen.setToolTip(
-            "Choose λ of scores by predicting spots that are left out, for domains; moving the "
-            "slider takes it in hand"
-        )
         self.live = QCheckBox("Live")
         self.live.setChecked(session.reduction.live)
         self.live.setToolTip("Solve again at every change")
@@ -134,10 +124,7 @@ class ReducePage(Page):
         self._rows = form()
         self._rows.addRow("ρ autocorrelation", self.rho)
         self._rows.addRow("λ of components", self.lambda_)
-        self._scores_row = scores = QHBoxLayout()
-        scores.addWidget(self.smoothing, 1)
-        scores.addWidget(self.chosen)
-        self._rows.addRow("λ of scores", scores)
+        self._rows.addRow("λ of scores", self.smoothing)
         buttons = QHBoxLayout()
         buttons.addWidget(self.live)
         buttons.addStretch()
@@ -159,17 +146,7 @@ class ReducePage(Page):
             spin.setToolTip("Component that gives this colour its strength")
             channels.addWidget(spin, 1)
         self._compared: tuple[list[int], list[float]] | None = None
-        self.domains = QSpinBox()
-        self.domains.setRange(0, 100)
-        self.domains.setSpecialValueText("chosen")
-        self.domains.setKeyboardTracking(False)
-        self.domains.setToolTip(
-            "How many domains to look for; 0 chooses the number, which takes some seconds"
-        )
         self.agreement = AgreementBars()
-        self.coupling = NumberSlider(
-            0.0, 10.0, tip="How much neighbours like to be in one domain, in log odds"
-        )
         shown = form()
         shown.addRow("Map", self.map)
         shown.addRow("Channels", self.channel_row)
@@ -188,23 +165,14 @@ class ReducePage(Page):
 
         self.method.currentTextChanged.connect(self._change_method)
         self.data.currentIndexChanged.connect(
-            lambda: self._set_data(layer=self.data.currentData())
+            lambda row: self._change_data(layer=self.data.itemData(row))
         )
-        self.genes.valueChanged.connect(lambda number: self._set_data(n_genes=number))
-        self.genes_by.currentTextChanged.connect(
-            lambda text: self._set_data(genes_by=GENES_BY[text])
+        self.values.valueChanged.connect(lambda field, value: self._change_data(**{field: value}))
+        for of_embedding in (self.embedding, self.scores):
+            of_embedding.valueChanged.connect(lambda field, value: self._change(**{field: value}))
+        self.on_embedding.valueChanged.connect(
+            lambda field, value: self._change_domains(**{field: value})
         )
-        self.scale.toggled.connect(lambda scale: self._set_data(scale=scale))
-        self.components.valueChanged.connect(lambda number: self._set(components=number))
-        self.process.currentTextChanged.connect(lambda text: self._set(process=PROCESSES[text]))
-        self.rho.value_changed.connect(lambda rho: self._set(rho=rho))
-        self.lambda_.value_changed.connect(lambda lambda_: self._set(lambda_=lambda_))
-        self.smoothing.value_changed.connect(lambda lambda_: self._set(smoothing=lambda_))
-        self.chosen.toggled.connect(
-            lambda chosen: self._set(smoothing=None if chosen else self.smoothing.value())
-        )
-        self.domains.valueChanged.connect(lambda number: self._set_domains(number=number or None))
-        self.coupling.value_changed.connect(lambda value: self._set_domains(coupling=value))
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.reduction.solve())
         self.map.currentTextChanged.connect(self._change_map)
@@ -216,6 +184,7 @@ class ReducePage(Page):
         for preview in self.previews.values():
             listen(self, preview.analysis.settings_changed, self._show_settings)
             listen(self, preview.analysis.result_changed, self._show_result)
+        listen(self, self.study.recipe_changed, self._show_recipe)
         self._list_data(self.study.section)
         self._show_method()
 
@@ -259,61 +228,53 @@ class ReducePage(Page):
 
     def _show_method(self) -> None:
         live = self.previews[self.method.currentText()] is self.session.reduction
-        self._rows.setRowVisible(self._scores_row, live)
+        self._rows.setRowVisible(self.smoothing, live)
         self.live.setVisible(live)
         self.solve.setVisible(live)
         self.training.setVisible(not live)
+        self._show_picture()
+        self._show_settings()
+
+    def _show_picture(self) -> None:
+        shown = self._picture_shown = self.picture.shown
         with silent(self.map, *self.channels):
-            self.map.setCurrentIndex(list(MAPS.values()).index(self.picture.shown.what))
-            for spin, channel in zip(self.channels, self.picture.shown.channels, strict=True):
+            self.map.setCurrentIndex(list(MAPS.values()).index(shown.what))
+            for spin, channel in zip(self.channels, shown.channels, strict=True):
                 spin.setMaximum(max(channel + 1, self.analysis.settings.components))
                 spin.setValue(channel + 1)
         self._show_map_rows()
-        self._show_settings()
         self._show_result()
+
+    def _show_recipe(self) -> None:
+        if self.picture.shown != self._picture_shown:
+            self._show_picture()
 
     def _show_settings(self) -> None:
         settings: EmbeddingSettings = self.analysis.settings
-        boxes = (self.data, self.process, self.genes, self.components, self.scale, self.domains)
-        with silent(*boxes, self.genes_by, self.chosen, *self.channels):
-            place = self.data.findData(settings.data.layer)
-            if place < 0:  # of another section
-                place = 0
-                self.analysis.settings = replace(settings, data=ExpressionSettings())
-            of_counts = isinstance(settings, AutoencoderSettings) and (
-                settings.likelihood != "normal"
-            )
-            self.data.setItemText(0, COUNTS if of_counts else NORMALISED)
-            self.scale.setEnabled(not of_counts)
+        place = self.data.findData(settings.data.layer)
+        if place < 0:  # of another section
+            self._change_data(layer=None)
+            return  # shown by that
+        of_counts = isinstance(settings, AutoencoderSettings) and settings.likelihood != "normal"
+        self.data.setItemText(0, COUNTS if of_counts else NORMALISED)
+        with silent(self.data, *self.channels):
             self.data.setCurrentIndex(place)
-            self.process.setCurrentIndex(list(PROCESSES.values()).index(settings.process))
-            self.genes.setValue(settings.data.n_genes)
-            self.scale.setChecked(settings.data.scale)
-            self.components.setValue(settings.components)
-            self.genes_by.setCurrentIndex(list(GENES_BY.values()).index(settings.data.genes_by))
-            self.domains.setValue(settings.domains.number or 0)
-            if isinstance(settings, ReductionSettings):
-                self.chosen.setChecked(settings.smoothing is None)
             for spin in self.channels:
                 spin.setMaximum(settings.components)
-        sliders = [
-            (self.rho, settings.rho),
-            (self.lambda_, settings.lambda_),
-            (self.coupling, settings.domains.coupling),
-        ]
-        if isinstance(settings, ReductionSettings) and settings.smoothing is not None:
-            sliders.append((self.smoothing, settings.smoothing))
-        for slider, value in sliders:
-            if slider.value() != value:
-                slider.set_value(value)
+        self.embedding.setValue(settings)
+        self.values.setValue(settings.data)
+        self.scale.setEnabled(not of_counts)
+        self.on_embedding.setValue(settings.domains)
+        if isinstance(settings, ReductionSettings):
+            self.scores.setValue(settings)
 
     def _show_result(self) -> None:
         picture = self.picture
         selected = picture.shown.component if picture.shown.what == "component" else None
         result = self.analysis.result
         self.table.show_embedding(result, selected)
-        if result is not None and self.chosen.isChecked() and "smoothing" in result.report:
-            self.smoothing.set_value(result.report["smoothing"])
+        if result is not None and "smoothing" in result.report:
+            self.smoothing.suggest(result.report["smoothing"])
         self._show_agreement()
 
     def _show_map_rows(self) -> None:
@@ -336,14 +297,14 @@ class ReducePage(Page):
         on_domains = MAPS[self.map.currentText()] == "domains"
         self._shown_rows.setRowVisible(self.agreement, on_domains and self._compared is not None)
 
-    def _set(self, **changes: Any) -> None:
+    def _change(self, **changes: Any) -> None:
         self.analysis.settings = replace(self.analysis.settings, **changes)
 
-    def _set_data(self, **changes: Any) -> None:
-        self._set(data=replace(self.analysis.settings.data, **changes))
+    def _change_data(self, **changes: Any) -> None:
+        self._change(data=replace(self.analysis.settings.data, **changes))
 
-    def _set_domains(self, **changes: Any) -> None:
-        self._set(domains=replace(self.analysis.settings.domains, **changes))
+    def _change_domains(self, **changes: Any) -> None:
+        self._change(domains=replace(self.analysis.settings.domains, **changes))
 
     def _change_live(self, live: bool) -> None:
         self.session.reduction.live = live
@@ -365,5 +326,5 @@ class ReducePage(Page):
             picture.show_mixture((red, green, blue))
         else:
             picture.show_domains()
-            self._set_domains(find=True)
+            self._change_domains(find=True)
         self._show_result()

@@ -3,42 +3,74 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
 STEPS = 1000
 
-DIGITS = 12
-"""Behind the point, of a number that is kept: more than anybody types."""
-
 
 class ExactField(QDoubleSpinBox):
-    """A field that shows four significant digits of a number and keeps all of it."""
+    """A field that shows four significant digits of the exact number it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, lowest: float = 0.0, highest: float = 1e12) -> None:
         super().__init__()
-        self.setDecimals(DIGITS)
+        self.setDecimals(40)  # Qt rounds what it holds to these
+        self.setRange(lowest, highest)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setKeyboardTracking(False)
+        self.setMinimumWidth(64)
+
+    @property
+    def value_changed(self) -> Any:
+        """The signal of a change by hand, under the name that a slider has for it."""
+        return self.valueChanged
+
+    def set_value(self, value: float) -> None:
+        """Hold a number, also outside the range, without announcing it."""
+        blocked = self.blockSignals(True)
+        self.setRange(min(self.minimum(), value), max(self.maximum(), value))
+        self.setValue(value)
+        self.blockSignals(blocked)
 
     def textFromValue(self, value: float) -> str:
-        """Return the number as it is shown."""
+        """Return four significant digits; the number itself stays as it was typed or set."""
         return f"{value:.4g}"
+
+    def valueFromText(self, text: str) -> float:
+        """Return the number that was typed; the one it holds where nothing was."""
+        held = self.value()
+        return held if text == self.textFromValue(held) else _number(text)
+
+    def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
+        """Take every number in the range; what may become one can be typed."""
+        if self.minimum() <= _number(text) <= self.maximum():
+            return QValidator.State.Acceptable, text, place
+        possible = set(text) <= set("0123456789.,+-eE")
+        state = QValidator.State.Intermediate if possible else QValidator.State.Invalid
+        return state, text, place
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return math.nan
 
 
 class NumberSlider(QWidget):
     """A slider from one number to another, with a field to type an exact one.
 
-    A number that was set stays what it is, whatever the field shows of it, until the hand changes
-    it.
+    It keeps the exact number it was set to until the hand changes it.
 
     Parameters
     ----------
     lowest, highest
         Ends of the range.
     decimals
-        Of the numbers that the slider can be moved to.
+        Of the numbers at the places of the slider.
     tip
         Tooltip.
 
@@ -55,24 +87,26 @@ class NumberSlider(QWidget):
 
     def __init__(self, lowest: float, highest: float, *, decimals: int = 2, tip: str = "") -> None:
         super().__init__()
-        self._lowest, self._highest = lowest, highest
+        self._lowest, self._highest, self._decimals = lowest, highest, decimals
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
-        self._decimals = decimals
-        self.field = ExactField()
-        self.field.setRange(lowest, highest)
+        self.field = ExactField(lowest, highest)
         self.field.setSingleStep(10.0**-decimals)
-        self.field.setMinimumWidth(64)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.slider, 1)
         layout.addWidget(self.field)
-        for widget in (self, self.slider, self.field):
-            widget.setToolTip(tip)
+        self.setToolTip(tip)
         self.slider.valueChanged.connect(self._on_slider)
         self.slider.sliderPressed.connect(lambda: self.held.emit(True))
         self.slider.sliderReleased.connect(lambda: self.held.emit(False))
         self.field.valueChanged.connect(self._on_field)
+
+    def setToolTip(self, text: str) -> None:
+        """Say the same about the slider and its field."""
+        super().setToolTip(text)
+        self.slider.setToolTip(text)
+        self.field.setToolTip(text)
 
     def value(self) -> float:
         """Return the number."""
@@ -80,7 +114,7 @@ class NumberSlider(QWidget):
 
     def set_value(self, value: float) -> None:
         """Show a number without announcing it."""
-        self._show(value)
+        self.field.set_value(value)
         self._place(value)
 
     def set_range(self, lowest: float, highest: float, *, typed: float | None = None) -> None:
@@ -94,17 +128,12 @@ class NumberSlider(QWidget):
 
     def _on_slider(self, place: int) -> None:
         value = self.number_at(place / STEPS)
-        self._show(value)
-        self.value_changed.emit(self.value())
+        self.field.set_value(value)
+        self.value_changed.emit(value)
 
     def _on_field(self, value: float) -> None:
         self._place(value)
         self.value_changed.emit(value)
-
-    def _show(self, value: float) -> None:
-        blocked = self.field.blockSignals(True)
-        self.field.setValue(value)
-        self.field.blockSignals(blocked)
 
     def _place(self, value: float) -> None:
         blocked = self.slider.blockSignals(True)
@@ -113,7 +142,8 @@ class NumberSlider(QWidget):
 
     def number_at(self, place: float) -> float:
         """Return the number at a place from 0 (left) to 1 (right)."""
-        return round(self._lowest + place * (self._highest - self._lowest), self._decimals)
+        number = self._lowest + place * (self._highest - self._lowest)
+        return min(round(number, self._decimals), self._highest)
 
     def place_of(self, value: float) -> float:
         """Return the place of a number, from 0 (left) to 1 (right)."""

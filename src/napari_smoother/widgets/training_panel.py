@@ -9,19 +9,18 @@ import numpy as np
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import (
-    QComboBox,
     QGroupBox,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_smoother.study.autoencoder import Autoencoder
-from napari_smoother.widgets.page import form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import form, listen, wrapped_label
+from napari_smoother.widgets.settings_form import SettingsForm
 from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
@@ -29,15 +28,21 @@ if TYPE_CHECKING:
 
     from napari_smoother.analyses.context import Progress
     from napari_smoother.analyses.embedding import Embedding
-    from napari_smoother.analyses.embedding_settings import AutoencoderSettings, Likelihood
     from napari_smoother.widgets.preview import Preview
 
 CURVE = "#8ab4f8"
-LIKELIHOODS: dict[str, Likelihood] = {
-    "Negative binomial": "nb",
-    "Zero-inflated negative binomial": "zinb",
-    "Poisson": "poisson",
-    "Normal (log expression)": "normal",
+FIELDS: dict[str, dict[str, Any]] = {
+    "likelihood": {
+        "choices": {
+            "nb": "Negative binomial",
+            "zinb": "Zero-inflated negative binomial",
+            "poisson": "Poisson",
+            "normal": "Normal (log expression)",
+        },
+        "tooltip": "Distribution of the counts of a gene in a spot",
+    },
+    "epochs": {"range": (1, 10_000)},
+    "learning_rate": {"editor": lambda: ExactField(1e-6, 1.0)},
 }
 
 
@@ -98,17 +103,9 @@ class TrainingPanel(QGroupBox):
         assert isinstance(preview.analysis, Autoencoder)
         self.analysis = preview.analysis
         self.message = wrapped_label()
-        self.likelihood = QComboBox()
-        self.likelihood.addItems(list(LIKELIHOODS))
-        self.likelihood.setToolTip("Distribution of the counts of a gene in a spot")
-        self.epochs = QSpinBox()
-        self.epochs.setRange(1, 10_000)
-        self.epochs.setKeyboardTracking(False)
-        self.epochs.setToolTip("Steps of training; each sees all spots")
-        self.rate = ExactField()
-        self.rate.setRange(1e-6, 1.0)
+        self.form = SettingsForm(self.analysis.settings, FIELDS)
+        self.likelihood, self.epochs, self.rate = (self.form[name] for name in FIELDS)
         self.rate.setSingleStep(0.001)
-        self.rate.setToolTip("Length of a step of Adam")
         self.train = QPushButton("Train")
         self.stop = QPushButton("Cancel")
         self.stop.setToolTip("Stops within an epoch; what was trained before stays")
@@ -129,19 +126,14 @@ class TrainingPanel(QGroupBox):
             else:
                 layout.addLayout(part)
 
-        self.likelihood.currentTextChanged.connect(
-            lambda text: self._set(likelihood=LIKELIHOODS[text])
-        )
-        self.epochs.valueChanged.connect(lambda epochs: self._set(epochs=epochs))
-        self.rate.valueChanged.connect(lambda rate: self._set(learning_rate=rate))
+        self.form.valueChanged.connect(self._change)
         self.train.clicked.connect(self._train)
         self.stop.clicked.connect(preview.cancel)
         preview.progressed.connect(self._show_progress)
         preview.busy_changed.connect(self._show_busy)
-        listen(self, self.analysis.settings_changed, self._show_settings)
+        listen(self, self.analysis.settings_changed, self.form.setValue)
         listen(self, self.analysis.result_changed, self._show_result)
         listen(self, self.analysis.study.section_changed, lambda: self._show_busy(preview.is_busy))
-        self._show_settings(self.analysis.settings)
         self._show_result(self.analysis.result)
         self.missing_changed()
 
@@ -159,15 +151,9 @@ class TrainingPanel(QGroupBox):
         self.analysis.active = True
         self.preview.solve()
 
-    def _set(self, **changes: Any) -> None:
-        self.analysis.settings = replace(self.analysis.settings, **changes)
-
-    def _show_settings(self, settings: AutoencoderSettings) -> None:
-        with silent(self.likelihood, self.epochs, self.rate):
-            place = list(LIKELIHOODS.values()).index(settings.likelihood)
-            self.likelihood.setCurrentIndex(place)
-            self.epochs.setValue(settings.epochs)
-            self.rate.setValue(settings.learning_rate)
+    def _change(self, field: str, value: Any) -> None:
+        changed = {field: value}
+        self.analysis.settings = replace(self.analysis.settings, **changed)
 
     def _show_busy(self, busy: bool) -> None:
         ready = self.analysis.study.section is not None and not self.analysis.missing
