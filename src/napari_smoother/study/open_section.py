@@ -304,6 +304,26 @@ class OpenSection:
             self._state.history.present = recipe
             self._announce(before, self._state.labels)
 
+    def take_settings(self, recipe: Recipe) -> None:
+        """Take the settings of another section's recipe; what is shown stays, in one step.
+
+        Raises
+        ------
+        InputError
+            If its regions were imported for another number of spots.
+        """
+        section, regions = self._open_section(), recipe.regions
+        if regions.imported is not None and len(regions.imported) != section.n_spots:
+            raise InputError(
+                f"The regions of the recipe are of {len(regions.imported):,} spots, and "
+                f"{section.name} has {section.n_spots:,}",
+                where="recipe, regions.imported",
+                remedy="Leave the regions out of the recipe, or give them as outlines",
+            )
+        if not regions.classes:
+            regions = self.regions
+        self.recipe = replace(recipe, regions=regions, shown=self.recipe.shown)
+
     def begin_step(self) -> None:
         """Take all changes until `end_step` for one: the hand holds a slider."""
         self._step = "begun"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QComboBox,
     QGroupBox,
@@ -20,9 +21,9 @@ from napari_smoother.analyses.gene_values import gene_names
 from napari_smoother.analyses.shown import Shown, Source, View
 from napari_smoother.errors import InputError
 from napari_smoother.study.view import palette_fault, viewable
-from napari_smoother.widgets import files, opening
+from napari_smoother.widgets import files, opening, recipes
 from napari_smoother.widgets.counts_choice import CountsChoice
-from napari_smoother.widgets.notices import tell_error
+from napari_smoother.widgets.notices import tell, tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.sliders import NumberSlider
@@ -61,9 +62,17 @@ class DataPage(Page):
             "Writes an .h5ad file with the section, its graph, regions and composition"
         )
         self.save_button.clicked.connect(self._ask_where_to_save)
+        self.recipe_button = QPushButton("Recipe")
+        self.recipe_button.setToolTip("Every setting, to be used for other sections")
+        recipe_menu = QMenu(self.recipe_button)
+        recipe_menu.addAction("Save recipe…", self._ask_where_to_save_recipe)
+        recipe_menu.addAction("Open recipe…", self._ask_for_recipe)
+        recipe_menu.addAction("Copy as Python", self._copy_as_python)
+        self.recipe_button.setMenu(recipe_menu)
         buttons = QHBoxLayout()
         buttons.addWidget(self.open_button)
         buttons.addWidget(self.save_button)
+        buttons.addWidget(self.recipe_button)
         buttons.addStretch()
 
         self.facts = wrapped_label()
@@ -134,6 +143,7 @@ class DataPage(Page):
         for widget in (self.source, self.name, self.colormap, self.percentiles, self.size):
             widget.setEnabled(section is not None)
         self.save_button.setEnabled(section is not None)
+        self.recipe_button.setEnabled(section is not None)
         self.image.setEnabled(section is not None and bool(section.images))
         self.facts.setText(opening.describe(section))
         self.counts.show_origin(
@@ -223,6 +233,30 @@ class DataPage(Page):
 
     def _open_sample(self, name: str) -> None:
         opening.open_sample(self.session, name)
+
+    def _ask_where_to_save_recipe(self) -> None:
+        section = self.study.section
+        if section is None:
+            return
+        proposed = opening.proposed_path(section).with_suffix(".toml")
+        answer = files.ask_where_to_save(self, "Recipe", proposed, "Recipes (*.toml)")
+        if answer is not None:
+            path = answer[0]
+            recipes.save_recipe(self.session, path if path.suffix else path.with_suffix(".toml"))
+
+    def _ask_for_recipe(self) -> None:
+        path = files.ask_for_file(self, "Recipe", "Recipes (*.toml)")
+        if path is not None:
+            recipes.open_recipe(self.session, path)
+
+    def _copy_as_python(self) -> None:
+        try:
+            script = recipes.as_python(self.study)
+        except InputError as error:
+            tell_error(error)
+            return
+        QGuiApplication.clipboard().setText(script)
+        tell("The analysis is in the clipboard, as a Python script")
 
     def _ask_where_to_save(self) -> None:
         opening.ask_where_to_save(self.session, self)

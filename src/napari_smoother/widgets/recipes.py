@@ -1,0 +1,116 @@
+"""The recipe of the open section in files and scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings, from_toml, to_toml
+from napari_smoother.atomic import replacing
+from napari_smoother.errors import InputError
+from napari_smoother.widgets.notices import tell, tell_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_smoother.analyses.recipe_file import Wanted
+    from napari_smoother.study.study import Study
+    from napari_smoother.widgets.session import Session
+
+FURTHER: dict[str, Wanted] = {
+    "spatial_pca": "reduction",
+    "spatial_vae": "autoencoder",
+    "imputed": "imputation",
+}
+"""What is wanted again of a recipe, by the name of the analysis that has found it."""
+
+
+def recipe_of(study: Study) -> RecipeFile:
+    """Return the recipe of a study, which wants what has been found."""
+    wanted: list[Wanted] = ["deconvolution"] if study.composition is not None else []
+    wanted += [
+        FURTHER[name]
+        for name, analysis in study.analyses.items()
+        if name in FURTHER and analysis.result is not None
+    ]
+    reference = study.reference
+    source = None if reference is None else reference.source
+    return RecipeFile(
+        study.recipe,
+        RunSettings(
+            analyses=tuple(wanted),
+            reference=None if source is None else str(source),
+            cell_type=None if reference is None else reference.cell_type,
+        ),
+    )
+
+
+def save_recipe(session: Session, path: Path) -> None:
+    """Write the recipe as TOML."""
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(to_toml(recipe_of(session.study)), encoding="utf-8")
+    except InputError as error:
+        tell_error(error)
+        return
+    tell(f"Saved {path}")
+
+
+def open_recipe(session: Session, path: Path) -> None:
+    """Take the settings of a recipe for the open section: one step of its history.
+
+    Regions of the recipe are taken where it has any; what is shown stays.
+    """
+    study = session.study
+    try:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise InputError(
+                f"The recipe cannot be read: {fault}", where=str(path), remedy="Choose a TOML file"
+            ) from fault
+        study.take_settings(from_toml(text, str(path)).recipe)
+    except InputError as error:
+        tell_error(error)
+
+
+def as_python(study: Study) -> str:
+    """Return a script that finds what the window has found, to the bit.
+
+    Raises
+    ------
+    InputError
+        If the section came from no file.
+    """
+    section = study.section
+    if section is None or section.source is None:
+        raise InputError(
+            "The section came from no file that a script could read",
+            where="copy as Python",
+            remedy="Save the section first, and open what was saved",
+        )
+    content = recipe_of(study)
+    if study.reference is not None and content.run.reference is None:
+        raise InputError(
+            "The reference came from no file that a script could read",
+            where="copy as Python",
+            remedy="Open the reference from its file",
+        )
+    library = "" if section.library is None else f", library={section.library!r}"
+    counts = section.origin.place
+    return f'''"""The analysis of {section.name!a}, as it was in the window."""
+
+import napari_smoother as ns
+
+# Counts are those of {counts}.
+RECIPE = {_quoted(to_toml(content))}
+
+adata = ns.run_recipe(RECIPE, {str(section.source)!r}{library})
+print(adata)
+'''
+
+
+def _quoted(text: str) -> str:
+    """Return a text as Python, on as many lines as it has."""
+    if "\\" in text or "'''" in text:
+        return repr(text)
+    return f"'''\\\n{text}'''"
