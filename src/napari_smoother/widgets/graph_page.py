@@ -33,7 +33,10 @@ FIELDS: dict[str, dict[str, Any]] = {
         "choices": {"nearest": "k nearest neighbours", "radius": "Radius"},
         "tooltip": "How neighbours are found: the k nearest spots, or every spot within a radius",
     },
-    "neighbours": {"range": (1, 50)},
+    "neighbours": {
+        "range": (1, 50),
+        "tooltip": "Neighbours of each spot under the nearest rule; 6 on a Visium slide",
+    },
     "mutual": {"text": "Mutual only"},
     "radius": {
         "editor": lambda: ExactField(0.01),
