@@ -362,6 +362,15 @@ def _tip(control: QWidget, page: QWidget) -> str:
     return ""
 
 
+def test_a_choice_that_is_not_offered_is_shown(qapp: Any) -> None:
+    form = SettingsForm(ImputationSettings(), PRIOR)
+    heard = heard_of(form)
+    form.setValue(ImputationSettings(process="sar"))
+    assert form["process"].currentText() == "sar"
+    assert form.widgets["process"].value == "sar"
+    assert not heard
+
+
 def test_the_prior_is_the_same_on_every_page() -> None:
     assert list(PRIOR) == ["process", "rho", "lambda_"]
     for record in (Recipe().deconvolution, Recipe().reduction, Recipe().imputation):

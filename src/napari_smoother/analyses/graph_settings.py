@@ -22,7 +22,7 @@ class GraphSettings(ComparedByValue):
         How neighbours are found. ``"nearest"``: the k nearest spots; ``"radius"``: every spot
         within a distance; ``"delaunay"``: those that share an edge of the Delaunay triangulation.
     neighbours
-        Neighbours of each spot under the nearest rule, k; 6 on a Visium slide.
+        k of the nearest rule.
     mutual
         Keep only pairs in which each is among the other's k nearest.
     radius
@@ -30,11 +30,11 @@ class GraphSettings(ComparedByValue):
         section's scale is unknown; of a triangulation the length of the longest edge. None: one
         and a half times the median distance to the nearest spot; any length in a triangulation.
     by_expression
-        Scale each edge by the similarity of expression of its two spots, from 0 to 1.
+        Scale each edge by the similarity of expression of its ends.
     expression_components
         Principal components in which expression is compared.
     by_histology
-        Scale each edge by the similarity of the tissue image at its two spots, from 0 to 1.
+        Scale each edge by the similarity of the tissue image at its ends.
     boundary_connectivity
         What an edge between two regions keeps of its weight: 0 cuts it, 1 leaves it.
     """

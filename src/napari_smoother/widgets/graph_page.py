@@ -38,7 +38,10 @@ FIELDS: dict[str, dict[str, Any]] = {
         "tooltip": "How neighbours are found: the k nearest spots, every spot within a radius, or "
         "those that share an edge of the Delaunay triangulation",
     },
-    "neighbours": {"range": (1, 50)},
+    "neighbours": {
+        "range": (1, 50),
+        "tooltip": "Neighbours of each spot under the nearest rule; 6 on a Visium slide",
+    },
     "mutual": {"text": "Mutual only"},
     "radius": {
         "editor": lambda: ExactField(0.01),

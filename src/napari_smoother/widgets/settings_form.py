@@ -99,6 +99,8 @@ class SettingsForm(QObject, Generic[Record]):
         self.value = settings
         for name, widget in self.widgets.items():
             value = getattr(settings, name)
+            if value not in getattr(widget, "choices", (value,)):
+                widget.native.addItem(str(value), value)  # of a file; not offered here
             if widget.value != value:
                 with widget.changed.blocked():
                     widget.value = value
