@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.choice import choose_smoothing
+    from napari_smoother.analyses.comparison import compare_regions
     from napari_smoother.analyses.components import spatial_pca
     from napari_smoother.analyses.deconvolution import deconvolve
     from napari_smoother.analyses.deviation import posterior_deviation
@@ -28,6 +29,7 @@ __all__ = [
     "SpatialWeightMatrix",
     "__version__",
     "choose_smoothing",
+    "compare_regions",
     "deconvolve",
     "domains",
     "impute",
@@ -48,6 +50,7 @@ _HOMES = {
     "SpatialLoss": "napari_smoother.losses.spatial",
     "SpatialWeightMatrix": "napari_smoother.weights.matrix",
     "choose_smoothing": "napari_smoother.analyses.choice",
+    "compare_regions": "napari_smoother.analyses.comparison",
     "deconvolve": "napari_smoother.analyses.deconvolution",
     "domains": "napari_smoother.analyses.domains",
     "impute": "napari_smoother.analyses.imputation",
