@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+from napari_smoother.widgets.impute_page import ImputePage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,3 +70,17 @@ def test_maps_are_taken_back_too(solved: Session, settle: Callable[[Session], No
     assert scene.cell_type == study.composition.types[1]
     assert (scene.colours == before).all()
     settle(solved)
+
+
+def test_a_gene_that_is_taken_back_takes_its_map_away(
+    dock: SmootherDock, solved: Session, settle: Callable[[Session], None], told: list[str]
+) -> None:
+    study, page = solved.study, dock.turn_to(ImputePage)
+    page._set(gene=study.section.adata.var_names[3])
+    settle(solved)
+    assert solved.scene.layer("imputed") is not None
+    study.undo()
+    settle(solved)
+    assert not study.analyses["imputed"].settings.gene
+    assert solved.scene.layer("imputed") is None
+    assert not told, "nothing is wrong"

@@ -426,9 +426,9 @@ class Analysis(ABC, Generic[Chosen, Found]):
             graph.update()
         self._active = True
         if not self.is_up_to_date:
-            request = self.request(settled=True)
+            request = self.request(settled=True) or self._wanted()
             assert request is not None
-            self.accept(self.run(request))
+            self.accept(self.run(request))  # which tells what is missing
 
     def drop(self) -> None:
         """Let the result go."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_smoother.analyses.context import Context
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.study.open_section import OpenSection
 
 
@@ -35,6 +36,16 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
     def __init__(self, study: OpenSection) -> None:
         super().__init__(study)
         self.steps = imputation.ImputationSteps()
+
+    def request(self, *, settled: bool) -> Request[ImputationSettings, Imputed] | None:
+        """Return what has to be computed now; None without a gene, as `Analysis.request` does."""
+        return super().request(settled=settled) if self.settings.gene else None
+
+    def note(self, before: Recipe, after: Recipe, *, moved: bool) -> None:
+        """Tell what a change of the recipe means here; without a gene there is no result."""
+        if not after.imputation.gene:
+            self.drop()
+        super().note(before, after, moved=moved)
 
     def compute(self, request: Request[ImputationSettings, Imputed], context: Context) -> Imputed:
         """Find the values of all spots, and of the denser grid if it is asked for."""
