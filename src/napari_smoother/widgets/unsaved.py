@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtWidgets import QMessageBox
@@ -132,8 +131,10 @@ def _save(session: Session, window: QWidget | None) -> bool:
         )
         if answer is None:
             return False
-        write = partial(write_h5ad, annotate(findings), answer[0])
-        session.wait_for(lambda cancelled: write(), f"saving {answer[0].name}")
+        path = answer[0]
+        session.wait_for(
+            lambda cancelled: write_h5ad(annotate(findings), path), f"saving {path.name}"
+        )
     except Cancelled:
         return False
     except InputError as error:
