@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 
+from napari_smoother.analyses.autoencoder import Trained
+from napari_smoother.analyses.embedding_settings import DomainSettings
 from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.analyses.shown import Shown, View
 from napari_smoother.errors import InputError
@@ -17,6 +20,9 @@ from napari_smoother.io.h5ad import read_h5ad_section, write_h5ad
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.annotated import annotate, findings_of
+from napari_smoother.study.autoencoder import Autoencoder
+from napari_smoother.study.imputation import Imputation
+from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 
 if TYPE_CHECKING:
@@ -232,3 +238,66 @@ def test_saving_again_and_again_is_the_same(study: Study, tmp_path: Path) -> Non
     assert last.composition_analysis.has_kept
     last.update()
     np.testing.assert_array_equal(last.composition.abundance, study.composition.abundance)
+
+
+def test_components_domains_and_genes_are_back_without_finding_them_again(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reduction, imputation = Reduction(study), Imputation(study)
+    reduction.settings = replace(reduction.settings, components=5, domains=DomainSettings(True, 4))
+    imputation.settings = replace(
+        imputation.settings, gene=study.section.adata.var_names[3], held_out=0.2, denser=True
+    )
+    reduction.update()
+    imputation.update()
+    path = saved(study, tmp_path / "a.h5ad")
+
+    again = reopened(path)
+    for kind in (Reduction, Imputation):
+        monkeypatch.setattr(kind, "compute", lambda *inputs: pytest.fail("it was kept"))
+    after, gene = Reduction(again), Imputation(again)
+    assert after.active
+    assert after.has_kept
+    after.update()
+    gene.update()
+    before = reduction.result
+    for name in ("scores", "shares", "loadings"):
+        np.testing.assert_array_equal(getattr(after.result, name), getattr(before, name))
+    assert after.result.report == before.report
+    assert after.result.describe() == before.describe()
+    np.testing.assert_array_equal(after.result.chosen.genes, before.chosen.genes)
+    for name in ("labels", "probabilities", "embedding", "kept"):
+        np.testing.assert_array_equal(
+            getattr(after.result.domains, name), getattr(before.domains, name)
+        )
+    assert after.result.domains.smoothing.errors == before.domains.smoothing.errors
+    pd.testing.assert_frame_equal(after.result.table(), before.table())
+    for name in ("raw", "values", "observed"):
+        np.testing.assert_array_equal(getattr(gene.result, name), getattr(imputation.result, name))
+    np.testing.assert_array_equal(gene.result.grid.values, imputation.result.grid.values)
+    assert gene.result.describe() == imputation.result.describe()
+    assert gene.result.hidden == imputation.result.hidden
+    assert not again.is_unsaved
+    second = anndata.read_h5ad(saved(again, tmp_path / "b.h5ad"))
+    first = anndata.read_h5ad(path)
+    np.testing.assert_array_equal(second.obsm["X_spatial_pca"], first.obsm["X_spatial_pca"])
+    assert (second.obs["domain"] == first.obs["domain"]).all()
+
+
+def test_a_training_is_not_lost(study: Study, tmp_path: Path) -> None:
+    trained = []
+
+    def train(values, weights, settings, on_epoch, cancelled):
+        trained.append(values.shape)
+        latent = np.random.default_rng(len(trained)).normal(size=(values.shape[0], 3))
+        return Trained(latent, (3.0, 2.0), 0.1)
+
+    before = Autoencoder(study, train)
+    before.settings = replace(before.settings, components=3, epochs=2)
+    before.update()
+    again = reopened(saved(study, tmp_path / "a.h5ad"))
+    after = Autoencoder(again, train)
+    after.update()
+    assert len(trained) == 1
+    np.testing.assert_array_equal(after.result.scores, before.result.scores)
+    assert after.result.losses == (3.0, 2.0)
