@@ -276,7 +276,7 @@ def test_components_domains_and_genes_are_back_without_finding_them_again(
         np.testing.assert_array_equal(getattr(gene.result, name), getattr(imputation.result, name))
     np.testing.assert_array_equal(gene.result.grid.values, imputation.result.grid.values)
     assert gene.result.describe() == imputation.result.describe()
-    assert gene.result.hidden == imputation.result.hidden
+    assert gene.result.hidden.error == imputation.result.hidden.error
     assert not again.is_unsaved
     second = anndata.read_h5ad(saved(again, tmp_path / "b.h5ad"))
     first = anndata.read_h5ad(path)
