@@ -64,7 +64,7 @@ def squidpy_table(adata: ad.AnnData, n_perms: int | None = None) -> Any:
 
 
 def compare(name: str, counts: ad.AnnData) -> None:
-    ns.spatial_weights(counts, k=6)
+    ns.spatial_neighbors(counts, n_neighs=6)
     logged = counts.copy()
     sc.pp.normalize_total(logged, target_sum=1e4)
     sc.pp.log1p(logged)
