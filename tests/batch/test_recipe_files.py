@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -72,13 +72,38 @@ def test_every_setting_is_written_with_what_it_means() -> None:
     check(RunSettings(), values["run"])
 
 
+@dataclass(frozen=True)
+class Together:
+    """Settings that go together.
+
+    Parameters
+    ----------
+    process, rho
+        The process and its ``rho``,
+        over two lines.
+    seed
+        Of the draw.
+
+    Notes
+    -----
+    process
+        Not this.
+    """
+
+    process: str = "icar"
+    rho: float = 0.5
+    seed: int = 0
+    told: bool = False
+
+
 def test_fields_described_together_and_in_a_class_above() -> None:
-    texts = describe_fields(DeconvolutionSettings)
-    assert (
-        texts["tube_loss"]
-        == texts["nonneg"]
-        == ("Of nu-SVR: its loss, and whether abundances must not be negative.")
-    )
+    together = "The process and its rho, over two lines."
+    assert describe_fields(Together) == {
+        "process": together,
+        "rho": together,
+        "seed": "Of the draw.",
+        "told": "",
+    }
     from napari_smoother.analyses.embedding_settings import ReductionSettings
 
     texts = describe_fields(ReductionSettings)

@@ -181,6 +181,9 @@ def closes_windows_during_each_kind_of_job() -> None:
     def analyse(name: str) -> Callable[[SmootherDock], Callable[[], bool]]:
         def begin(dock: SmootherDock) -> Callable[[], bool]:
             preview = dock.session.analyses[name]
+            if name == "imputed":
+                gene = str(sample.section.adata.var_names[0])
+                preview.analysis.settings = replace(preview.analysis.settings, gene=gene)
             preview.analysis.active = True
             preview.solve()
             return lambda: preview.is_busy
