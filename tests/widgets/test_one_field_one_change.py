@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QLocale, QPoint, Qt
 
 from napari_smoother.analyses.shown import Shown, View
 from napari_smoother.widgets.data_page import DataPage
@@ -53,6 +53,22 @@ def test_what_is_typed_is_what_is_set(qtbot: QtBot) -> None:
     qtbot.keyClick(slider.field, Qt.Key.Key_Return)
     assert told == [0.00183]
     assert slider.value() == 0.00183
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [("1,5", 1.5), ("0,125", 0.125), ("1e2", 100.0), ("1,000", 0.5), ("1.000,5", 0.5)],
+)
+@pytest.mark.parametrize("locale", ["C", "en_US", "de_DE"])
+def test_no_comma_makes_another_number(qtbot: QtBot, text: str, taken: float, locale: str) -> None:
+    slider = LogSlider(1e-3, 1e3)
+    slider.field.setLocale(QLocale(locale))
+    qtbot.addWidget(slider)
+    slider.set_value(0.5)
+    slider.field.selectAll()
+    qtbot.keyClicks(slider.field, text)
+    qtbot.keyClick(slider.field, Qt.Key.Key_Return)
+    assert slider.value() == taken
 
 
 def test_another_control_leaves_exact_numbers_alone(

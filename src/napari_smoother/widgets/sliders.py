@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
@@ -10,6 +11,9 @@ from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
 STEPS = 1000
+
+GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+"""A thousand to some, one to others: such a text is not taken for a number."""
 
 
 class ExactField(QDoubleSpinBox):
@@ -44,6 +48,10 @@ class ExactField(QDoubleSpinBox):
         held = self.value()
         return held if text == self.textFromValue(held) else _number(text)
 
+    def fixup(self, text: str) -> str:
+        """Leave the text alone, where Qt would take its commas out."""
+        return text
+
     def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
         """Take every number in the range; what may become one can be typed."""
         if self.minimum() <= _number(text) <= self.maximum():
@@ -54,6 +62,8 @@ class ExactField(QDoubleSpinBox):
 
 
 def _number(text: str) -> float:
+    if GROUPED.fullmatch(text.strip()):
+        return math.nan
     try:
         return float(text.replace(",", "."))
     except ValueError:
