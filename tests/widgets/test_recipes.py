@@ -110,3 +110,34 @@ def test_a_section_without_a_file_cannot_be_a_script(
 ) -> None:
     dock.page(DataPage)._copy_as_python()
     assert "came from no file" in told[-1]
+
+
+def test_the_script_reads_the_counts_that_were_chosen(
+    worked_on: Session, settle: Settle, tmp_path: Path
+) -> None:
+    study = worked_on.study
+    adata = anndata.read_h5ad(study.section.source)
+    adata.layers["turned"] = adata.X[::-1].copy()
+    adata.write_h5ad(tmp_path / "layers.h5ad")
+    cells = anndata.read_h5ad(study.reference.source)
+    cells.layers["doubled"] = cells.X * 2
+    cells.layers["doubled"][: cells.n_obs // 2] *= 3
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    opening.open_path(worked_on, tmp_path / "layers.h5ad")
+    settle(worked_on)
+    opening.choose_counts(worked_on, 'layers["turned"]')
+    settle(worked_on)
+    opening.open_reference(worked_on, tmp_path / "cells.h5ad", "cell_type")
+    settle(worked_on)
+    opening.choose_reference_counts(worked_on, 'layers["doubled"]')
+    settle(worked_on)
+    study = worked_on.study
+    assert study.section.origin.place == 'layers["turned"]'
+    assert study.reference.origin.place == 'layers["doubled"]'
+    content = recipes.recipe_of(study)
+    assert content.run.counts == 'layers["turned"]'
+    assert content.run.reference_counts == 'layers["doubled"]'
+    script: dict[str, object] = {}
+    exec(recipes.as_python(study), script)
+    window = study.composition.proportions
+    np.testing.assert_array_equal(script["adata"].obsm["nnls"].to_numpy(), window)

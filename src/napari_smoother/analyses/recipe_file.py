@@ -40,6 +40,11 @@ class RunSettings(ComparedByValue):
         to the folder of the recipe. One given on the command line or in a samplesheet comes first.
     cell_type
         Column of single cells with their types, where several may hold them.
+    counts
+        Where the counts of a section are: "X", "raw" or the name of a layer. They are looked for
+        where nothing is said.
+    reference_counts
+        The same of the reference.
     regions_file
         GeoJSON with the regions, in place of those below.
     regions_column
@@ -49,6 +54,8 @@ class RunSettings(ComparedByValue):
     analyses: tuple[Wanted, ...] = ("deconvolution",)
     reference: str | None = None
     cell_type: str | None = None
+    counts: str | None = None
+    reference_counts: str | None = None
     regions_file: str | None = None
     regions_column: str | None = None
 

@@ -14,7 +14,7 @@ from napari_smoother.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_smoother.analyses.recipe_file import RecipeFile
+    from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings
     from napari_smoother.batch.run import Progress
     from napari_smoother.batch.samples import Sample
     from napari_smoother.batch.task import Task
@@ -101,13 +101,17 @@ def validate(arguments: Sequence[str]) -> int:
         content = read_recipe(chosen.recipe)
         print(f"{chosen.recipe}: {', '.join(content.run.analyses) or 'the graph'}")
         if content.run.reference is not None:
-            _check_reference(chosen.recipe.parent / content.run.reference, content.run.cell_type)
+            _check_reference(chosen.recipe.parent / Path(content.run.reference), content.run)
         samples = _samples(chosen)
+        for path in dict.fromkeys(s.reference for s in samples if s.reference is not None):
+            _check_reference(path, content.run)
+        for path in dict.fromkeys(s.regions for s in samples if s.regions is not None):
+            _check_regions(path)
     except InputError as refused:
         print(f"napari-smoother: {refused}", file=sys.stderr)
         return 2
     for sample in samples:
-        wrong += _check(sample)
+        wrong += _check(sample, content.run.counts)
     return 2 if wrong else 0
 
 
@@ -163,6 +167,7 @@ def _run(chosen: argparse.Namespace) -> list[dict[str, Any]]:
 
     recipe = to_toml(content)
     tasks = [task_of(sample, recipe) for sample in samples]
+    _keep_inputs(tasks, chosen, content)
     if chosen.choose_jointly:
         from napari_smoother.batch.joint_choice import choose_jointly
 
@@ -172,7 +177,14 @@ def _run(chosen: argparse.Namespace) -> list[dict[str, Any]]:
         _tell(
             f"chosen over {len(tasks)} sections: rho {settings.rho:g}, lambda {settings.lambda_:g}"
         )
-    chosen.output.mkdir(parents=True, exist_ok=True)
+    try:
+        chosen.output.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise InputError(
+            f"The folder cannot be made: {fault}",
+            where=f"--output {chosen.output}",
+            remedy="Choose another one",
+        ) from fault
     if chosen.dask or chosen.scheduler or chosen.scheduler_file:
         cluster = Cluster(chosen.scheduler, chosen.scheduler_file)
         reports = run_on_cluster(tasks, _tell_progress, cluster)
@@ -188,18 +200,38 @@ def _run(chosen: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _samples(chosen: argparse.Namespace) -> list[Sample]:
-    from napari_smoother.batch.samples import find_samples, read_samplesheet
+    from napari_smoother.batch.samples import find_samples, read_samplesheet, with_own_names
 
     samples = [] if chosen.samplesheet is None else read_samplesheet(chosen.samplesheet)
-    return [*samples, *find_samples(chosen.sections)]
+    return with_own_names([*samples, *find_samples(chosen.sections)])
 
 
-def _check(sample: Sample) -> bool:
+def _keep_inputs(tasks: Sequence[Task], chosen: argparse.Namespace, content: RecipeFile) -> None:
+    """Refuse an output folder in which results would take the place of what they come from."""
+    named = [chosen.recipe, chosen.samplesheet, chosen.reference]
+    named += [file for task in tasks for file in (task.path, task.reference, task.regions)]
+    named += [
+        chosen.recipe.parent / Path(name).expanduser()
+        for name in (content.run.reference, content.run.regions_file)
+        if name is not None
+    ]
+    inputs = {Path(file).resolve() for file in named if file is not None}
+    written = [file for task in tasks for file in (task.section_file, task.report_file)]
+    for file in (*written, chosen.output / TABLE):
+        if file.resolve() in inputs:
+            raise InputError(
+                f"Results would be written over {file}",
+                where=f"--output {chosen.output}",
+                remedy="Choose a folder for results only",
+            )
+
+
+def _check(sample: Sample, counts: str | None) -> bool:
     """Say what a section is; True where it cannot be opened."""
     from napari_smoother.io.opening import open_section
 
     try:
-        section = open_section(sample.path, library=sample.library)
+        section = open_section(sample.path, library=sample.library, counts=counts)
     except InputError as refused:
         print(f"{sample.name}: {refused}", file=sys.stderr)
         return True
@@ -210,11 +242,17 @@ def _check(sample: Sample) -> bool:
     return False
 
 
-def _check_reference(path: Path, cell_type: str | None) -> None:
+def _check_reference(path: Path, settings: RunSettings) -> None:
     from napari_smoother.io.reference import read_reference
 
-    reference = read_reference(path, cell_type)
+    reference = read_reference(path, settings.cell_type, counts=settings.reference_counts)
     print(f"{path}: {reference.n_types} cell types, {reference.n_genes:,} genes")
+
+
+def _check_regions(path: Path) -> None:
+    from napari_smoother.io.regions_geojson import read_regions_geojson
+
+    print(f"{path}: {len(read_regions_geojson(path))} areas")
 
 
 def _tell_progress(progress: Progress) -> None:

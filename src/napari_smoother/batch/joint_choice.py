@@ -47,11 +47,16 @@ def choose_jointly(tasks: Sequence[Task], content: RecipeFile) -> RecipeFile:
             where="run, --choose-jointly",
             remedy="Give it by --reference, or as run.reference in the recipe",
         )
-    reference = read_reference(name, tasks[0].cell_type or content.run.cell_type)
+    reference = read_reference(
+        name,
+        tasks[0].cell_type or content.run.cell_type,
+        counts=content.run.reference_counts,
+    )
     graph_only = replace(content, run=replace(content.run, analyses=()))
     sections = []
     for task in tasks:
-        study = evaluate(open_section(task.path, library=task.library), graph_only)
+        opened = open_section(task.path, library=task.library, counts=content.run.counts)
+        study = evaluate(opened, graph_only)
         assert study.section is not None
         assert study.graph is not None
         sections.append((SectionCounts.of(study.section), study.graph.weights))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_smoother.batch.task import Task, perform
@@ -62,8 +63,9 @@ def run_here(
 ) -> list[dict[str, Any]]:
     """Perform tasks in processes of this machine.
 
-    Each section has a process of its own, so that its memory is given back, and as many threads
-    as there are processors for each of the workers.
+    Each section has a process of its own, so that its memory is given back and a process that is
+    killed takes no other section with it, and as many threads as there are processors for each
+    of the workers.
 
     Parameters
     ----------
@@ -80,14 +82,18 @@ def run_here(
         Reports, in the order of the tasks.
     """
     threads = str(max((os.cpu_count() or 1) // workers, 1))
-    with ProcessPoolExecutor(
-        workers,
-        mp_context=get_context("spawn"),
-        max_tasks_per_child=1,
-        initializer=_limit_threads,
-        initargs=(threads,),
-    ) as pool:
-        return _collected(tasks, lambda task: pool.submit(perform, task), tell, workers)
+    with _threads_of_processes(threads), ThreadPoolExecutor(workers) as pool:
+        try:
+            return _collected(tasks, lambda task: pool.submit(_perform_alone, task), tell)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # begin no other section
+            raise
+
+
+def _perform_alone(task: Task) -> dict[str, Any]:
+    """Perform a task in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(perform, task).result()
 
 
 def run_on_cluster(
@@ -119,18 +125,18 @@ def run_on_cluster(
         If distributed is not installed, or there is no such cluster.
     """
     with _client(cluster) as client:
-        workers = max(len(client.scheduler_info()["workers"]), 1)
 
         def submit(task: Task) -> Any:
             # The same task is to be performed again, for files may have changed.
             return client.submit(perform, task, pure=False)
 
-        return _collected(tasks, submit, tell, workers, wait=_as_dask_completes)
+        return _collected(tasks, submit, tell, wait=_as_dask_completes)
 
 
 @contextmanager
 def _client(cluster: Cluster) -> Iterator[Any]:
     try:
+        import dask
         from distributed import Client
     except ImportError as fault:
         raise InputError(
@@ -138,6 +144,20 @@ def _client(cluster: Cluster) -> Iterator[Any]:
             where="run, --scheduler",
             remedy="Install the extra: pip install 'napari-smoother[dask]'",
         ) from fault
+    if cluster.scheduler_file is not None and not Path(cluster.scheduler_file).is_file():
+        # Dask would wait for it without an end.
+        raise InputError(
+            "There is no such file",
+            where=f"--scheduler-file {cluster.scheduler_file}",
+            remedy="Start the scheduler first: dask scheduler --scheduler-file FILE",
+        )
+    if cluster == Cluster() and dask.config.get("scheduler-address", None) is None:
+        # Dask would start a cluster of its own on this machine.
+        raise InputError(
+            "Dask's configuration names no scheduler",
+            where="run, --dask",
+            remedy="Set DASK_SCHEDULER_ADDRESS, or give --scheduler or --scheduler-file",
+        )
     try:
         if cluster.scheduler_file is not None:
             client = Client(scheduler_file=cluster.scheduler_file)
@@ -153,10 +173,20 @@ def _client(cluster: Cluster) -> Iterator[Any]:
         yield client
 
 
-def _limit_threads(threads: str) -> None:
-    """Say how many threads a process is to have, before anything reads it."""
-    for name in ("NAPARI_SMOOTHER_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
+@contextmanager
+def _threads_of_processes(threads: str) -> Iterator[None]:
+    """Say how many threads processes begun from here have, where the user has not said it.
+
+    A process reads it as it starts, before anything that is called in it.
+    """
+    names = ("NAPARI_SMOOTHER_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    unsaid = [name for name in names if name not in os.environ]
+    os.environ.update(dict.fromkeys(unsaid, threads))
+    try:
+        yield
+    finally:
+        for name in unsaid:
+            os.environ.pop(name, None)
 
 
 def _as_dask_completes(futures: Sequence[Any]) -> Iterator[Any]:
@@ -169,7 +199,6 @@ def _collected(
     tasks: Sequence[Task],
     submit: Submit,
     tell: Callable[[Progress], None],
-    workers: int,
     wait: Callable[[Sequence[Any]], Iterator[Any]] = as_completed,
 ) -> list[dict[str, Any]]:
     """Submit all tasks, and return their reports; one that is lost with its process has failed."""
@@ -193,7 +222,7 @@ def _collected(
                 "path": task.path,
                 "status": "failed",
                 "error": f"Its process was lost: {type(fault).__name__} {fault}".strip(),
-                "seconds": float("nan"),
+                "seconds": None,
             }
         reports[place] = report
         timed += report["status"] != "unchanged"

@@ -77,7 +77,7 @@ def find_samples(paths: Sequence[Path]) -> list[Sample]:
                 where=str(path),
                 remedy="Give an .h5ad file or an output folder of Space Ranger",
             )
-    return _with_own_names(Sample(path.stem or path.name, path) for path in found)
+    return with_own_names(Sample(path.stem or path.name, path) for path in found)
 
 
 def read_samplesheet(path: Path) -> list[Sample]:
@@ -98,7 +98,7 @@ def read_samplesheet(path: Path) -> list[Sample]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            rows = [(reader.line_num, row) for row in reader]
             names = [name.strip() for name in reader.fieldnames or ()]
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise InputError(
@@ -121,9 +121,15 @@ def read_samplesheet(path: Path) -> list[Sample]:
                 remedy="Give a header: sample,path",
             )
     samples = []
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         values = {(key or "").strip(): (value or "").strip() for key, value in row.items() if key}
         where = f"{path}, line {line}"
+        if None in row:
+            raise InputError(
+                "There are more values than columns",
+                where=where,
+                remedy="Put names that hold a comma in quotation marks",
+            )
         for name in COLUMNS[:2]:
             if not values.get(name):
                 raise InputError(f'"{name}" is empty', where=where, remedy="Fill it in")
@@ -143,7 +149,7 @@ def read_samplesheet(path: Path) -> list[Sample]:
         raise InputError(
             "There is no section in it", where=str(path), remedy="Add a line for each"
         )
-    return _with_own_names(samples)
+    return with_own_names(samples)
 
 
 def _file(name: str, folder: Path, where: str) -> Path | None:
@@ -155,7 +161,14 @@ def _file(name: str, folder: Path, where: str) -> Path | None:
     return path
 
 
-def _with_own_names(samples: Iterable[Sample]) -> list[Sample]:
+def with_own_names(samples: Iterable[Sample]) -> list[Sample]:
+    """Return sections, each of which has a name of its own.
+
+    Raises
+    ------
+    InputError
+        If two have one name, or a name cannot be that of a file.
+    """
     listed = list(samples)
     seen: dict[str, Sample] = {}
     for sample in listed:

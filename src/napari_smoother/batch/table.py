@@ -36,10 +36,11 @@ def table_of(reports: Iterable[dict[str, Any]]) -> pd.DataFrame:
             "residual": report.get("residual"),
             "error": report.get("error", ""),
         }
-        places = report.get("means") or {"all spots": {"n_spots": report.get("n_spots")}}
-        for region, found in places.items():
+        whole = {"region": "all spots", "n_spots": report.get("n_spots")}
+        for found in report.get("means") or [whole]:
+            place = {"region": found["region"], "n_spots": found["n_spots"]}
             means = {f"mean {name}": value for name, value in found.get("means", {}).items()}
-            rows.append({**common, "region": region, "n_spots": found["n_spots"], **means})
+            rows.append({**common, **place, **means})
     first = ["sample", "region", "status", "n_spots", "seconds", "converged", "residual", "error"]
     table = pd.DataFrame(rows, columns=None if rows else first)
     others = [name for name in table.columns if name not in first]

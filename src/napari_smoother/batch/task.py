@@ -114,8 +114,8 @@ def perform(task: Task) -> dict[str, Any]:
     dict
         Numbers, texts, lists and dictionaries, also written to `Task.report_file`: ``"status"``
         (``"done"``, ``"unchanged"`` where it was done before from the same recipe and files, or
-        ``"failed"``), ``"seconds"``, ``"means"`` of the composition by region, reports of the
-        analyses, ``"remarks"``, and ``"error"`` where there is one.
+        ``"failed"``), ``"seconds"``, ``"means"`` of the composition over all spots and then
+        by region, reports of the analyses, ``"remarks"``, and ``"error"`` where there is one.
     """
     began = time.perf_counter()
     report: dict[str, Any] = {"sample": task.sample, "path": task.path}
@@ -136,7 +136,12 @@ def perform(task: Task) -> dict[str, Any]:
         if not isinstance(fault, InputError):
             report["traceback"] = traceback.format_exc()
     report["seconds"] = time.perf_counter() - began
-    _write_report(task, report)
+    try:
+        _write_report(task, report)
+    except (InputError, OSError) as fault:
+        unwritten = f"The report cannot be written: {fault}"
+        error = "; ".join(filter(None, (report.get("error"), unwritten)))
+        report |= {"status": "failed", "error": error}
     return report
 
 
@@ -231,14 +236,16 @@ def evaluate(section: Section, content: RecipeFile, reference: Reference | None 
 
 def _studied(task: Task, content: RecipeFile) -> Study:
     """Read what a task names, and find what its recipe wants."""
-    section = open_section(task.path, library=task.library)
+    section = open_section(task.path, library=task.library, counts=content.run.counts)
     wanted = content.run.analyses
     reference = None
     if "deconvolution" in wanted:
         path = _reference_path(task, content)
         if path is not None:
             cell_type = task.cell_type or content.run.cell_type
-            reference = _read_reference(str(path), cell_type, path.stat().st_mtime_ns)
+            reference = _read_reference(
+                str(path), cell_type, content.run.reference_counts, path.stat().st_mtime_ns
+            )
     regions = _regions(task, content, section)
     if regions is not None:
         content = replace(content, recipe=replace(content.recipe, regions=regions))
@@ -269,15 +276,19 @@ def _found(task: Task, content: RecipeFile) -> dict[str, Any]:
     return found
 
 
-def _means(composition: Any, study: Study) -> dict[str, dict[str, Any]]:
-    """Return the mean of each type over all spots, and over those of each region."""
+def _means(composition: Any, study: Study) -> list[dict[str, Any]]:
+    """Return the mean of each type over all spots, and over those of each region.
+
+    In a list, for a region may be called "all spots" too: all spots come first.
+    """
     shares, labels = composition.proportions, study.region_labels
     valued = ~np.isnan(shares[:, 0])
-    places = {"all spots": valued}
+    places = [("all spots", valued)]
     for code, region in enumerate(study.regions.classes):
-        places[region.name] = valued & (labels == code)
-    return {
-        place: {
+        places.append((region.name, valued & (labels == code)))
+    return [
+        {
+            "region": place,
             "n_spots": int(spots.sum()),
             "means": dict(
                 zip(composition.types, map(float, shares[spots].mean(axis=0)), strict=True)
@@ -285,14 +296,16 @@ def _means(composition: Any, study: Study) -> dict[str, dict[str, Any]]:
             if spots.any()
             else {},
         }
-        for place, spots in places.items()
-    }
+        for place, spots in places
+    ]
 
 
 @lru_cache(maxsize=2)
-def _read_reference(path: str, cell_type: str | None, changed: int) -> Reference:
+def _read_reference(
+    path: str, cell_type: str | None, counts: str | None, changed: int
+) -> Reference:
     """Read a reference once in a process, as long as its file is the same."""
-    return read_reference(path, cell_type)
+    return read_reference(path, cell_type, counts=counts)
 
 
 def _reference_path(task: Task, content: RecipeFile) -> Path | None:

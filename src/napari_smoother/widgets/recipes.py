@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_smoother.analyses.recipe_file import Wanted
+    from napari_smoother.counts.origin import CountsOrigin
     from napari_smoother.study.study import Study
     from napari_smoother.widgets.session import Session
 
@@ -40,8 +41,15 @@ def recipe_of(study: Study) -> RecipeFile:
             analyses=tuple(wanted),
             reference=None if source is None else str(source),
             cell_type=None if reference is None else reference.cell_type,
+            counts=None if study.section is None else _chosen_place(study.section.origin),
+            reference_counts=None if reference is None else _chosen_place(reference.origin),
         ),
     )
+
+
+def _chosen_place(origin: CountsOrigin | None) -> str | None:
+    """Return where counts were read, where the file had them to choose from."""
+    return origin.place if origin is not None and len(origin.places) > 1 else None
 
 
 def save_recipe(session: Session, path: Path) -> None:
@@ -96,12 +104,10 @@ def as_python(study: Study) -> str:
             remedy="Open the reference from its file",
         )
     library = "" if section.library is None else f", library={section.library!r}"
-    counts = section.origin.place
     return f'''"""The analysis of {section.name!a}, as it was in the window."""
 
 import napari_smoother as ns
 
-# Counts are those of {counts}.
 RECIPE = {_quoted(to_toml(content))}
 
 adata = ns.run_recipe(RECIPE, {str(section.source)!r}{library})
