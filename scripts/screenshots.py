@@ -37,7 +37,7 @@ def simulated(folder: Path) -> None:
     wait_for_rest(session)
 
     data = dock.turn_to(DataPage)
-    data.name.setCurrentText("MBP")
+    data.name.choose("MBP")
     save_screenshot(viewer, folder / "data.png")
 
     dock.turn_to(GraphPage)
@@ -69,7 +69,7 @@ def simulated(folder: Path) -> None:
     save_screenshot(viewer, folder / "figure.png")
 
     impute = dock.turn_to(ImputePage)
-    impute.gene.setCurrentText("CUX2")
+    impute.gene.choose("CUX2")
     impute.held_out.setValue(10)
     impute.denser.setChecked(True)
     impute.map_buttons["both"].click()

@@ -64,7 +64,7 @@ def test_any_column_can_be_chosen(
     )
     session.study.open(sample.section)
     page = dock.turn_to(DeconvolvePage)
-    page.open_reference(path)
+    opening.ask_and_open_reference(page.session, path)
     settle(session)
     (columns,) = asked
     n_types = sample.reference.obs["cell_type"].nunique()

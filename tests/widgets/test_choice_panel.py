@@ -115,7 +115,7 @@ def test_the_lymph_node_in_the_window(
     settle(session)
     page = dock.turn_to(DeconvolvePage)
     assert isinstance(page, DeconvolvePage)
-    page.open_reference(folder / "lymph_node_reference_330cells.h5ad")
+    opening.ask_and_open_reference(page.session, folder / "lymph_node_reference_330cells.h5ad")
     settle(session)
     page.choice.choose()
     qtbot.waitUntil(lambda: not page.choice.runner.is_busy, timeout=180_000)

@@ -292,7 +292,9 @@ def test_every_model_on_a_visual_cortex(
     settle(session)
     page = dock.turn_to(DeconvolvePage)
     assert isinstance(page, DeconvolvePage)
-    page.open_reference(folder / "starmap_signature_from_same_cells_GPL3.csv")
+    opening.ask_and_open_reference(
+        page.session, folder / "starmap_signature_from_same_cells_GPL3.csv"
+    )
     settle(session)
     shares = session.study.section.adata.obsm["proportions"]
     for model in MODELS:

@@ -79,7 +79,7 @@ def test_colouring_by_gene_and_by_class(
     assert isinstance(page, DataPage)
     adata = sample.section.adata
     gene = adata.var_names[int(np.argmax(np.asarray(adata.X.sum(axis=0))))]
-    page.name.setCurrentText(gene)
+    page.name.choose(gene)
     layer = session.scene.layer(SPOTS)
     assert layer.face_colorbar.visible
     assert dock.key.quantity.text().startswith(gene)
@@ -93,7 +93,7 @@ def test_colouring_by_gene_and_by_class(
     np.testing.assert_allclose(layer.face_color[brightest, :3], viridis_ends[1], atol=0.01)
 
     page.source.setCurrentText("Spot column")
-    page.name.setCurrentText("region")
+    page.name.choose("region")
     assert not layer.face_colorbar.visible
     regions = adata.obs["region"].astype(str).to_numpy()
     for region in np.unique(regions):

@@ -84,7 +84,7 @@ def test_the_gene_of_the_data_page_is_taken_on(
 ) -> None:
     data = dock.turn_to(DataPage)
     assert isinstance(data, DataPage)
-    data.name.setCurrentText(GENE)
+    data.name.choose(GENE)
     dock.turn_to(ImputePage)
     settle(session)
     assert page.analysis.result.gene == GENE

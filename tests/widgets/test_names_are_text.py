@@ -94,9 +94,7 @@ def test_no_name_is_ever_markup(
         f"{evil}region": lambda: dock.turn_to(RegionsPage),
         "proportion of": lambda: scene.show_type(opened.study.composition.types[0]),
         evil: lambda: scene.show_type(""),
-        f"{evil}gene smoothed": lambda: dock.turn_to(ImputePage).gene.setCurrentText(
-            f"{evil}gene"
-        ),
+        f"{evil}gene smoothed": lambda: dock.turn_to(ImputePage).gene.choose(f"{evil}gene"),
     }
     for name, show in maps.items():
         show()

@@ -85,7 +85,7 @@ def test_cortex_layers_cut_the_graph(
     data = dock.turn_to(DataPage)
     assert isinstance(data, DataPage)
     data.source.setCurrentText("Spot column")
-    data.name.setCurrentText("layer")
+    data.name.choose("layer")
     assert len(np.unique(session.scene.layer(SPOTS).face_color, axis=0)) == 8
 
 
@@ -98,7 +98,7 @@ def test_lymph_node_with_its_reference(
     settle(session)
     page = dock.turn_to(DeconvolvePage)
     assert isinstance(page, DeconvolvePage)
-    page.open_reference(folder / "lymph_node_reference_330cells.h5ad")
+    opening.ask_and_open_reference(page.session, folder / "lymph_node_reference_330cells.h5ad")
     settle(session)
     study = session.study
     composition = study.composition

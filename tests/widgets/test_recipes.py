@@ -87,6 +87,7 @@ def test_a_recipe_is_taken_for_another_section_in_one_step(
     study.regions = study.regions.without_class("T/NK")
     before = study.recipe
     recipes.open_recipe(worked_on, path)
+    settle(worked_on)
     assert replace(study.recipe, shown=saved.shown) == saved
     study.undo()
     assert study.recipe == before
@@ -94,13 +95,15 @@ def test_a_recipe_is_taken_for_another_section_in_one_step(
 
 
 def test_a_recipe_that_is_wrong_is_told_and_changes_nothing(
-    worked_on: Session, told: list[str], tmp_path: Path
+    worked_on: Session, told: list[str], tmp_path: Path, settle: Settle
 ) -> None:
     path, before = tmp_path / "recipe.toml", worked_on.study.recipe
     path.write_text("[graph]\nneighbours = 0\n", encoding="utf-8")
     recipes.open_recipe(worked_on, path)
+    settle(worked_on)
     assert "line 2, graph.neighbours" in told[-1]
     recipes.open_recipe(worked_on, tmp_path / "nothing.toml")
+    settle(worked_on)
     assert "cannot be read" in told[-1]
     assert worked_on.study.recipe == before
 

@@ -292,7 +292,7 @@ def test_pages_of_analyses_show_the_picture_that_undo_brings_back(
     assert reduce.map.currentIndex() == 0
     assert not reduce.channel_row.isVisible()
     open_dock.turn_to(ImputePage)
-    impute.gene.setCurrentText(str(sample.section.adata.var_names[0]))
+    impute.gene.choose(str(sample.section.adata.var_names[0]))
     settle(session)
     impute.map_buttons["difference"].click()
     assert not impute.own_limits.isEnabled()

@@ -129,6 +129,12 @@ def set_positions(adata: Any, *, where: str) -> NDArray[np.float64]:
     return positions
 
 
+def has_positions(obsm: Iterable[str], obs: Iterable[str]) -> bool:
+    """Whether entries of obsm, or columns of obs, are called as positions are."""
+    tables = {_squashed(key) for key in obsm}
+    return any(_squashed(name) in tables for name in ARRAYS) or _pair(obs, of_obs=True) is not None
+
+
 def _find(adata: Any, where: str) -> tuple[str, Any]:
     squashed = {_squashed(key): key for key in reversed(list(adata.obsm))}
     for name in ARRAYS:

@@ -72,10 +72,7 @@ def read_reference(
     from napari_smoother.models.deconv.reference import Reference
 
     path = Path(os.path.abspath(Path(path).expanduser()))
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = (
-        suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
-    )
+    kind = _suffix(path)
     if kind in TABLE_SUFFIXES:
         return Reference.from_table(read_signature_table(path), name=path.name.removesuffix(".gz"))
     if kind != ".h5ad":
@@ -101,6 +98,18 @@ def read_reference(
     finally:
         if on_disk:
             adata.file.close()
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its name, compressed or not."""
+    return _suffix(path) in TABLE_SUFFIXES
+
+
+def _suffix(path: Path) -> str:
+    """Return the end of a file's name, the one before it of a compressed file."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compressed = suffixes[-1:] == [".gz"] and len(suffixes) > 1
+    return suffixes[-2] if compressed else "".join(suffixes[-1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class AnalysisMap(ABC, Generic[Found]):
             self.scene.shelf.put(name, layer, below="", above=tissue.SPOTS)
         if not layer.visible:
             self.scene.put_on_top(name)
-        self.scene.paint(layer, *self.colours(values))
+        self.scene.paint(layer, values, *self.colours(values))
         layer.metadata[spot_map.TABLE] = self.table(result)
         if layer.name != as_text(values.quantity):
             layer.name = as_text(values.quantity)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_smoother.analyses.quantities import Classes, values_in
+from napari_smoother.analyses.quantities import Classes
 from napari_smoother.errors import InputError
 from napari_smoother.keys import key_beside
 from napari_smoother.layers import spot_map
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Points, Shapes
     from numpy.typing import NDArray
 
+    from napari_smoother.analyses.quantities import Numbers
     from napari_smoother.analyses.regions import RegionShape
 
 ADDED = "added features"
@@ -132,22 +133,8 @@ def add_features(layer: Points, features: Mapping[str, Any]) -> list[str]:
     return list(names.values())
 
 
-def coloured(name: str, values: Any) -> tuple[NDArray[np.floating], spot_map.Key]:
-    """Return colours of points by a feature (n x 4), and the key to them.
-
-    Parameters
-    ----------
-    name
-        Of the feature.
-    values
-        n numbers or classes.
-
-    Raises
-    ------
-    InputError
-        If it has too many classes.
-    """
-    shown = values_in(name, pd.Series(values))
+def coloured(shown: Numbers | Classes) -> tuple[NDArray[np.floating], spot_map.Key]:
+    """Return colours of points by a feature (n x 4), and the key to them."""
     if isinstance(shown, Classes):
         return spot_map.colour_classes(shown)
     return spot_map.colour_numbers(shown, colormap=COLORMAP, percentiles=PERCENTILES)

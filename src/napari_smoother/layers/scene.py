@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Image, Points
 from psygnal import Signal
 
-from napari_smoother.analyses.quantities import Classes, Numbers
+from napari_smoother.analyses.quantities import Classes, Mixture, Numbers
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.graph_layers import GraphLayers
@@ -107,6 +107,7 @@ class Scene:
         study.composition_changed.connect(self._show_composition)
         # After napari itself has taken note of a new layer.
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed)
 
     def layer(self, name: str) -> Layer | None:
         """Return a layer of this scene by the name it was made under, if it is still there."""
@@ -276,16 +277,15 @@ class Scene:
         layer = self._spots()
         self.put_on_top(tissue.SPOTS)
         if view is None:
-            layer.face_color = tissue.PLAIN_SPOT
-            layer.face_colorbar.visible = False
-            self._set_key(None)
+            self._paint_plain(layer)
             return
         values = self._values(section, view)
         if isinstance(values, Classes):
-            self.paint(layer, *spot_map.colour_classes(values))
+            self.paint(layer, values, *spot_map.colour_classes(values))
         else:
             self.paint(
                 layer,
+                values,
                 *spot_map.colour_numbers(
                     values, colormap=view.colormap, percentiles=(view.low, view.high)
                 ),
@@ -328,23 +328,58 @@ class Scene:
         return (tissue.SPOTS, COMPOSITION, *self.maps)
 
     def put_on_top(self, name: str) -> None:
-        """Show one map and hide the others."""
+        """Show one map, hide the others, and select it in place of one that was selected."""
         self._on_top = name
-        for other in self._map_names:
-            layer = self.layer(other)
+        maps = {other: self.layer(other) for other in self._map_names}
+        for other, layer in maps.items():
             if layer is not None:
                 layer.visible = other == name
                 if other != name:
                     layer.face_colorbar.visible = False
+        viewer, shown = self.shelf.viewer, maps[name]
+        if viewer is not None and shown is not None:
+            active = viewer.layers.selection.active
+            if active is None or active in maps.values():
+                viewer.layers.selection.active = shown
+
+    @property
+    def map_on_top(self) -> Points | None:
+        """The layer of the map in front, if it is there."""
+        return self.layer(self._on_top)
+
+    def _on_removed(self, event: Event) -> None:
+        """Show the data where the map in front was deleted by hand; it comes back when asked for.
+
+        Told by napari after the layer is gone.
+        """
+        if self.shelf.name_of(event.value) != self._on_top or self.study.section is None:
+            return
+        if self._on_top == tissue.SPOTS:
+            self._set_key(None)
+        else:
+            self.show_stage(DATA)
 
     def shows(self, layer: Layer) -> bool:
         """Whether a layer is the map on top."""
         return layer is self.layer(self._on_top)
 
-    def paint(self, layer: Points, colours: NDArray[np.floating], key: spot_map.Key) -> None:
-        """Show colours in the map on top, with their key."""
+    def paint(
+        self,
+        layer: Points,
+        values: Numbers | Classes | Mixture,
+        colours: NDArray[np.floating],
+        key: spot_map.Key,
+    ) -> None:
+        """Show values by their colours in the map on top, with the key to them."""
         spot_map.paint(layer, colours, key)
+        layer.metadata[spot_map.VALUES] = values
         self._set_key(key)
+
+    def _paint_plain(self, layer: Points) -> None:
+        layer.face_color = tissue.PLAIN_SPOT
+        layer.face_colorbar.visible = False
+        layer.metadata.pop(spot_map.VALUES, None)
+        self._set_key(None)
 
     def _set_key(self, key: spot_map.Key | None) -> None:
         self.key = key
@@ -369,14 +404,14 @@ class Scene:
         self.put_on_top(tissue.SPOTS)
         layer = self._spots()
         if not regions.classes:
-            layer.face_color = tissue.PLAIN_SPOT
-            layer.face_colorbar.visible = False
-            self._set_key(None)
+            self._paint_plain(layer)
             return
         names = tuple(region.name for region in regions.classes)
         palette = np.array([(*region.colour, 1.0) for region in regions.classes])
         classes = Classes("region", self.study.region_labels, names)
-        self.paint(layer, *spot_map.colour_classes(classes, palette, missing_name="no region"))
+        self.paint(
+            layer, classes, *spot_map.colour_classes(classes, palette, missing_name="no region")
+        )
         spot_map.label(layer, section, classes)
 
     # Composition
@@ -436,12 +471,13 @@ class Scene:
         if values is None:
             return  # the map stays as it is until the deviation is known
         if isinstance(values, Classes):
-            self.paint(layer, *spot_map.colour_classes(values))
+            self.paint(layer, values, *spot_map.colour_classes(values))
         elif self.shown.quantity == "proportion":
-            self.paint(layer, *spot_map.colour_proportion(values))
+            self.paint(layer, values, *spot_map.colour_proportion(values))
         else:
             self.paint(
                 layer,
+                values,
                 *spot_map.colour_numbers(values, colormap="magma", percentiles=(1.0, 99.0)),
             )
         layer.metadata[spot_map.TABLE] = composition.table(self.shown.quantity)

@@ -25,6 +25,7 @@ class Shelf:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
         self._layers: dict[str, weakref.ref[Layer]] = {}
+        self._taking: Layer | None = None
 
     @property
     def viewer(self) -> ViewerModel | None:
@@ -36,6 +37,12 @@ class Shelf:
         viewer = self.viewer
         layer = self._layers[name]() if name in self._layers else None
         return layer if viewer is not None and layer in viewer.layers else None
+
+    def name_of(self, layer: Layer) -> str | None:
+        """Return the name a layer was made under, unless it is taken away from here."""
+        if layer is self._taking:
+            return None
+        return next((name for name, known in self._layers.items() if known() is layer), None)
 
     def add(self, name: str, layer: Layer, *, select: bool = False) -> Layer:
         """Add a layer on top; the selection stays unless it is to be selected."""
@@ -75,7 +82,9 @@ class Shelf:
         for name in names:
             layer = self.layer(name)
             if self.viewer is not None and layer is not None:
+                self._taking = layer
                 self.viewer.layers.remove(layer)
+                self._taking = None
             self._layers.pop(name, None)
 
     def clear(self) -> None:

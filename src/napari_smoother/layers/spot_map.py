@@ -33,6 +33,9 @@ Key = NumberKey | ClassKey
 SHOWN = "shown"
 """Key of a layer's metadata with the features that are what its colours show."""
 
+VALUES = "values"
+"""Key of a layer's metadata with what its colours show, as they do right now."""
+
 TABLE = "table"
 """Key of a layer's metadata with all of a result of which its colours show a part."""
 

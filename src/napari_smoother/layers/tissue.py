@@ -15,6 +15,7 @@ from napari_smoother.weights.lattice import spacing_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+    from napari.utils.events import Event
     from numpy.typing import NDArray
 
     from napari_smoother.section import SectionImage
@@ -143,9 +144,18 @@ def point_layer(
 
 
 def protect(layer: Points) -> None:
-    """Let no tool add, move or remove spots; what layer data of napari do not hold."""
+    """Let no tool add, move or remove spots; what layer data of napari do not hold.
+
+    napari lets a layer be edited again whenever its dimensions change.
+    """
     layer.face_colorbar.visible = False
     layer.editable = False
+    layer.events.editable.connect(_close_to_editing)
+
+
+def _close_to_editing(event: Event) -> None:
+    if event.source.editable:
+        event.source.editable = False
 
 
 def recolour(layer: Points, colours: NDArray[np.floating]) -> None:

@@ -210,6 +210,7 @@ class ChoicePanel(QWidget):
         self.stop.clicked.connect(self.runner.cancel)
         self.curve.lambda_clicked.connect(self.take)
         session.closing.connect(self.runner.shut_down)
+        session.under_way.watch(self.runner)
         listen(self, self.study.reference_changed, self._forget)
         listen(self, self.study.recipe_changed, self._show_settings)
         self._forget()
@@ -227,18 +228,15 @@ class ChoicePanel(QWidget):
         self.text.setText("choosing …")
 
         def job(
-            cancelled: Callable[[], bool], report: Callable[[str], None]
+            cancelled: Callable[[], bool], report: Callable[[Progress], None]
         ) -> tuple[Choice, list[str]]:
-            def tell(progress: Progress) -> None:
-                report(f"choosing … {progress.done} of {progress.total} fits")
-
             def find(cancelled: Callable[[], bool]) -> Choice:
                 return choosing.compute(
                     SectionCounts.of(section),
                     reference,
                     graph.weights,
                     settings,
-                    Context(cancelled, tell),
+                    Context(cancelled, report),
                 ).choice
 
             return heard(find, cancelled)
@@ -281,8 +279,8 @@ class ChoicePanel(QWidget):
         if not self._choosing:
             self.text.setText(choice.describe() + beside)
 
-    def _on_progress(self, text: str) -> None:
-        self.text.setText(text)
+    def _on_progress(self, progress: Progress) -> None:
+        self.text.setText(f"choosing … {progress.done} of {progress.total} fits")
 
     def _on_failed(self, error: Exception) -> None:
         self._rest("")

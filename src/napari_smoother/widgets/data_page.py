@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_smoother.widgets.session import Session
 
 SOURCES: dict[str, Source] = {"Gene": "gene", "Spot column": "obs", "Table column": "obsm"}
+KINDS: dict[Source, str] = {"gene": "gene", "obs": "spot column", "obsm": "table column"}
 COLORMAPS = ("viridis", "magma", "inferno", "plasma", "cividis", "gray", "turbo")
 NOTHING = "(one colour)"
 
@@ -85,7 +86,10 @@ class DataPage(Page):
         self.source.addItems(list(SOURCES))
         self.source.setToolTip("Where the values to colour by are")
         self.name = SearchBox()
-        self.name.setToolTip("Type a part of the name; genes are found by symbol and identifier")
+        self.name.setToolTip(
+            "Type a part of the name and choose, or press Enter; genes are found by symbol and "
+            "identifier"
+        )
         self.colormap = QComboBox()
         self.colormap.addItems(list(COLORMAPS))
         self.colormap.setToolTip("Colours of numbers, from low to high")
@@ -98,6 +102,7 @@ class DataPage(Page):
         rows = form()
         rows.addRow("From", self.source)
         rows.addRow("Name", self.name)
+        rows.addRow(self.name.complaint)
         rows.addRow("Colours", self.colormap)
         rows.addRow("Contrast, %", self.percentiles)
         colouring.setLayout(rows)
@@ -123,7 +128,7 @@ class DataPage(Page):
         layout.addStretch()
 
         self.source.currentTextChanged.connect(self._list_names)
-        self.name.currentTextChanged.connect(self._colour)
+        self.name.name_chosen.connect(self._colour)
         self.colormap.currentTextChanged.connect(self._colour)
         self.percentiles.valueChanged.connect(self._colour)
         self.image.value_changed.connect(self.scene.fade_image)
@@ -181,15 +186,15 @@ class DataPage(Page):
         if source == "gene" and section is not None:
             genes = gene_names(section)
             others = [("", *kind) for kind in (genes.rows, *genes.others)]
-        with silent(self.name):
-            self.name.list_names([NOTHING, *names], others)
-            view = self.scene.shown.view
-            if view is not None and view.source == source:
-                self.name.setCurrentText(_shown(view, section))
+        self.name.kind = KINDS[source]
+        self.name.list_names([NOTHING, *names], others)
+        view = self.scene.shown.view
+        of_source = view is not None and view.source == source
+        self.name.show_chosen(_shown(view, section) if view and of_source else NOTHING)
 
     def chosen_view(self) -> View | None:
         """Return what the controls ask the spots to be coloured by."""
-        name, section = self.name.currentText(), self.study.section
+        name, section = self.name.chosen, self.study.section
         source = SOURCES[self.source.currentText()]
         key, _, column = name.partition(" / ") if source == "obsm" else (name, "", "")
         if source == "gene" and section is not None:
@@ -203,8 +208,6 @@ class DataPage(Page):
 
     def _colour(self) -> None:
         view, section = self.chosen_view(), self.study.section
-        if view is None and self.name.currentText() != NOTHING:
-            return  # a name half typed
         try:
             self.scene.colour_by(view)
             fault = None if view is None or section is None else palette_fault(section, view)

@@ -15,20 +15,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.analyses.deconvolution_steps import can_deviate
-from napari_smoother.errors import InputError
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
-from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.sliders import NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.shown import Quantity
@@ -194,14 +190,4 @@ class DeconvolvePage(Page):
             self, "Reference", "Cells or signature (*.h5ad *.csv *.tsv *.txt *.csv.gz *.tsv.gz)"
         )
         if path is not None:
-            self.open_reference(path)
-
-    def open_reference(self, path: Path) -> None:
-        """Open a reference, asking for the column of cell types where several may hold it."""
-        try:
-            column = opening.ask_for_cell_type(path)
-        except InputError as error:
-            tell_error(error)
-            return
-        if column != "":
-            opening.open_reference(self.session, path, column)
+            opening.ask_and_open_reference(self.session, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import Qt
@@ -23,6 +22,7 @@ from napari_smoother.widgets import opening, unsaved
 from napari_smoother.widgets.autosave import Autosave
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+from napari_smoother.widgets.drop_target import open_dropped, paths_of
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.impute_page import ImputePage
@@ -40,10 +40,14 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
+    from napari_smoother.io.file_kinds import FileKind
     from napari_smoother.section import Section
 
 NARROWEST = 420
 """Pixels; below this the sliders are too short to aim with."""
+
+
+PAGE_OF: dict[FileKind, type[Page]] = {"reference": DeconvolvePage, "regions": RegionsPage}
 
 
 class FramedPages(QWidget):
@@ -110,6 +114,7 @@ class FramedPages(QWidget):
         listen(self, session.study.sections_changed, self._show_sections)
         listen(self, session.study.recipe_changed, self._show_steps)
         listen(self, session.scene.key_changed, self.key.show_key)
+        session.dropped.connect(self._turn_to_dropped)
         self._show_sections()
         self._show_section(session.study.section)
         self.key.show_key(session.scene.key)
@@ -136,10 +141,18 @@ class FramedPages(QWidget):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Open what was dropped; unlike the canvas, the dock has no other reader to ask about."""
+        """Open what was dropped, or say why that cannot be."""
         event.acceptProposedAction()
-        for url in event.mimeData().urls():
-            opening.open_path(self.session, Path(url.toLocalFile()))
+        paths = paths_of(event)
+        if not open_dropped(self.session, paths):
+            for path in paths:
+                opening.open_path(self.session, path)
+
+    def _turn_to_dropped(self, kind: FileKind) -> None:
+        """Bring the page to the front that a dropped file is for."""
+        wanted = PAGE_OF.get(kind)
+        if len(self.pages) > 1 and wanted is not None:
+            self.turn_to(wanted)
 
     def _step_button(
         self, sign: str, name: str, keys: str, move: Callable[[], None]

@@ -88,10 +88,14 @@ class ImputePage(Page):
         self.observed, self.nonneg, self.seed, self.denser, self.factor = (
             self.form[name] for name in FIELDS if name not in PRIOR
         )
-        self.gene = SearchBox()
-        self.gene.setToolTip(f"Type a part of the symbol or identifier; values are {SCALE}")
+        self.gene = SearchBox("gene")
+        self.gene.setToolTip(
+            "Type a part of the symbol or identifier and choose, or press Enter; "
+            f"values are {SCALE}"
+        )
         chosen = form()
         chosen.addRow("Gene", self.gene)
+        chosen.addRow(self.gene.complaint)
 
         self.facts = wrapped_label()
         self.plot = RawAgainstSmoothed()
@@ -104,10 +108,7 @@ class ImputePage(Page):
         layout.addWidget(self.plot)
         layout.addStretch()
 
-        self.gene.currentTextChanged.connect(self._choose_gene)
-        line = self.gene.lineEdit()
-        assert line is not None
-        line.returnPressed.connect(self._ask_for_gene)
+        self.gene.name_chosen.connect(self._choose_gene)
         self.form.valueChanged.connect(lambda field, value: self._set(**{field: value}))
         self.column.currentTextChanged.connect(self._choose_column)
         self.hidden_class.currentTextChanged.connect(lambda name: self._set(hidden_class=name))
@@ -266,8 +267,8 @@ class ImputePage(Page):
     def _show_settings(self, chosen: ImputationSettings) -> None:
         self.form.setValue(chosen)
         with silent(self.gene, self.column, self.hidden_class, self.held_out):
-            if (self._find(self.gene.currentText()) or "") != chosen.gene:
-                self.gene.setCurrentText(self._label(chosen.gene) or NO_GENE)
+            if (self._find(self.gene.chosen) or "") != chosen.gene or not chosen.gene:
+                self.gene.show_chosen(self._label(chosen.gene) or NO_GENE)
             self.column.setCurrentText(chosen.hidden_column or NO_COLUMN)
             self._list_classes(chosen.hidden_column)
             self.hidden_class.setCurrentText(chosen.hidden_class)
@@ -298,17 +299,8 @@ class ImputePage(Page):
 
     def _choose_gene(self, name: str) -> None:
         gene = self._find(name)
-        if gene is not None:  # otherwise half typed
+        if gene is not None:  # otherwise the line that says what to do
             self._set(gene=gene)
-
-    def _ask_for_gene(self) -> None:
-        """Take the name as it was typed; one that is not there is told."""
-        typed = self.gene.currentText().strip()
-        listed = () if self._genes is None else self._genes.shown
-        alike = [name for name in listed if name.casefold() == typed.casefold()]
-        if typed and typed != NO_GENE:
-            found = self._find(typed) or (self._find(alike[0]) if len(alike) == 1 else None)
-            self._set(gene=found or typed)
 
     def _choose_column(self, name: str) -> None:
         column = name if name in self._classes else ""

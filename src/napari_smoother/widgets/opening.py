@@ -125,19 +125,38 @@ def simulated(name: str) -> tuple[Section, Reference]:
 
 
 def open_reference(session: Session, path: Path, cell_type: str | None = None) -> None:
-    """Read single cells or a signature table, and look for their types in the open section."""
-    if session.study.section is None:
-        tell_error(
-            InputError(
-                "No section is open", where=str(path), remedy="Open a section on the Data page"
-            )
+    """Read single cells or a signature table, and look for their types in the open section.
+
+    The section may be read at the moment: files are read in turn.
+    """
+    study = session.study
+
+    def is_ready(is_coming: bool) -> bool:
+        if study.section is None and not is_coming:
+            problem = "There is no section to look for its cell types in"
+            tell_error(InputError(problem, where=str(path), remedy="Drop or open a section first"))
+            return False
+        return True
+
+    def use(reference: Reference) -> None:
+        if is_ready(is_coming=False):
+            study.set_reference(reference)
+
+    if is_ready(is_coming=session.is_loading):
+        session.load(
+            lambda cancelled: read_reference(path, cell_type), use, f"reading {path.name}"
         )
+
+
+def ask_and_open_reference(session: Session, path: Path) -> None:
+    """Open a reference, asking for the column of cell types where several may hold it."""
+    try:
+        column = ask_for_cell_type(path)
+    except InputError as error:
+        tell_error(error)
         return
-    session.load(
-        lambda cancelled: read_reference(path, cell_type),
-        session.study.set_reference,
-        f"reading {path.name}",
-    )
+    if column != "":
+        open_reference(session, path, column)
 
 
 def ask_for_cell_type(path: Path) -> str | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_smoother.study.analysis import Analysis, Request
+    from napari_smoother.widgets.runner import Runner
 
 REST = 250
 """Milliseconds without a change after which the hand is taken to rest."""
@@ -136,6 +137,11 @@ class Preview(QObject):
             self._on_outdated()
 
     @property
+    def runner(self) -> Runner:
+        """What computes it."""
+        return self._runner
+
+    @property
     def is_busy(self) -> bool:
         """Whether something is being computed."""
         return self._runner.is_busy
@@ -217,8 +223,11 @@ class Preview(QObject):
         if not self._patience.isActive():
             self._patience.start(max(PATIENCE, round(1000 * first)))
         self._submitted = request
-        description = "" if self.analysis.follows else self.analysis.work
-        runner.submit(_Computation(self.analysis, request, first), description)
+        runner.submit(
+            _Computation(self.analysis, request, first),
+            self.analysis.work,
+            quick=self.analysis.follows,
+        )
         self.busy_changed.emit(True)
 
     def _on_outcome(self, outcome: Outcome[Any, Any]) -> None:

@@ -10,8 +10,10 @@ from napari_smoother.errors import InputError
 from napari_smoother.widgets.notices import tell, tell_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.recipe_file import Wanted
     from napari_smoother.counts.origin import CountsOrigin
     from napari_smoother.study.study import Study
@@ -68,17 +70,17 @@ def open_recipe(session: Session, path: Path) -> None:
 
     Regions of the recipe are taken where it has any; what is shown stays.
     """
-    study = session.study
-    try:
+
+    def read(cancelled: Callable[[], bool]) -> Recipe:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
             raise InputError(
                 f"The recipe cannot be read: {fault}", where=str(path), remedy="Choose a TOML file"
             ) from fault
-        study.take_settings(from_toml(text, str(path)).recipe)
-    except InputError as error:
-        tell_error(error)
+        return from_toml(text, str(path)).recipe
+
+    session.load(read, session.study.take_settings, f"reading {path.name}")
 
 
 def as_python(study: Study) -> str:

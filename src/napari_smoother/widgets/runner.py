@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_smoother.analyses.context import Progress
 from napari_smoother.errors import Cancelled
 from napari_smoother.widgets.jobs import Ended, Job, Reported
 from napari_smoother.widgets.relay import relay
@@ -35,6 +37,14 @@ class Runner(QObject):
     ----------
     patient
         Whether jobs are short enough to be granted as long as they take.
+    description
+        What the present or last job does, in a few words.
+    progress
+        The last `Progress` that the present job reported; None before.
+    busy_since
+        When the present job was handed over, by `time.monotonic`.
+    began
+        Emitted when a job is handed over.
     returned
         Emitted in the main thread with a job's result.
     reported
@@ -47,6 +57,7 @@ class Runner(QObject):
         Emitted when there is no job left.
     """
 
+    began = Signal()
     returned = Signal(object)
     reported = Signal(object)
     failed = Signal(object)
@@ -56,9 +67,13 @@ class Runner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.patient = False
+        self.description = ""
+        self.progress: Progress | None = None
+        self.busy_since = 0.0
+        self._step_since = (0.0, 0)  # when the present step was first told of, and at which count
         self._granted = GRACE
         self._current: Job | None = None
-        self._waiting: deque[tuple[Work, str]] = deque()
+        self._waiting: deque[tuple[Work, str, bool]] = deque()
         self._is_shut_down = False
         self._relay = relay()
         self._token = self._relay.register(self)
@@ -78,7 +93,16 @@ class Runner(QObject):
         """Whether a job waits for the present one to end."""
         return bool(self._waiting)
 
-    def submit(self, work: Work, description: str = "") -> None:
+    @property
+    def left(self) -> float | None:
+        """Seconds until the present step is done, at the pace so far; None if not known yet."""
+        now, (since, at) = time.monotonic(), self._step_since
+        if self.progress is None or self.progress.done <= at:
+            return None
+        pace = (now - since) / (self.progress.done - at)
+        return pace * (self.progress.total - self.progress.done)
+
+    def submit(self, work: Work, description: str = "", *, quick: bool = False) -> None:
         """Run a job when those before it have ended.
 
         Parameters
@@ -87,11 +111,14 @@ class Runner(QObject):
             Called with ``cancelled()``, which it asks often, and ``report(value)``. It holds
             nothing of Qt: it is deleted in the thread.
         description
-            Shown in napari's activity dock; empty for quick jobs, which are not shown.
+            What it does, in a few words.
+        quick
+            Whether it is most likely over in a moment: then napari's activity dock has no line
+            for it.
         """
         if self._is_shut_down:
             return
-        self._waiting.append((work, description))
+        self._waiting.append((work, description, quick))
         if self._current is None:
             self._start_next()
 
@@ -114,6 +141,7 @@ class Runner(QObject):
     def receive(self, job: Job, message: object) -> None:
         """Take what the present job tells; called by the relay."""
         if isinstance(message, Reported):
+            self._note(message.value)
             self.reported.emit(message.value)
         elif isinstance(message, Ended):
             self._on_ended(job, message)
@@ -125,10 +153,20 @@ class Runner(QObject):
         if not self._waiting:
             self.idle.emit()
             return
-        work, description = self._waiting.popleft()
+        work, self.description, quick = self._waiting.popleft()
+        self.progress, self.busy_since = None, time.monotonic()
         grace = self._granted if self.patient else GRACE
-        self._current = Job(work, description, self._token, self._relay.tell, grace)
-        self._relay.start(self._current, description)
+        self._current = Job(work, self.description, self._token, self._relay.tell, grace)
+        self.began.emit()
+        self._relay.start(self._current, "" if quick else self.description)
+
+    def _note(self, news: object) -> None:
+        """Note how far the job is; a step is told of under one name with one total."""
+        if not isinstance(news, Progress):
+            return
+        before, self.progress = self.progress, news
+        if before is None or (before.text, before.total) != (news.text, news.total):
+            self._step_since = (time.monotonic(), news.done)
 
     def _on_ended(self, job: Job, ended: Ended) -> None:
         if ended.error is not None and not isinstance(ended.error, Cancelled):
@@ -146,12 +184,12 @@ class Runner(QObject):
 class LatestRunner(Runner):
     """Runs the newest job only: one that waits is dropped, and an older one soon stopped."""
 
-    def submit(self, work: Work, description: str = "") -> None:
+    def submit(self, work: Work, description: str = "", *, quick: bool = False) -> None:
         """Run a job as soon as the present one has ended, which it is told to do."""
         self._waiting.clear()
         if self._current is not None:
             self._current.superseded = True
-        super().submit(work, description)
+        super().submit(work, description, quick=quick)
 
 
 def wait_for_shut_down() -> None:

@@ -18,9 +18,12 @@ from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.imported_outlines import ImportedOutlines
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
+from napari_smoother.widgets.drop_target import DropTarget
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview, Status
 from napari_smoother.widgets.runner import Runner, wait_for_shut_down
+from napari_smoother.widgets.spot_tip import SpotTip
+from napari_smoother.widgets.under_way import UnderWay
 from napari_smoother.widgets.waiting import wait_while
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ class Session(QObject):
         Emitted with a description of the work that began, or "" when none is left.
     status_changed
         Emitted with the `Status` of the map that is in front.
+    dropped
+        Emitted with what a file is for that was dropped on the window.
     closing
         Emitted when everything has to stop, as the window closes.
     connecting, preview
@@ -78,12 +83,17 @@ class Session(QObject):
         Asked with the window before it closes.
     analyses
         What keeps each analysis up to date, these two among them, by its name.
+    loader
+        Reads and writes files.
+    under_way
+        What is being done, for the status line.
     outlines
         Adds outlines from files to the regions.
     """
 
     busy_changed = Signal(str)
     status_changed = Signal(object)
+    dropped = Signal(str)
     closing = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
@@ -93,6 +103,9 @@ class Session(QObject):
         self.study.remarked.connect(tell_warning)
         self.scene = Scene(viewer, self.study)
         self.outlines = ImportedOutlines(self.study)
+        self.loader = Runner(self)
+        self.under_way = UnderWay(self)
+        self.under_way.watch(self.loader)
         self.analyses: dict[str, Preview] = {}
         self.connecting = self._keep_up_to_date(self.study.graph_analysis)
         self.preview = self._keep_up_to_date(self.study.composition_analysis)
@@ -108,10 +121,9 @@ class Session(QObject):
             # In the canvas; in the dock the header has them.
             viewer.bind_key(keys, lambda viewer, move=move: move(), overwrite=True)
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
-        self._loader = Runner(self)
-        self._loader.returned.connect(self._on_loaded)
-        self._loader.failed.connect(tell_error)
-        self._loader.idle.connect(self._on_loader_idle)
+        self.loader.returned.connect(self._on_loaded)
+        self.loader.failed.connect(tell_error)
+        self.loader.idle.connect(self._on_loader_idle)
         self._uses: dict[int, Callable[[Any], None]] = {}
         self._numbers = count()
         self.scene.open_shown()
@@ -136,6 +148,7 @@ class Session(QObject):
     def _keep_up_to_date(self, analysis: Analysis[Any, Any]) -> Preview:
         preview = Preview(analysis, self)
         preview.status_changed.connect(self._tell_status)
+        self.under_way.watch(preview.runner, preview.cancel)
         self.analyses[analysis.name] = preview
         return preview
 
@@ -170,7 +183,7 @@ class Session(QObject):
     @property
     def is_loading(self) -> bool:
         """Whether a file is being read."""
-        return self._loader.is_busy
+        return self.loader.is_busy
 
     def load(
         self,
@@ -191,12 +204,12 @@ class Session(QObject):
         description
             For the activity dock and the status line.
         """
-        self.busy_changed.emit(description)
         number = next(self._numbers)
         self._uses[number] = use
-        self._loader.submit(
+        self.loader.submit(
             lambda cancelled, report: (number, *heard(read, cancelled)), description
         )
+        self.busy_changed.emit(description)
 
     def wait_for(self, work: Callable[[Callable[[], bool]], Loaded], description: str) -> Loaded:
         """Do something in the thread, and return what it found; the window works on meanwhile.
@@ -235,7 +248,7 @@ class Session(QObject):
 
     def cancel(self) -> None:
         """Stop reading, and computing the map that is in front."""
-        self._loader.cancel()
+        self.loader.cancel()
         self.connecting.cancel()
         self.front.cancel()
 
@@ -244,7 +257,7 @@ class Session(QObject):
         if not self.is_closed:
             self.is_closed = True
             self.closing.emit()
-            self._loader.shut_down()
+            self.loader.shut_down()
             self._uses.clear()
             for preview in self.analyses.values():
                 preview.shut_down()
@@ -258,6 +271,10 @@ class Session(QObject):
         if window not in self._windows:
             self._windows.add(window)
             window.installEventFilter(self)
+            napari_window = getattr(window, "_qt_viewer", None)
+            if napari_window is not None:
+                DropTarget(self, napari_window)
+                SpotTip(self, napari_window.canvas.native)
             for bar in window.findChildren(QStatusBar):
                 for label in bar.findChildren(QLabel):
                     label.setTextFormat(Qt.TextFormat.PlainText)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QRectF, Qt
@@ -10,9 +11,10 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.widgets.page import wrapped_label
+from napari_smoother.widgets.under_way import describe
 
 if TYPE_CHECKING:
-    from napari_smoother.widgets.preview import Status, StatusKind
+    from napari_smoother.widgets.preview import StatusKind
     from napari_smoother.widgets.session import Session
 
 LAMPS: dict[StatusKind, str] = {
@@ -67,24 +69,29 @@ class StatusLine(QWidget):
         layout.addWidget(self.lamp)
         layout.addWidget(self.text, 1)
         layout.addWidget(self.cancel)
-        self.cancel.clicked.connect(lambda: session.cancel())
-        session.status_changed.connect(self.show_status)
-        session.busy_changed.connect(self._show_loading)
-        self.show_status(session.status)
+        self.cancel.clicked.connect(self._cancel)
+        session.status_changed.connect(lambda status: self.show_status())
+        session.busy_changed.connect(lambda description: self.show_status())
+        session.under_way.changed.connect(self.show_status)
+        self.show_status()
 
-    def show_status(self, status: Status) -> None:
-        """Show the status of the map that is in front."""
-        if self.session.is_loading:
-            return
+    def show_status(self) -> None:
+        """Show what is being done, or else what the map in front is."""
+        session = self.session
+        status, work = session.status, session.under_way.current
+        if session.is_loading:
+            work = session.loader
+        if work is not None and (work is not session.front.runner or work.progress is not None):
+            status = replace(status, kind="working", text=describe(work))
         self.lamp.show_kind(status.kind)
         self.text.setText(status.text)
         self.text.setToolTip(as_text(status.detail))
         self.cancel.setEnabled(status.kind == "working")
 
-    def _show_loading(self, description: str) -> None:
-        if description:
-            self.lamp.show_kind("working")
-            self.text.setText(f"{description} …")
-            self.cancel.setEnabled(True)
+    def _cancel(self) -> None:
+        """Stop what is told of; of an analysis in front also the graph that it waits for."""
+        work = self.session.under_way.current
+        if work is None or work in (self.session.loader, self.session.front.runner):
+            self.session.cancel()
         else:
-            self.show_status(self.session.status)
+            self.session.under_way.cancel()

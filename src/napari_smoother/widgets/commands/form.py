@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pandas as pd
 from qtpy.compat import isalive
 
+from napari_smoother.analyses.quantities import values_in
 from napari_smoother.errors import InputError
 from napari_smoother.layers import point_features, spot_map
 from napari_smoother.widgets.notices import tell_error
@@ -132,13 +134,19 @@ class Result:
     ----------
     features
         n values each, by name.
+
+    Raises
+    ------
+    InputError
+        If the first has too many classes.
     """
 
     def __init__(self, features: Mapping[str, Any]) -> None:
         self.features = features
         name, values = next(iter(features.items()))
         self.n_points = len(values)
-        self.colours, self.key = point_features.coloured(name, values)
+        self.values = values_in(name, pd.Series(values))
+        self.colours, self.key = point_features.coloured(self.values)
 
 
 def show(viewer: napari.viewer.Viewer, layer: Points, result: Result) -> None:
@@ -159,7 +167,7 @@ def show(viewer: napari.viewer.Viewer, layer: Points, result: Result) -> None:
     key = replace(result.key, quantity=name)
     session = open_session(viewer)
     if session is not None and session.scene.shows(layer):
-        session.scene.paint(layer, result.colours, key)
+        session.scene.paint(layer, result.values, result.colours, key)
     else:
         spot_map.paint(layer, result.colours, key)
         spot_map.show_quantity(viewer, f"{layer.name}: {name}")
