@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QGroupBox,
     QHBoxLayout,
     QPushButton,
+    QSplitter,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_smoother.analyses.deconvolution_steps import can_deviate
+from napari_smoother.figures.panels import ClassKey
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
-from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import Page, form, listen, scroll_area, silent, wrapped_label
 from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.sliders import NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.shown import Quantity
+    from napari_smoother.layers.spot_map import Key
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
@@ -46,11 +50,17 @@ NO_DEVIATION = (
     "and ISAR"
 )
 
+NO_REFERENCE = (
+    "No reference yet: drop single cells (.h5ad with a column of cell types) or a signature table "
+    "(.csv, genes × types) anywhere on the window"
+)
+
 
 class DeconvolvePage(Page):
     """Estimates composition and follows the sliders."""
 
     title = "Deconvolve"
+    scrolls_itself = True
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
@@ -59,7 +69,7 @@ class DeconvolvePage(Page):
             "Single cells (.h5ad with a column of cell types) or a signature table (.csv, .tsv; "
             "genes × types)"
         )
-        self.facts = wrapped_label("No reference yet")
+        self.facts = wrapped_label(NO_REFERENCE)
 
         self.model_panel = ModelPanel(self.study)
         self.model = self.model_panel.model
@@ -100,17 +110,33 @@ class DeconvolvePage(Page):
         reference = QHBoxLayout()
         reference.addWidget(self.facts, 1)
         reference.addWidget(self.open_button)
-        layout = QVBoxLayout(self)
-        layout.addLayout(reference)
-        layout.addLayout(reading)
         self.consequence = wrapped_label()
-        layout.addWidget(self.consequence)
-        layout.addWidget(self.model_panel)
-        layout.addWidget(smoothing)
+        settings = QWidget()
+        rows_of_settings = QVBoxLayout(settings)
+        rows_of_settings.setContentsMargins(0, 0, 0, 0)
+        rows_of_settings.addLayout(reference)
+        rows_of_settings.addLayout(reading)
+        rows_of_settings.addWidget(self.consequence)
+        rows_of_settings.addWidget(self.model_panel)
+        rows_of_settings.addWidget(smoothing)
+        rows_of_settings.addStretch()
+        found = QWidget()
         shown = form()
         shown.addRow("Map", self.map)
-        layout.addLayout(shown)
-        layout.addWidget(self.types, 1)
+        rows_of_found = QVBoxLayout(found)
+        rows_of_found.setContentsMargins(0, 0, 0, 0)
+        rows_of_found.addLayout(shown)
+        rows_of_found.addWidget(self.types.search)
+        rows_of_found.addWidget(self.types, 1)
+        parts = QSplitter(Qt.Orientation.Vertical)
+        parts.setChildrenCollapsible(False)
+        parts.addWidget(scroll_area(settings))
+        parts.addWidget(found)
+        parts.setStretchFactor(0, 3)
+        parts.setStretchFactor(1, 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(parts)
 
         self.open_button.clicked.connect(self._ask_for_reference)
         self.connectivity.value_changed.connect(self._change_connectivity)
@@ -131,6 +157,10 @@ class DeconvolvePage(Page):
         if self.study.composition is not None:
             self.scene.show_stage("composition")
 
+    def is_key(self, key: Key) -> bool:
+        """Whether the table has a colour for each class on the map."""
+        return isinstance(key, ClassKey) and self.types.is_key(key)
+
     def _show_section(self, section: Section | None) -> None:
         self.open_button.setEnabled(section is not None)
 
@@ -146,7 +176,7 @@ class DeconvolvePage(Page):
         self.consequence.setVisible(any(said))
         self.solve.setEnabled(reference is not None)
         if reference is None or match is None:
-            self.facts.setText("No reference yet")
+            self.facts.setText(NO_REFERENCE)
         else:
             self.facts.setText(
                 f"{reference.name}: {reference.n_types} types, {match.n_shared:,} genes shared "

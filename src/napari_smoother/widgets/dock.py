@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,15 +9,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
-    QLabel,
-    QScrollArea,
-    QTabWidget,
+    QSplitter,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_smoother.widgets import opening, unsaved
+from napari_smoother.widgets import cheat_sheet, keys, opening, picture, unsaved
 from napari_smoother.widgets.autosave import Autosave
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
@@ -27,7 +24,15 @@ from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.key_panel import KeyPanel
-from napari_smoother.widgets.page import Page, listen, silent
+from napari_smoother.widgets.page import (
+    ElidedLabel,
+    Page,
+    listen,
+    scroll_area,
+    silent,
+    wrapped_label,
+)
+from napari_smoother.widgets.page_tabs import PageTabs
 from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
 from napari_smoother.widgets.session import session_of
@@ -41,11 +46,17 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
     from napari_smoother.io.file_kinds import FileKind
+    from napari_smoother.layers.spot_map import Key
     from napari_smoother.section import Section
 
 NARROWEST = 420
 """Pixels; below this the sliders are too short to aim with."""
 
+
+NO_SECTION = (
+    "Drop a section (Space Ranger folder or .h5ad) anywhere on the window, with its reference, "
+    "regions or recipe if you like; or open one on the Data page."
+)
 
 PAGE_OF: dict[FileKind, type[Page]] = {"reference": DeconvolvePage, "regions": RegionsPage}
 
@@ -67,20 +78,20 @@ class FramedPages(QWidget):
         super().__init__(parent)
         session = session_of(viewer)
         self.session = session
+        keys.register()
         self.setMinimumWidth(NARROWEST)
         self.setAcceptDrops(True)
-        self.header = QLabel()
-        self.header.setTextFormat(Qt.TextFormat.RichText)
+        self.header = ElidedLabel()
+        self.next_step = wrapped_label(NO_SECTION)
         self.sections = QComboBox()
         self.sections.setToolTip("The open sections; each keeps its settings, history and results")
         self.sections.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.sections.activated.connect(session.study.switch_to)
-        self.close_section = QToolButton()
-        self.close_section.setText("×")
-        self.close_section.setAutoRaise(True)
-        self.close_section.setToolTip("Close this section; asks about unsaved work")
+        self.close_section = tool_button(
+            "×", "Close section", "Close this section; asks about unsaved work"
+        )
         self.close_section.clicked.connect(lambda: unsaved.close_section(session, self.window()))
         session.may_close = partial(unsaved.may_close, session)
         if not session.findChildren(Autosave):
@@ -91,33 +102,49 @@ class FramedPages(QWidget):
         top.addWidget(self.sections, 1)
         top.addWidget(self.close_section)
         top.addWidget(self.header, 1)
-        top.addWidget(self.undo)
-        top.addWidget(self.redo)
+        self.copy = tool_button(
+            "⎘", "Copy picture", "Copies the view, with the key to its colours, as a picture"
+        )
+        self.copy.clicked.connect(lambda: picture.copy(session))
+        self.help = tool_button("?", "Keys", "Lists the keys of the canvas (?)")
+        self.help.setShortcut("?")
+        self.help.clicked.connect(lambda: cheat_sheet.show(session, keys.described()))
+        for button in (self.undo, self.redo, self.copy, self.help):
+            top.addWidget(button)
         self.key = KeyPanel()
         self.status = StatusLine(session)
         self.pages = tuple(kind(session) for kind in self.kinds)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(top)
+        layout.addWidget(self.next_step)
+        self.parts = QSplitter(Qt.Orientation.Vertical)
+        self.parts.setChildrenCollapsible(False)
         if len(self.pages) == 1:
-            layout.addWidget(scrollable(self.pages[0]), 1)
+            self.parts.addWidget(framed(self.pages[0]))
         else:
-            self.tabs = QTabWidget()
-            for page in self.pages:
-                self.tabs.addTab(scrollable(page), page.title)
-            self.tabs.currentChanged.connect(lambda number: self.pages[number].enter())
-            layout.addWidget(self.tabs, 1)
-        layout.addWidget(self.key)
+            self.tabs = PageTabs([(page.title, framed(page)) for page in self.pages])
+            self.tabs.currentChanged.connect(self._enter)
+            self.parts.addWidget(self.tabs)
+        self.parts.addWidget(self.key)
+        self.parts.setStretchFactor(0, 1)
+        self.parts.setStretchFactor(1, 0)
+        layout.addWidget(self.parts, 1)
         layout.addWidget(self.status)
         WheelNeedsFocus(self)
         listen(self, session.study.section_changed, self._show_section)
         listen(self, session.study.sections_changed, self._show_sections)
         listen(self, session.study.recipe_changed, self._show_steps)
-        listen(self, session.scene.key_changed, self.key.show_key)
+        listen(self, session.scene.key_changed, self._show_key)
         session.dropped.connect(self._turn_to_dropped)
         self._show_sections()
         self._show_section(session.study.section)
-        self.key.show_key(session.scene.key)
+        self._show_key(session.scene.key)
+
+    @property
+    def page_in_front(self) -> Page:
+        """The page that is looked at."""
+        return self.pages[self.tabs.currentIndex() if len(self.pages) > 1 else 0]
 
     def page(self, kind: type[Page]) -> Page:
         """Return the page of a kind."""
@@ -148,6 +175,18 @@ class FramedPages(QWidget):
             for path in paths:
                 opening.open_path(self.session, path)
 
+    def _enter(self, number: int) -> None:
+        self.pages[number].enter()
+        self._show_key(self.session.scene.key)
+
+    def _show_key(self, key: Key | None) -> None:
+        """Show what the colours mean, unless the page in front does."""
+        had_classes = self.key.has_classes
+        self.key.show_key(None if key is not None and self.page_in_front.is_key(key) else key)
+        if self.key.has_classes != had_classes:
+            height = self.key.sizeHint().height()
+            self.parts.setSizes([self.parts.height() - height, height])
+
     def _turn_to_dropped(self, kind: FileKind) -> None:
         """Bring the page to the front that a dropped file is for."""
         wanted = PAGE_OF.get(kind)
@@ -157,12 +196,10 @@ class FramedPages(QWidget):
     def _step_button(
         self, sign: str, name: str, keys: str, move: Callable[[], None]
     ) -> QToolButton:
-        button = QToolButton()
-        button.setText(sign)
-        button.setAccessibleName(name)
-        button.setAutoRaise(True)
+        button = tool_button(
+            sign, name, f"{name} the last change of anything, also of what is shown ({keys})"
+        )
         button.setShortcut(keys)
-        button.setToolTip(f"{name} the last change of anything, also of what is shown ({keys})")
         button.clicked.connect(lambda: move())
         return button
 
@@ -183,11 +220,12 @@ class FramedPages(QWidget):
 
     def _show_section(self, section: Section | None) -> None:
         self._show_steps()
+        self.next_step.setVisible(section is None)
         if section is None:
-            self.header.setText("<b>Smoother</b>")
+            self.header.setText("Smoother")
             return
         several = len(self.session.study.sections) > 1
-        name = "" if several else f"<b>{html.escape(section.name)}</b> · "
+        name = "" if several else f"{section.name} · "
         self.header.setText(f"{name}{section.n_spots:,} spots · {section.adata.n_vars:,} genes")
 
 
@@ -247,10 +285,16 @@ class FigureWidget(FramedPages):
     kinds = (FigurePage,)
 
 
-def scrollable(page: Page) -> QScrollArea:
-    """Return a page in a frame that scrolls where the window is too low for it."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QScrollArea.Shape.NoFrame)
-    area.setWidget(page)
-    return area
+def tool_button(sign: str, name: str, tip: str) -> QToolButton:
+    """Return a small button of the header."""
+    button = QToolButton()
+    button.setText(sign)
+    button.setAccessibleName(name)
+    button.setAutoRaise(True)
+    button.setToolTip(tip)
+    return button
+
+
+def framed(page: Page) -> QWidget:
+    """Return a page so that it can be seen whole where the window is too low for it."""
+    return page if page.scrolls_itself else scroll_area(page)

@@ -295,7 +295,7 @@ def _from_bytes(colour: tuple[int, int, int]) -> Colour:
 def describe(section: Section | None) -> str:
     """Return what is known of a section, in a few lines."""
     if section is None:
-        return "Drop a Space Ranger folder or an .h5ad file on the window, or open one here."
+        return ""
     lines = [f"{section.n_spots:,} spots × {section.adata.n_vars:,} genes"]
     if section.images:
         rows, columns = section.images[0].pixels.shape[:2]

@@ -6,8 +6,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QMainWindow, QSizePolicy, QWidget
+from qtpy.QtGui import QPainter
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QLabel,
+    QMainWindow,
+    QScrollArea,
+    QSizePolicy,
+    QWidget,
+)
 
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
@@ -15,8 +24,9 @@ if TYPE_CHECKING:
 
     from psygnal import SignalInstance
     from qtpy.QtCore import QObject
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QPaintEvent, QShowEvent
 
+    from napari_smoother.layers.spot_map import Key
     from napari_smoother.widgets.session import Session
 
 
@@ -30,6 +40,8 @@ class Page(QWidget):
     """
 
     title = ""
+    scrolls_itself = False
+    """Whether it has the height of the dock, and scrolls what does not fit by itself."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,6 +59,10 @@ class Page(QWidget):
 
     def enter(self) -> None:
         """Bring the map that belongs to this page to the top."""
+
+    def is_key(self, key: Key) -> bool:
+        """Whether the page shows what the colours on the map mean, so that nothing else has to."""
+        return False
 
     def showEvent(self, event: QShowEvent) -> None:
         """Note the window this page is in."""
@@ -74,6 +90,39 @@ def text_label(text: str = "") -> QLabel:
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setText(text)
     return label
+
+
+def scroll_area(content: QWidget) -> QScrollArea:
+    """Return a widget in a frame that scrolls where there is no room for all of it."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(content)
+    return area
+
+
+class ElidedLabel(QLabel):
+    """One line of text, cut short where there is no room for it; the pointer shows it whole."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        super().setText(text)
+        self.setToolTip(as_text(text))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint as much of the text as there is room for."""
+        painter = QPainter(self)
+        shown = self.fontMetrics().elidedText(
+            self.text(), Qt.TextElideMode.ElideRight, self.width()
+        )
+        painter.setPen(self.palette().text().color())
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter, shown)
 
 
 def wrapped_label(text: str = "") -> QLabel:

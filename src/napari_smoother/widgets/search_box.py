@@ -151,6 +151,16 @@ class SearchBox(QComboBox):
             self.show_chosen(self._chosen)
         return key in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Let the list of completions, a window of its own, look like the window of the box."""
+        super().focusInEvent(event)
+        above: QWidget | None = self
+        while above is not None and not above.styleSheet():
+            above = above.parentWidget()
+        popup = self.completer().popup()
+        if above is not None and popup.styleSheet() != above.styleSheet():
+            popup.setStyleSheet(above.styleSheet())
+
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """Show the chosen name again, unless the complaint about another is still there."""
         super().focusOutEvent(event)

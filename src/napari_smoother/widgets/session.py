@@ -117,9 +117,6 @@ class Session(QObject):
         self._is_asking = False
         self.may_close: Callable[[QWidget], bool] = lambda window: True
         viewer.tooltip.events.text.connect(_show_as_text)
-        for keys, move in (("Control-Z", self.study.undo), ("Control-Shift-Z", self.study.redo)):
-            # In the canvas; in the dock the header has them.
-            viewer.bind_key(keys, lambda viewer, move=move: move(), overwrite=True)
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
         self.loader.returned.connect(self._on_loaded)
         self.loader.failed.connect(tell_error)

@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QLineEdit,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableWidget,
@@ -17,11 +18,19 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.figures.colours import categorical_palette
+from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.scene import DOMINANT
 from napari_smoother.models.deconv.catalogue import MODELS
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.composition import Composition
+    from napari_smoother.figures.panels import ClassKey
+
+SEARCHED = 12
+"""Types from which on there is a field to look for one."""
+
+LOWEST = 110
+"""Pixels: the header and three types."""
 
 SHARE = Qt.ItemDataRole.UserRole
 COLOUR = Qt.ItemDataRole.UserRole + 1
@@ -57,6 +66,8 @@ class TypeTable(QTableWidget):
 
     Attributes
     ----------
+    search
+        Looks for a type where there are many, for the page to place.
     type_chosen
         Emitted with the name of a type, or `DOMINANT`.
     """
@@ -80,8 +91,24 @@ class TypeTable(QTableWidget):
             "Select what to show on the tissue. Bars and numbers: mean proportion over the spots, "
             "by the model named"
         )
+        self.setTabKeyNavigation(False)
+        self.setMinimumHeight(LOWEST)
+        self.setAccessibleName("Cell types")
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("find a cell type")
+        self.search.setClearButtonEnabled(True)
+        self.search.setToolTip("Shows the cell types whose name holds this")
+        self.search.setAccessibleName("Find a cell type")
+        self.search.hide()
+        self.search.textChanged.connect(self._find)
         self._types: tuple[str, ...] = ()
+        self._colours: tuple[tuple[float, ...], ...] = ()
         self.currentCellChanged.connect(self._choose)
+
+    def is_key(self, key: ClassKey) -> bool:
+        """Whether it lists these classes, in these colours, and nothing is missing from it."""
+        listed = dict(zip(self._types, self._colours, strict=True))
+        return not key.missing and all(listed.get(name) == colour for name, colour in key.classes)
 
     def show_composition(self, composition: Composition | None, shown: str) -> None:
         """Show the types of a composition, the one on the map selected."""
@@ -102,22 +129,32 @@ class TypeTable(QTableWidget):
 
     def _list(self, types: tuple[str, ...]) -> None:
         self._types = types
+        palette = categorical_palette(max(len(types), 1))[: len(types)]
+        self._colours = tuple(tuple(map(float, colour)) for colour in palette)
+        self.search.clear()
+        self.search.setVisible(len(types) > SEARCHED)
         self.setRowCount(0)
         if not types:
             return
         self.setRowCount(len(types) + 1)
         self.setItem(0, 1, QTableWidgetItem("Dominant type"))
-        for row, (name, colour) in enumerate(
-            zip(types, categorical_palette(len(types)), strict=True), start=1
-        ):
+        for row, (name, colour) in enumerate(zip(types, self._colours, strict=True), start=1):
             swatch = QTableWidgetItem()
-            swatch.setIcon(colour_icon(QColor.fromRgbF(*map(float, colour))))
+            swatch.setIcon(colour_icon(QColor.fromRgbF(*colour)))
             bar = QTableWidgetItem()
-            bar.setData(COLOUR, QColor.fromRgbF(*map(float, colour)))
+            bar.setData(COLOUR, QColor.fromRgbF(*colour))
             bar.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.setItem(row, 0, swatch)
-            self.setItem(row, 1, QTableWidgetItem(name))
+            called = QTableWidgetItem(name)
+            called.setToolTip(as_text(name))
+            self.setItem(row, 1, called)
             self.setItem(row, 2, bar)
+        self.resizeRowsToContents()
+
+    def _find(self, text: str) -> None:
+        sought = text.strip().casefold()
+        for row, name in enumerate(self._types, start=1):
+            self.setRowHidden(row, sought not in name.casefold())
 
     def _fill(self, composition: Composition) -> None:
         means = composition.mean_proportions
