@@ -124,11 +124,10 @@ def test_undo_and_redo(solved: Session, press: Callable[..., None]) -> None:
 
 
 def test_a_question_mark_lists_the_keys(
-    window: napari.Viewer, solved: Session, press: Callable[..., None], qtbot: QtBot
+    window: napari.Viewer, dock: SmootherDock, solved: Session
 ) -> None:
-    window.window._qt_window.activateWindow()
-    qtbot.waitUntil(window.window._qt_window.isActiveWindow)
-    press("?")
+    assert dock.help.shortcut().toString() == "?"
+    dock.help.click()
     sheets = window.window._qt_window.findChildren(CheatSheet)
     assert len(sheets) == 1
     said = " ".join(label.text() for label in sheets[0].findChildren(QLabel))
