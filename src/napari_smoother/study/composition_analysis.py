@@ -97,8 +97,10 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
         result.write(adata)
 
     def complete(self, result: Composition) -> None:
-        """Work out shares and means, which what is on screen needs."""
+        """Work out shares and means, and of a result that stays what is left unexplained."""
         result.derived()
+        if result.settled:
+            _ = result.misfit
 
     def is_optimum(self, result: Composition) -> bool:
         """Whether the solve reached its tolerance."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 OTHERS = {
     "?": "Show these keys",
     "Alt+1 … Alt+9": "Turn to a page",
-    "Ctrl+Z, Ctrl+Shift+Z": "Undo and redo, also in the dock",
     "double-click": "Rename a region, or change its colour",
 }
 """What is no key of the canvas."""

@@ -103,7 +103,7 @@ class FramedPages(QWidget):
         top.addWidget(self.close_section)
         top.addWidget(self.header, 1)
         self.copy = tool_button(
-            "⎘", "Copy picture", "Copies the view, with the key to its colours, as a picture"
+            "copy", "Copy picture", "Copies the view, with the key to its colours, as a picture"
         )
         self.copy.clicked.connect(lambda: picture.copy(session))
         self.help = tool_button("?", "Keys", "Lists the keys of the canvas (?)")
