@@ -1,20 +1,20 @@
-"""Regions: named classes of spots, drawn as polygons or taken from a column."""
+"""Regions: named classes of spots, drawn as polygons, taken from a column, or assigned."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from napari_smoother.analyses.spots_within import SpotsWithin
 from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 
 Colour = tuple[float, float, float]
@@ -36,15 +36,22 @@ class RegionClass(ComparedByValue):
         have to come back as they went.
     colour
         Red, green, blue from 0 to 1.
+    visible
+        Whether its outlines are drawn. Its spots belong to it either way.
+    locked
+        Whether no hand may change it: its outlines stay where they are, and what is drawn over
+        it does not take its spots.
     """
 
     name: str
     colour: Colour
+    visible: bool = True
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionShape(ComparedByValue):
-    """One closed outline of a region.
+    """One closed outline of a region, with the holes in it.
 
     Parameters
     ----------
@@ -52,26 +59,58 @@ class RegionShape(ComparedByValue):
         Name of its class.
     vertices
         m x 2, (x, y) in full-resolution pixels.
+    holes
+        An outline as `vertices` for each hole.
+    identity
+        What the file it came from knows it by; "" for those drawn here. The parts of an area in
+        several parts share it.
+    title
+        Its own name in that file, beside that of its class.
     """
 
     region: str
     vertices: NDArray[np.float64]
+    holes: tuple[NDArray[np.float64], ...] = ()
+    identity: str = ""
+    title: str = ""
 
     def __eq__(self, other: object) -> bool:
-        return (
+        return self is other or (
             isinstance(other, RegionShape)
-            and self.region == other.region
-            and np.array_equal(self.vertices, other.vertices)
+            and (self.region, self.identity, self.title)
+            == (other.region, other.identity, other.title)
+            and len(self.holes) == len(other.holes)
+            and all(map(_same_corners, self.rings, other.rings))
         )
 
     def __hash__(self) -> int:
         return hash((self.region, self.vertices.shape))
 
+    @classmethod
+    def around(
+        cls, region: str, polygon: shapely.Polygon, *, identity: str = "", title: str = ""
+    ) -> RegionShape:
+        """Return the outline of a valid polygon, in full-resolution pixels."""
+        rim, *holes = (
+            shapely.get_coordinates(ring)[:-1] for ring in (polygon.exterior, *polygon.interiors)
+        )
+        return cls(region, rim, tuple(holes), identity, title)
+
+    @property
+    def rings(self) -> tuple[NDArray[np.float64], ...]:
+        """The outline and its holes."""
+        return (self.vertices, *self.holes)
+
+    def scaled(self, factor: float) -> RegionShape:
+        """Return the outline in pixels that are `factor` times as many a side."""
+        holes = tuple(factor * hole for hole in self.holes)
+        return replace(self, vertices=factor * self.vertices, holes=holes)
+
     def area(self) -> shapely.MultiPolygon:
         """Return the area inside, made valid where the outline crosses itself."""
-        if len(np.unique(self.vertices, axis=0)) < 3:
-            return shapely.MultiPolygon()
-        mended = shapely.make_valid(shapely.Polygon(self.vertices))
+        mended = shapely.make_valid(_polygon(self.vertices))
+        for hole in self.holes:
+            mended = mended.difference(shapely.make_valid(_polygon(hole)))
         # Parts of no area, such as the bridge to a hole, are not parts of a region.
         parts = shapely.get_parts(shapely.get_parts(mended))
         return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
@@ -84,9 +123,8 @@ class RegionShape(ComparedByValue):
         positions
             n x 2, (x, y) in full-resolution pixels.
         """
-        area = self.area()
-        shapely.prepare(area)
-        inside: NDArray[np.bool_] = shapely.intersects_xy(area, positions[:, 0], positions[:, 1])
+        inside = np.zeros(len(positions), dtype=bool)
+        inside[SpotsWithin(positions).area(self.area())] = True
         return inside
 
 
@@ -141,6 +179,11 @@ class Regions(ComparedByValue):
         codes = self.imported if self.assigned is None else self.assigned
         return None if codes is None else len(codes)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return tuple(region.name for region in self.classes)
+
     def code(self, name: str) -> int:
         """Return the code of a class."""
         for code, region in enumerate(self.classes):
@@ -149,16 +192,17 @@ class Regions(ComparedByValue):
         raise InputError(
             f"There is no region {name!r}",
             where="regions",
-            remedy=f"Choose one of {', '.join(r.name for r in self.classes) or 'none yet'}",
+            remedy=f"Choose one of {', '.join(self.names) or 'none yet'}",
         )
 
-    def labels(self, positions: NDArray[np.float64]) -> NDArray[np.int32]:
+    def labels(self, spots: NDArray[np.float64] | SpotsWithin) -> NDArray[np.int32]:
         """Return the region of each spot.
 
         Parameters
         ----------
-        positions
-            n x 2, (x, y) in full-resolution pixels.
+        spots
+            Their positions: n x 2, (x, y) in full-resolution pixels; or what remembers which of
+            them lie within outlines.
 
         Returns
         -------
@@ -166,11 +210,14 @@ class Regions(ComparedByValue):
             n int32 codes into `classes`, -1 for spots in no region. A spot on an outline
             belongs to it.
         """
-        labels = np.full(len(positions), UNASSIGNED, dtype=np.int32)
+        within = spots if isinstance(spots, SpotsWithin) else SpotsWithin(spots)
+        labels = np.full(len(within), UNASSIGNED, dtype=np.int32)
         if self.imported is not None:
             labels[:] = self.imported
+        codes = {region.name: code for code, region in enumerate(self.classes)}
         for shape in self.shapes:
-            labels[shape.contains(positions)] = self.code(shape.region)
+            labels[within.outline(shape)] = codes[shape.region]
+        within.forget_all_but(self.shapes)
         if self.assigned is not None:
             np.copyto(labels, self.assigned, where=self.assigned != AS_DRAWN)
         return labels
@@ -207,11 +254,13 @@ class Regions(ComparedByValue):
 
     def with_recoloured(self, name: str, colour: Colour) -> Regions:
         """Return the regions with another colour for one class."""
+        return self.with_changed(name, colour=colour)
+
+    def with_changed(self, name: str, **changes: Any) -> Regions:
+        """Return the regions with one class changed: its colour, or if it is seen or locked."""
         code = self.code(name)
-        return replace(
-            self,
-            classes=_replaced(self.classes, code, replace(self.classes[code], colour=colour)),
-        )
+        changed = replace(self.classes[code], **changes)
+        return replace(self, classes=_replaced(self.classes, code, changed))
 
     def without_class(self, name: str) -> Regions:
         """Return the regions without one class, its shapes and its imported spots."""
@@ -261,64 +310,6 @@ class Regions(ComparedByValue):
         return replace(self, assigned=assigned)
 
 
-def outline_of(polygon: shapely.Polygon) -> NDArray[np.float64]:
-    """Return a polygon as a single outline, its holes joined to the rim by bridges of no width.
-
-    Parameters
-    ----------
-    polygon
-        Valid, in full-resolution pixels.
-
-    Returns
-    -------
-    ndarray
-        m x 2, (x, y).
-    """
-    rim = shapely.get_coordinates(polygon.exterior)
-    if not polygon.interiors:
-        return rim[:-1]
-    holes = [shapely.get_coordinates(ring) for ring in polygon.interiors]
-    there_and_back = [part for hole in holes for part in (hole, rim[:1])]
-    return np.concatenate([rim, *there_and_back])
-
-
-def regions_from_column(column: pd.Series[str], colours: Sequence[Colour]) -> Regions:
-    """Return the classes of an obs column as regions.
-
-    Parameters
-    ----------
-    column
-        One value a spot. Missing values, and the texts "NA", "nan" and "", are no region.
-        Categories keep their order; other values are sorted.
-    colours
-        One for each class, taken in turn.
-
-    Raises
-    ------
-    InputError
-        If the column holds a single class, none, or more than 200.
-    """
-    values = column.astype("object").where(column.notna(), "").astype(str)
-    missing = values.str.strip().isin(["", "NA", "nan", "NaN", "None"])
-    present = set(values[~missing])
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        names = [name for name in map(str, column.cat.categories) if name in present]
-    else:
-        names = sorted(present)
-    if not 1 <= len(names) <= 200:
-        raise InputError(
-            f"The column has {len(names)} classes",
-            where=f'obs["{column.name}"]',
-            remedy="Choose a column that sorts the spots into 1 to 200 classes",
-        )
-    codes = {name: code for code, name in enumerate(names)}
-    imported = np.asarray(values.map(codes).fillna(UNASSIGNED), dtype=np.int32)
-    classes = tuple(
-        RegionClass(name, colours[code % len(colours)]) for name, code in codes.items()
-    )
-    return Regions(classes=classes, imported=imported)
-
-
 def _replaced(
     classes: tuple[RegionClass, ...], code: int, region: RegionClass
 ) -> tuple[RegionClass, ...]:
@@ -331,6 +322,17 @@ def _without_code(
     if codes is None:
         return None
     return np.where(codes == code, instead, codes - (codes > code)).astype(np.int32)
+
+
+def _polygon(corners: NDArray[np.float64]) -> shapely.Polygon:
+    """Return a polygon, not always valid; an empty one where there are fewer than 3 corners."""
+    if len(np.unique(corners, axis=0)) < 3:
+        return shapely.Polygon()
+    return shapely.Polygon(corners)
+
+
+def _same_corners(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _same_codes(one: NDArray[np.int32] | None, other: NDArray[np.int32] | None) -> bool:
