@@ -21,7 +21,7 @@ import pytest
 import napari_smoother as ns
 from napari_smoother import _core, cli
 from napari_smoother.analyses.recipe_file import to_toml
-from napari_smoother.analyses.regions import regions_from_column
+from napari_smoother.analyses.region_columns import regions_from_column
 from napari_smoother.batch import run as run_module
 from napari_smoother.batch.command import TABLE, read_recipe
 from napari_smoother.batch.run import Cluster, run_here, run_on_cluster

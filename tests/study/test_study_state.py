@@ -11,11 +11,11 @@ import pytest
 
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.analyses.graph_settings import GraphSettings
+from napari_smoother.analyses.region_columns import regions_from_column
 from napari_smoother.analyses.regions import (
     RegionClass,
     Regions,
     RegionShape,
-    regions_from_column,
 )
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.reference import Reference

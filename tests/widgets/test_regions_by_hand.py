@@ -10,7 +10,7 @@ import pytest
 import shapely
 from qtpy.QtCore import QPoint, Qt
 
-from napari_smoother.analyses.regions import RegionShape, outline_of
+from napari_smoother.analyses.regions import RegionShape
 from napari_smoother.io.regions_geojson import (
     NamedPolygon,
     read_regions_geojson,
@@ -269,7 +269,7 @@ def test_regions_without_outlines_are_told_on_export(
     page.column.activated.emit(page.column.currentIndex())
     first, *others = [region.name for region in session.study.regions.classes]
     middle = np.median(sample.section.positions, axis=0)
-    outline = RegionShape(first, outline_of(shapely.Point(middle).buffer(900)))
+    outline = RegionShape.around(first, shapely.Point(middle).buffer(900))
     session.study.regions = session.study.regions.with_shapes([outline])
     settle(session)
     opening.export_regions(session, tmp_path / "out.geojson")
@@ -282,7 +282,7 @@ def test_regions_without_outlines_are_told_on_export(
 def test_outline_of_a_polygon_with_holes_keeps_them_open() -> None:
     square = shapely.box(0, 0, 10, 10)
     holed = square.difference(shapely.box(2, 2, 4, 4)).difference(shapely.box(6, 6, 8, 8))
-    shape = RegionShape("holed", outline_of(holed))
+    shape = RegionShape.around("holed", holed)
     assert shape.area().symmetric_difference(holed).area < 1e-9
     inside = shape.contains(
         np.array([[1.0, 1.0], [3.0, 3.0], [7.0, 7.0], [5.0, 5.0], [11.0, 1.0]])

@@ -1,25 +1,28 @@
-"""Regions: named classes of spots, drawn as polygons or taken from a column."""
+"""Regions: named classes of spots, drawn as polygons, taken from a column, or assigned."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from napari_smoother.analyses.spots_within import SpotsWithin
 from napari_smoother.analyses.stage import ComparedByValue
 from napari_smoother.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 
 Colour = tuple[float, float, float]
 
 UNASSIGNED = -1
+
+AS_DRAWN = -2
+"""Code, among spots assigned by hand, of those that outlines and column decide about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,22 @@ class RegionClass(ComparedByValue):
         have to come back as they went.
     colour
         Red, green, blue from 0 to 1.
+    visible
+        Whether its outlines are drawn. Its spots belong to it either way.
+    locked
+        Whether no hand may change it: its outlines stay where they are, and what is drawn over
+        it does not take its spots.
     """
 
     name: str
     colour: Colour
+    visible: bool = True
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionShape(ComparedByValue):
-    """One closed outline of a region.
+    """One closed outline of a region, with the holes in it.
 
     Parameters
     ----------
@@ -49,26 +59,58 @@ class RegionShape(ComparedByValue):
         Name of its class.
     vertices
         m x 2, (x, y) in full-resolution pixels.
+    holes
+        An outline as `vertices` for each hole.
+    identity
+        What the file it came from knows it by; "" for those drawn here. The parts of an area in
+        several parts share it.
+    title
+        Its own name in that file, beside that of its class.
     """
 
     region: str
     vertices: NDArray[np.float64]
+    holes: tuple[NDArray[np.float64], ...] = ()
+    identity: str = ""
+    title: str = ""
 
     def __eq__(self, other: object) -> bool:
-        return (
+        return self is other or (
             isinstance(other, RegionShape)
-            and self.region == other.region
-            and np.array_equal(self.vertices, other.vertices)
+            and (self.region, self.identity, self.title)
+            == (other.region, other.identity, other.title)
+            and len(self.holes) == len(other.holes)
+            and all(map(_same_corners, self.rings, other.rings))
         )
 
     def __hash__(self) -> int:
         return hash((self.region, self.vertices.shape))
 
+    @classmethod
+    def around(
+        cls, region: str, polygon: shapely.Polygon, *, identity: str = "", title: str = ""
+    ) -> RegionShape:
+        """Return the outline of a valid polygon, in full-resolution pixels."""
+        rim, *holes = (
+            shapely.get_coordinates(ring)[:-1] for ring in (polygon.exterior, *polygon.interiors)
+        )
+        return cls(region, rim, tuple(holes), identity, title)
+
+    @property
+    def rings(self) -> tuple[NDArray[np.float64], ...]:
+        """The outline and its holes."""
+        return (self.vertices, *self.holes)
+
+    def scaled(self, factor: float) -> RegionShape:
+        """Return the outline in pixels that are `factor` times as many a side."""
+        holes = tuple(factor * hole for hole in self.holes)
+        return replace(self, vertices=factor * self.vertices, holes=holes)
+
     def area(self) -> shapely.MultiPolygon:
         """Return the area inside, made valid where the outline crosses itself."""
-        if len(np.unique(self.vertices, axis=0)) < 3:
-            return shapely.MultiPolygon()
-        mended = shapely.make_valid(shapely.Polygon(self.vertices))
+        mended = shapely.make_valid(_polygon(self.vertices))
+        for hole in self.holes:
+            mended = mended.difference(shapely.make_valid(_polygon(hole)))
         # Parts of no area, such as the bridge to a hole, are not parts of a region.
         parts = shapely.get_parts(shapely.get_parts(mended))
         return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
@@ -81,9 +123,8 @@ class RegionShape(ComparedByValue):
         positions
             n x 2, (x, y) in full-resolution pixels.
         """
-        area = self.area()
-        shapely.prepare(area)
-        inside: NDArray[np.bool_] = shapely.intersects_xy(area, positions[:, 0], positions[:, 1])
+        inside = np.zeros(len(positions), dtype=bool)
+        inside[SpotsWithin(positions).area(self.area())] = True
         return inside
 
 
@@ -100,11 +141,25 @@ class Regions(ComparedByValue):
     imported
         Code of each spot from a column (-1: none), under the shapes; None when nothing was
         imported.
+    assigned
+        Code of each spot that was assigned by itself, over the shapes (-1: to no region, -2: it
+        was not, and has the region that is drawn there); None when none was.
     """
 
     classes: tuple[RegionClass, ...] = ()
     shapes: tuple[RegionShape, ...] = ()
     imported: NDArray[np.int32] | None = field(default=None)
+    assigned: NDArray[np.int32] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        both = self.imported is not None and self.assigned is not None
+        if both and len(self.imported) != len(self.assigned):  # type: ignore[arg-type]
+            raise InputError(
+                f"{len(self.assigned):,} spots are assigned, and a column "  # type: ignore[arg-type]
+                f"has {len(self.imported):,}",  # type: ignore[arg-type]
+                where="regions.assigned",
+                remedy="Give one code for each spot of the section",
+            )
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -112,10 +167,22 @@ class Regions(ComparedByValue):
             and self.classes == other.classes
             and self.shapes == other.shapes
             and _same_codes(self.imported, other.imported)
+            and _same_codes(self.assigned, other.assigned)
         )
 
     def __hash__(self) -> int:
         return hash((self.classes, self.shapes))
+
+    @property
+    def n_spots(self) -> int | None:
+        """Number of spots they are of; None where there are outlines alone, which fit any."""
+        codes = self.imported if self.assigned is None else self.assigned
+        return None if codes is None else len(codes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return tuple(region.name for region in self.classes)
 
     def code(self, name: str) -> int:
         """Return the code of a class."""
@@ -125,16 +192,17 @@ class Regions(ComparedByValue):
         raise InputError(
             f"There is no region {name!r}",
             where="regions",
-            remedy=f"Choose one of {', '.join(r.name for r in self.classes) or 'none yet'}",
+            remedy=f"Choose one of {', '.join(self.names) or 'none yet'}",
         )
 
-    def labels(self, positions: NDArray[np.float64]) -> NDArray[np.int32]:
+    def labels(self, spots: NDArray[np.float64] | SpotsWithin) -> NDArray[np.int32]:
         """Return the region of each spot.
 
         Parameters
         ----------
-        positions
-            n x 2, (x, y) in full-resolution pixels.
+        spots
+            Their positions: n x 2, (x, y) in full-resolution pixels; or what remembers which of
+            them lie within outlines.
 
         Returns
         -------
@@ -142,11 +210,16 @@ class Regions(ComparedByValue):
             n int32 codes into `classes`, -1 for spots in no region. A spot on an outline
             belongs to it.
         """
-        labels = np.full(len(positions), UNASSIGNED, dtype=np.int32)
+        within = spots if isinstance(spots, SpotsWithin) else SpotsWithin(spots)
+        labels = np.full(len(within), UNASSIGNED, dtype=np.int32)
         if self.imported is not None:
             labels[:] = self.imported
+        codes = {region.name: code for code, region in enumerate(self.classes)}
         for shape in self.shapes:
-            labels[shape.contains(positions)] = self.code(shape.region)
+            labels[within.outline(shape)] = codes[shape.region]
+        within.forget_all_but(self.shapes)
+        if self.assigned is not None:
+            np.copyto(labels, self.assigned, where=self.assigned != AS_DRAWN)
         return labels
 
     def with_class(self, region: RegionClass) -> Regions:
@@ -181,23 +254,22 @@ class Regions(ComparedByValue):
 
     def with_recoloured(self, name: str, colour: Colour) -> Regions:
         """Return the regions with another colour for one class."""
+        return self.with_changed(name, colour=colour)
+
+    def with_changed(self, name: str, **changes: Any) -> Regions:
+        """Return the regions with one class changed: its colour, or if it is seen or locked."""
         code = self.code(name)
-        return replace(
-            self,
-            classes=_replaced(self.classes, code, replace(self.classes[code], colour=colour)),
-        )
+        changed = replace(self.classes[code], **changes)
+        return replace(self, classes=_replaced(self.classes, code, changed))
 
     def without_class(self, name: str) -> Regions:
         """Return the regions without one class, its shapes and its imported spots."""
         code = self.code(name)
-        imported = self.imported
-        if imported is not None:
-            imported = np.where(imported == code, UNASSIGNED, imported - (imported > code))
-            imported = imported.astype(np.int32)
         return Regions(
             classes=self.classes[:code] + self.classes[code + 1 :],
             shapes=tuple(shape for shape in self.shapes if shape.region != name),
-            imported=imported,
+            imported=_without_code(self.imported, code, UNASSIGNED),
+            assigned=_without_code(self.assigned, code, AS_DRAWN),
         )
 
     def with_shapes(self, shapes: Iterable[RegionShape]) -> Regions:
@@ -207,69 +279,60 @@ class Regions(ComparedByValue):
             self.code(shape.region)
         return replace(self, shapes=shapes)
 
+    def with_spots(self, name: str | None, spots: NDArray[np.bool_]) -> Regions:
+        """Return the regions with some spots assigned to one, whatever is drawn around them.
 
-def outline_of(polygon: shapely.Polygon) -> NDArray[np.float64]:
-    """Return a polygon as a single outline, its holes joined to the rim by bridges of no width.
+        Parameters
+        ----------
+        name
+            Of a class that is there; None to assign the spots to no region.
+        spots
+            n booleans, true for the spots to assign. The others stay as they are.
 
-    Parameters
-    ----------
-    polygon
-        Valid, in full-resolution pixels.
-
-    Returns
-    -------
-    ndarray
-        m x 2, (x, y).
-    """
-    rim = shapely.get_coordinates(polygon.exterior)
-    if not polygon.interiors:
-        return rim[:-1]
-    holes = [shapely.get_coordinates(ring) for ring in polygon.interiors]
-    there_and_back = [part for hole in holes for part in (hole, rim[:1])]
-    return np.concatenate([rim, *there_and_back])
-
-
-def regions_from_column(column: pd.Series[str], colours: Sequence[Colour]) -> Regions:
-    """Return the classes of an obs column as regions.
-
-    Parameters
-    ----------
-    column
-        One value a spot. Missing values, and the texts "NA", "nan" and "", are no region.
-        Categories keep their order; other values are sorted.
-    colours
-        One for each class, taken in turn.
-
-    Raises
-    ------
-    InputError
-        If the column holds a single class, none, or more than 200.
-    """
-    values = column.astype("object").where(column.notna(), "").astype(str)
-    missing = values.str.strip().isin(["", "NA", "nan", "NaN", "None"])
-    present = set(values[~missing])
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        names = [name for name in map(str, column.cat.categories) if name in present]
-    else:
-        names = sorted(present)
-    if not 1 <= len(names) <= 200:
-        raise InputError(
-            f"The column has {len(names)} classes",
-            where=f'obs["{column.name}"]',
-            remedy="Choose a column that sorts the spots into 1 to 200 classes",
-        )
-    codes = {name: code for code, name in enumerate(names)}
-    imported = np.asarray(values.map(codes).fillna(UNASSIGNED), dtype=np.int32)
-    classes = tuple(
-        RegionClass(name, colours[code % len(colours)]) for name, code in codes.items()
-    )
-    return Regions(classes=classes, imported=imported)
+        Raises
+        ------
+        InputError
+            If there is no such region, or there are not n booleans.
+        """
+        code = UNASSIGNED if name is None else self.code(name)
+        spots = np.asarray(spots)
+        known = spots.size if self.n_spots is None else self.n_spots
+        if spots.dtype != np.bool_ or spots.shape != (known,):
+            raise InputError(
+                f"The spots are {spots.dtype} of shape {spots.shape}, not {known:,} booleans",
+                where="spots of a region",
+                remedy="Give one boolean for each spot of the section",
+            )
+        assigned = np.full(len(spots), AS_DRAWN, dtype=np.int32)
+        if self.assigned is not None:
+            assigned[:] = self.assigned
+        assigned[spots] = code
+        return replace(self, assigned=assigned)
 
 
 def _replaced(
     classes: tuple[RegionClass, ...], code: int, region: RegionClass
 ) -> tuple[RegionClass, ...]:
     return (*classes[:code], region, *classes[code + 1 :])
+
+
+def _without_code(
+    codes: NDArray[np.int32] | None, code: int, instead: int
+) -> NDArray[np.int32] | None:
+    if codes is None:
+        return None
+    return np.where(codes == code, instead, codes - (codes > code)).astype(np.int32)
+
+
+def _polygon(corners: NDArray[np.float64]) -> shapely.Polygon:
+    """Return a polygon, not always valid; an empty one where there are fewer than 3 corners."""
+    if len(np.unique(corners, axis=0)) < 3:
+        return shapely.Polygon()
+    return shapely.Polygon(corners)
+
+
+def _same_corners(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _same_codes(one: NDArray[np.int32] | None, other: NDArray[np.int32] | None) -> bool:

@@ -21,13 +21,8 @@ import numpy as np
 import napari_smoother
 from napari_smoother.analyses.plain import to_plain
 from napari_smoother.analyses.recipe_file import from_toml
-from napari_smoother.analyses.regions import (
-    RegionClass,
-    Regions,
-    RegionShape,
-    outline_of,
-    regions_from_column,
-)
+from napari_smoother.analyses.region_columns import regions_from_column
+from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.atomic import replacing
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
@@ -332,15 +327,15 @@ def _regions(task: Task, content: RecipeFile, section: Section) -> Regions | Non
         for name, colour in zip(names, _colours(len(names)), strict=True):
             regions = regions.with_class(RegionClass(name, colour))
         return regions.with_shapes(
-            RegionShape(polygon.name, outline_of(polygon.geometry)) for polygon in polygons
+            RegionShape.around(polygon.name, polygon.geometry) for polygon in polygons
         )
     if column is None:
-        imported = content.recipe.regions.imported
-        if imported is not None and len(imported) != section.n_spots:
+        known = content.recipe.regions.n_spots
+        if known not in (None, section.n_spots):
             raise InputError(
-                f"The regions of the recipe are of {len(imported):,} spots, and this section has "
+                f"The regions of the recipe are of {known:,} spots, and this section has "
                 f"{section.n_spots:,}",
-                where="recipe, regions.imported",
+                where="recipe, regions",
                 remedy="Name a column of obs as run.regions_column, or give regions as GeoJSON",
             )
         return None

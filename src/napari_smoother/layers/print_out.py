@@ -136,10 +136,12 @@ def edge_overlay(study: Study) -> EdgeOverlay | None:
 
 
 def region_outlines(study: Study) -> tuple[RegionOutline, ...]:
-    """Return the outlines that were drawn."""
-    colours = {region.name: region.colour for region in study.regions.classes}
+    """Return the outlines that were drawn, and the holes in them, of visible regions."""
+    colours = {region.name: region.colour for region in study.regions.classes if region.visible}
     return tuple(
-        RegionOutline(shape.region, shape.vertices, (*colours[shape.region], 1.0))
+        RegionOutline(shape.region, ring, (*colours[shape.region], 1.0))
         for shape in study.regions.shapes
-        if len(shape.vertices) >= 3
+        if shape.region in colours
+        for ring in shape.rings
+        if len(ring) >= 3
     )

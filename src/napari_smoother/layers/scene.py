@@ -102,7 +102,7 @@ class Scene:
         study.recipe_changed.connect(self._on_recipe_changed)
         self.graph = GraphLayers(self.shelf, study)
         self.drawing = RegionDrawing(self.shelf, study)
-        self.drawing.edited.connect(self._on_regions_edited)
+        self.drawing.put_away.connect(self.select_map)
         study.regions_changed.connect(self._on_regions_changed)
         study.composition_changed.connect(self._show_composition)
         # After napari itself has taken note of a new layer.
@@ -359,6 +359,12 @@ class Scene:
         else:
             self.show_stage(DATA)
 
+    def select_map(self) -> None:
+        """Select the layer of the map on top, so that the pointer tells what it shows."""
+        viewer, layer = self.shelf.viewer, self.layer(self._on_top)
+        if viewer is not None and layer is not None:
+            viewer.layers.selection.active = layer
+
     def shows(self, layer: Layer) -> bool:
         """Whether a layer is the map on top."""
         return layer is self.layer(self._on_top)
@@ -389,9 +395,6 @@ class Scene:
         self.key_changed.emit(key)
 
     # Regions
-
-    def _on_regions_edited(self) -> None:
-        self.study.turn_to(REGIONS)
 
     def _on_regions_changed(self) -> None:
         if self.stage == REGIONS:

@@ -13,14 +13,12 @@ import numpy as np
 import shapely
 from psygnal import Signal
 
-from napari_smoother.analyses.regions import RegionShape
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.regions import Regions
+    from napari_smoother.analyses.regions import Regions, RegionShape
     from napari_smoother.section import Section
     from napari_smoother.study.study import Study
 
@@ -187,9 +185,7 @@ class ImportedOutlines:
 
     def scale(self, drawn_on: DrawnOn) -> None:
         """Place the outlines last added as they were drawn on a picture."""
-        shapes = [
-            RegionShape(shape.region, shape.vertices / drawn_on.scale) for shape in self._shapes
-        ]
+        shapes = [shape.scaled(1 / drawn_on.scale) for shape in self._shapes]
         added = self._study.regions
         others = added.shapes[: len(added.shapes) - len(shapes)]
         self._study.undo()  # so that one undo takes the import back

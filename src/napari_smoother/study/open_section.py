@@ -15,6 +15,7 @@ from napari_smoother.analyses.graph import GraphSteps
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.analyses.shown import Shown
+from napari_smoother.analyses.spots_within import SpotsWithin
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.genes import match_genes
 from napari_smoother.study.history import History
@@ -114,7 +115,8 @@ class OpenSection:
         if record is None:
             record = SessionRecord(replace(self.recipe, regions=Regions(), shown=Shown()))
         recipe, reference = record.recipe, record.reference or self.reference
-        labels = recipe.regions.labels(section.positions)
+        spots = SpotsWithin(section.positions)
+        labels = recipe.regions.labels(spots)
         state = SectionState(
             section,
             History(recipe),
@@ -123,6 +125,7 @@ class OpenSection:
             labels,
             active=set(record.results),
             saved_recipe=recipe,
+            spots=spots,
         )
         if reference is not None:
             try:
@@ -310,14 +313,14 @@ class OpenSection:
         Raises
         ------
         InputError
-            If its regions were imported for another number of spots.
+            If its regions name the spots of a section with another number of them.
         """
         section, regions = self._open_section(), recipe.regions
-        if regions.imported is not None and len(regions.imported) != section.n_spots:
+        if regions.n_spots not in (None, section.n_spots):
             raise InputError(
-                f"The regions of the recipe are of {len(regions.imported):,} spots, and "
+                f"The regions of the recipe are of {regions.n_spots:,} spots, and "
                 f"{section.name} has {section.n_spots:,}",
-                where="recipe, regions.imported",
+                where="recipe, regions",
                 remedy="Leave the regions out of the recipe, or give them as outlines",
             )
         if not regions.classes:
@@ -361,7 +364,7 @@ class OpenSection:
         """Region of each spot; the present array where nothing moves."""
         if recipe.regions == self.recipe.regions and self._state.history.present is not recipe:
             return self._state.labels
-        labels = recipe.regions.labels(self._open_section().positions)
+        labels = recipe.regions.labels(self.spots)
         return self._state.labels if np.array_equal(labels, self._state.labels) else labels
 
     def _announce(self, before: Recipe, labels: NDArray[np.int32]) -> None:
@@ -384,6 +387,18 @@ class OpenSection:
     def regions(self, regions: Regions) -> None:
         self._open_section()
         self.recipe = replace(self.recipe, regions=regions)
+
+    @property
+    def spots(self) -> SpotsWithin:
+        """The spots of the open section, as regions are found among them.
+
+        Raises
+        ------
+        InputError
+            If no section is open.
+        """
+        self._open_section()
+        return self._state.spots
 
     @property
     def region_labels(self) -> NDArray[np.int32]:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_smoother.analyses.figure_settings import FigureSettings
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.shown import Shown
+from napari_smoother.analyses.spots_within import SpotsWithin
 from napari_smoother.study.history import History
 from napari_smoother.study.session_record import SessionRecord
 
@@ -52,6 +53,8 @@ class SectionState:
     saved_recipe, saved_results
         What was decided when it was opened or saved last, and the results of then, by name;
         None where no file has any of it.
+    spots
+        Which of them lie within outlines.
     """
 
     section: Section | None = None
@@ -66,6 +69,7 @@ class SectionState:
     active: set[str] = field(default_factory=set)
     saved_recipe: Recipe | None = None
     saved_results: dict[str, Any] = field(default_factory=dict)
+    spots: SpotsWithin = field(default_factory=lambda: SpotsWithin(np.empty((0, 2))))
 
     def has_unsaved_work(self) -> bool:
         """Whether anything was decided or found that no file has.

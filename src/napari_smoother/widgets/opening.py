@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import request_values
 from qtpy.QtWidgets import QInputDialog
 
-from napari_smoother.analyses.regions import RegionClass, RegionShape, outline_of
+from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.io.opening import open_section
@@ -254,7 +254,7 @@ def import_regions(session: Session, path: Path) -> None:
                 shade = next_colour(regions) if colour is None else _from_bytes(colour)
                 regions = regions.with_class(RegionClass(polygon.name, shade))
                 known.add(polygon.name)
-        added = [RegionShape(p.name, outline_of(p.geometry)) for p in polygons]
+        added = [RegionShape.around(p.name, p.geometry) for p in polygons]
         remark = session.outlines.add(path.name, regions, added)
         if remark:
             tell_warning(remark)
