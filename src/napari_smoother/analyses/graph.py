@@ -63,7 +63,8 @@ class Graph:
     typical_length
         Median length of an edge, in full-resolution pixels; 0 without edges.
     radius
-        Up to which spots were linked, in full-resolution pixels; None where none was set.
+        Up to which spots were linked, in full-resolution pixels: the one that was set or found, or
+        else the length of the longest edge.
     places
         To find the spot at a place, (x, y) in full-resolution pixels.
     """
@@ -78,7 +79,7 @@ class Graph:
     crossing: NDArray[np.bool_]
     weakening: Weakening
     typical_length: float
-    radius: float | None
+    radius: float
     places: KDTree
 
     @property
@@ -199,7 +200,7 @@ def compute(
             section, settings.rule, settings.neighbours, settings.mutual, radius
         )
         context.look_up()
-        upper, edges, typical_length = steps.pairs(section, neighbourhood)
+        upper, edges, typical_length, longest = steps.pairs(section, neighbourhood)
         context.look_up()
         expression = histology = None
         if settings.by_expression:
@@ -240,7 +241,7 @@ def compute(
             steps.crossing(edges, labels),
             steps.weakening(shares),
             typical_length,
-            radius,
+            longest if radius is None else radius,
             steps.places(section),
         )
 
@@ -282,14 +283,18 @@ def _scaled(weights: csr_array, factors: NDArray[np.float64]) -> csr_array:
 
 def _pairs(
     section: Section, neighbourhood: Neighbourhood
-) -> tuple[NDArray[np.bool_], NDArray[np.integer], float]:
-    """Return which entries are above the diagonal, their spots (m x 2), and a typical length."""
+) -> tuple[NDArray[np.bool_], NDArray[np.integer], float, float]:
+    """Return which entries are above the diagonal, their spots (m x 2), and two lengths.
+
+    The typical length of an edge, and that of the longest.
+    """
     weights = neighbourhood.weights
     rows = rows_of(weights)
     upper = weights.indices > rows
     lengths = neighbourhood.distances.data[upper]
     typical = float(np.median(lengths)) if len(lengths) else 0.0
-    return upper, np.column_stack([rows[upper], weights.indices[upper]]), typical
+    edges = np.column_stack([rows[upper], weights.indices[upper]])
+    return upper, edges, typical, float(lengths.max(initial=0.0))
 
 
 def _values(weights: csr_array, upper: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -47,6 +47,11 @@ class Weakening:
     n_halved: int
     counts: NDArray[np.int64]
 
+    @property
+    def most_is_lost(self) -> bool:
+        """Whether more than half of the edges are cut or nearly cut."""
+        return self.n_cut + self.n_nearly_cut > self.n_edges / 2
+
 
 def weakening(shares: NDArray[np.float64]) -> Weakening:
     """Count what edges have kept of their weight.

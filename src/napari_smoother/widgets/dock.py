@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
-    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 
     from napari_smoother.section import Section
 
@@ -92,6 +92,7 @@ class FramedPages(QWidget):
         self.key = KeyPanel()
         self.status = StatusLine(session)
         self.pages = tuple(kind(session) for kind in self.kinds)
+        self._front = self.pages[0]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(top)
@@ -101,7 +102,7 @@ class FramedPages(QWidget):
             self.tabs = QTabWidget()
             for page in self.pages:
                 self.tabs.addTab(scrollable(page), page.title)
-            self.tabs.currentChanged.connect(lambda number: self.pages[number].enter())
+            self.tabs.currentChanged.connect(self._turn_over)
             layout.addWidget(self.tabs, 1)
         layout.addWidget(self.key)
         layout.addWidget(self.status)
@@ -124,11 +125,27 @@ class FramedPages(QWidget):
         self.tabs.setCurrentIndex(self.pages.index(page))
         return page
 
+    def _turn_over(self, number: int) -> None:
+        self._front.leave()
+        self._front = self.pages[number]
+        self._front.enter()
+        self.session.scene.graph.want(self, self._front.shows_edges)
+
     def showEvent(self, event: QShowEvent) -> None:
         """Bring the map of a page that is alone to the top, as turning to its tab does."""
         super().showEvent(event)
-        if len(self.pages) == 1 and not event.spontaneous():
-            self.pages[0].enter()
+        if event.spontaneous():
+            return
+        if len(self.pages) == 1:
+            self._front.enter()
+        self.session.scene.graph.want(self, self._front.shows_edges)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Take away what belongs to the page in front alone."""
+        super().hideEvent(event)
+        if not event.spontaneous() and not self.session.is_closed:
+            self._front.leave()
+            self.session.scene.graph.want(self, False)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Let files and folders be dropped."""

@@ -100,6 +100,7 @@ class RegionsPage(Page):
     """Draws regions, and weakens the graph between them."""
 
     title = "Regions"
+    shows_edges = True
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
