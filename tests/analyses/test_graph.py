@@ -215,3 +215,57 @@ def test_a_radius_that_takes_in_everything_is_refused_at_once() -> None:
 def test_few_spots_may_all_be_neighbours() -> None:
     points = np.random.default_rng(0).uniform(size=(600, 2))
     assert link(points, radius=5.0).weights.nnz == 600 * 599
+
+
+# The automatic radius
+
+
+def hexagonal(rows: int = 20) -> np.ndarray:
+    row, column = np.divmod(np.arange(rows * rows), rows)
+    return np.column_stack([137 * (column + 0.5 * (row % 2)), 137 * np.sqrt(0.75) * row]).round()
+
+
+def square(rows: int = 20) -> np.ndarray:
+    return 50.0 * np.column_stack(np.divmod(np.arange(rows * rows), rows))
+
+
+def degrees(points: np.ndarray, **settings) -> np.ndarray:
+    adata = anndata.AnnData(sparse.csr_matrix((len(points), 1)), obsm={"spatial": points})
+    labels = np.full(len(points), -1)
+    graph = compute(Section("made", adata), labels, GraphSettings(rule="radius", **settings))
+    return np.diff(graph.weights.indptr)
+
+
+def test_automatic_radius_takes_the_ring_of_a_lattice() -> None:
+    assert np.bincount(degrees(hexagonal())).argmax() == 6
+    assert degrees(hexagonal()).max() == 6
+    assert np.bincount(degrees(square())).argmax() == 8
+    assert degrees(square()).max() == 8
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.25])
+def test_automatic_radius_gives_cells_about_six_neighbours(kept: float) -> None:
+    rng = np.random.default_rng(0)
+    scattered = rng.uniform(size=(3000, 2)) * 1000
+    pairs = np.repeat(rng.uniform(size=(1500, 2)) * 1000, 2, axis=0) + rng.normal(size=(3000, 2))
+    gaps = hexagonal(40)
+    for points in (scattered, pairs, gaps[rng.random(len(gaps)) < 0.25]):
+        some = degrees(points[rng.random(len(points)) < kept])
+        assert 5 < some.mean() < 8
+        assert (some == 0).mean() < 0.02
+
+
+def test_automatic_radius_of_few_spots() -> None:
+    assert (degrees(np.array([[0.0, 0.0], [3.0, 0.0]])) == 1).all()
+    assert (degrees(np.array([[5.0, 5.0]])) == 0).all()
+    assert (degrees(np.zeros((9, 2))) == 8).all()
+
+
+def test_the_radius_that_was_used_is_told(section) -> None:
+    labels = np.full(section.n_spots, -1)
+    for settings in (GraphSettings(rule="delaunay"), GraphSettings()):
+        graph = compute(section, labels, settings)
+        assert graph.radius == graph.neighbourhood.distances.data.max()
+    pixel = section.micrometres_per_pixel
+    told = compute(section, labels, GraphSettings(rule="radius", radius=260.0))
+    assert told.radius == pytest.approx(260.0 / pixel)

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 STAGES = (
     "neighbours",
-    "edges",
+    "pairs",
     "factors",
     "weights",
     "summary",
+    "weakening",
     "crossing",
     "precision",
     "prior",
@@ -102,6 +103,7 @@ def test_regions_start_at_scaled_weights(study: Study, sample) -> None:
         "factors",
         "weights",
         "summary",
+        "weakening",
         "crossing",
         "precision",
         "prior",
@@ -113,7 +115,15 @@ def test_boundary_connectivity_leaves_the_crossings_alone(study: Study, sample) 
     study.regions = square(sample.section, 0.5)
     study.update()
     study.boundary_connectivity = 0.4
-    assert rerun(study) == {"factors", "weights", "summary", "precision", "prior", "settled"}
+    assert rerun(study) == {
+        "factors",
+        "weights",
+        "summary",
+        "weakening",
+        "precision",
+        "prior",
+        "settled",
+    }
 
 
 def test_outline_that_moves_no_spot_changes_nothing(study: Study, sample) -> None:

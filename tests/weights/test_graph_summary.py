@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from napari_smoother.weights.summary import edge_list, graph_summary
+from napari_smoother.weights.summary import edge_list, graph_summary, weakening
 
 
 def graph():
@@ -41,3 +41,13 @@ def test_edges_are_listed_once_with_the_cut_ones():
     np.testing.assert_array_equal(i, [0, 1, 2])
     np.testing.assert_array_equal(j, [1, 2, 3])
     np.testing.assert_array_equal(value, [2, 0.5, 0])
+
+
+def test_weakened_edges_are_told_from_cut_ones():
+    found = weakening(np.array([0.0, 0.0, 1e-6, 0.049, 0.05, 0.3, 0.5, 0.96, 1.0, 1.0 + 1e-15]))
+    assert (found.n_edges, found.n_cut, found.n_nearly_cut, found.n_halved) == (10, 2, 2, 4)
+    assert found.counts.sum() == 8
+    assert (found.counts[0], found.counts[1], found.counts[-1]) == (2, 1, 3)
+    assert not found.most_is_lost
+    assert weakening(np.array([0.0, 0.01, 1.0])).most_is_lost
+    assert not weakening(np.empty(0)).most_is_lost

@@ -161,7 +161,7 @@ def test_pages_show_what_undo_brings_back(
     assert deconvolve.map.currentText() == "Proportions"
     assert not study.deconvolution.deviation
     graph = dock.page(GraphPage)
-    graph.edges.setChecked(True)
+    graph.everywhere.setChecked(True)
     study.undo()
-    assert not graph.edges.isChecked()
+    assert not graph.everywhere.isChecked()
     settle(solved)

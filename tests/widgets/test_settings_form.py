@@ -70,6 +70,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-6, 1),
     "factor": (1, 10),
     "radius": (1e-3, 1e6),
+    "expression_width": (1e-3, 10),
+    "histology_width": (1e-3, 10),
+    "histology_window": (1e-3, 1e6),
 }
 
 
@@ -257,8 +260,9 @@ def test_pages_show_what_undo_brings_back(
     assert (data.size.value(), data.image.value()) == (1.57, 0.4321)
     session.scene.show_quantity("misfit")
     assert deconvolve.map.currentIndex() == 2
-    session.scene.change(edges=True)
-    assert graph.edges.isChecked()
+    session.scene.change(edges=True, edges_with_graph=False)
+    assert graph.everywhere.isChecked()
+    assert not graph.edges.isChecked()
     figure.columns.setValue(3)
     figure.width_mm.setValue(85.5)
     figure.edges.click()
@@ -270,7 +274,8 @@ def test_pages_show_what_undo_brings_back(
     assert data.name.currentText() == "(one colour)"
     assert (data.size.value(), data.image.value()) == (1.0, 1.0)
     assert deconvolve.map.currentIndex() == 0
-    assert not graph.edges.isChecked()
+    assert not graph.everywhere.isChecked()
+    assert graph.edges.isChecked()
     assert (figure.columns.value(), figure.width_mm.value()) == (0, 180.0)
     assert not figure.edges.isChecked()
     assert figure.settings() == FigureSettings()
@@ -304,21 +309,6 @@ def test_pages_of_analyses_show_the_picture_that_undo_brings_back(
     study.undo()
     assert impute.map_buttons["smoothed"].isChecked()
     settle(session)
-
-
-def test_edges_are_shown_on_first_sight_without_a_step(
-    open_dock: SmootherDock, session: Session
-) -> None:
-    assert not session.study.can_undo
-    graph = open_dock.turn_to(GraphPage)
-    assert session.study.recipe.shown.edges
-    assert graph.edges.isChecked()
-    assert not session.study.can_undo
-    graph.edges.click()
-    assert session.study.can_undo
-    open_dock.turn_to(DataPage)
-    open_dock.turn_to(GraphPage)
-    assert not graph.edges.isChecked(), "the hand had taken them away"
 
 
 def test_the_radius_can_be_left_to_the_computer_again(

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.spatial import KDTree
 
 from napari_smoother.analyses.context import Context
+from napari_smoother.analyses.graph_similarity import expression_factors, histology_factors
 from napari_smoother.analyses.plain import to_plain
 from napari_smoother.analyses.stage import Stage
-from napari_smoother.errors import InputError
 from napari_smoother.keys import without_none
-from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.weights.annotated import write_graph
-from napari_smoother.weights.histology import spot_colours
 from napari_smoother.weights.lattice import Spacing, spacing_of
-from napari_smoother.weights.linking import link
-from napari_smoother.weights.scaling import identity_factors, similarity_factors
-from napari_smoother.weights.summary import edge_list, graph_summary
+from napari_smoother.weights.linking import automatic_radius, link
+from napari_smoother.weights.scaling import identity_factors, rows_of
+from napari_smoother.weights.summary import graph_summary, weakening
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.graph_settings import GraphSettings, NeighbourRule
     from napari_smoother.section import Section
     from napari_smoother.weights.neighbours import Neighbourhood
-    from napari_smoother.weights.summary import GraphSummary
+    from napari_smoother.weights.summary import GraphSummary, Weakening
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +58,15 @@ class Graph:
         m, scaled by expression and image, before regions.
     crossing
         m, whether an edge joins two regions.
+    weakening
+        How much scaling has left of the edges.
+    typical_length
+        Median length of an edge, in full-resolution pixels; 0 without edges.
+    radius
+        Up to which spots were linked, in full-resolution pixels: the one that was set or found, or
+        else the length of the longest edge.
+    places
+        To find the spot at a place, (x, y) in full-resolution pixels.
     """
 
     section: Section
@@ -69,6 +77,10 @@ class Graph:
     edges: NDArray[np.integer]
     edge_weights: NDArray[np.float64]
     crossing: NDArray[np.bool_]
+    weakening: Weakening
+    typical_length: float
+    radius: float
+    places: KDTree
 
     @property
     def connectivity(self) -> float:
@@ -100,38 +112,36 @@ class GraphSteps:
     ----------
     running
         Held by whoever runs the steps: one at a time.
-    spacing, neighbours, expression, histology, similar, edges, factors, weights, summary,
-    crossing, made
+    spacing, places, radius, neighbours, pairs, expression, histology, similar, values, factors,
+    weights, shares, weakening, summary, crossing, made
         The steps.
     """
 
     def __init__(self) -> None:
         self.running = threading.Lock()
         self.spacing = Stage(_spacing)
+        self.places = Stage(_places)
+        self.radius = Stage(self._radius)
         self.neighbours = Stage(self._neighbours)
-        self.expression = Stage(_expression_factors)
-        self.histology = Stage(_histology_factors)
+        self.pairs = Stage(_pairs)
+        self.expression = Stage(expression_factors)
+        self.histology = Stage(histology_factors)
         self.similar = Stage(_similar_weights)
-        self.edges = Stage(_edges)
+        self.values = Stage(_values)
         self.factors = Stage(_region_factors)
         self.weights = Stage(_scaled)
+        self.shares = Stage(_shares)
+        self.weakening = Stage(weakening)
         self.summary = Stage(graph_summary)
         self.crossing = Stage(_crossing)
         self.made = Stage(Graph)
 
-    def radius(self, section: Section, radius: float | None) -> float:
-        """Return a radius in full-resolution pixels.
-
-        Parameters
-        ----------
-        section
-            Its scale turns micrometres into pixels.
-        radius
-            In micrometres, or in pixels where the scale is unknown; None for one and a half
-            times the typical spacing.
-        """
+    def _radius(self, section: Section, rule: NeighbourRule, radius: float | None) -> float | None:
+        """Return up to which distance spots are linked, in full-resolution pixels."""
+        if rule == "nearest" or (rule == "delaunay" and radius is None):
+            return None
         if radius is None:
-            return 1.5 * self.spacing(section).distance
+            return automatic_radius(section.positions, self.spacing(section).distance)
         return radius / (section.micrometres_per_pixel or 1.0)
 
     def _neighbours(
@@ -142,13 +152,11 @@ class GraphSteps:
         mutual: bool,
         radius: float | None,
     ) -> Neighbourhood:
+        """Link spots; the radius is in full-resolution pixels."""
         if rule == "nearest":
             tolerance = self.spacing(section).tie_tolerance
             return link(section.positions, k=k, mutual=mutual, tie_tolerance=tolerance)
-        if rule == "delaunay":
-            longest = None if radius is None else self.radius(section, radius)
-            return link(section.positions, delaunay=True, radius=longest)
-        return link(section.positions, radius=self.radius(section, radius))
+        return link(section.positions, delaunay=rule == "delaunay", radius=radius)
 
 
 def compute(
@@ -187,22 +195,41 @@ def compute(
     steps = GraphSteps() if steps is None else steps
     with steps.running:
         context.look_up()
+        radius = steps.radius(section, settings.rule, settings.radius)
         neighbourhood = steps.neighbours(
-            section, settings.rule, settings.neighbours, settings.mutual, settings.radius
+            section, settings.rule, settings.neighbours, settings.mutual, radius
         )
+        context.look_up()
+        upper, edges, typical_length, longest = steps.pairs(section, neighbourhood)
         context.look_up()
         expression = histology = None
         if settings.by_expression:
             context.say("comparing expression")
-            expression = steps.expression(section, neighbourhood, settings.expression_components)
+            expression = steps.expression(
+                section,
+                neighbourhood,
+                settings.expression_table,
+                settings.expression_components,
+                settings.expression_metric,
+                settings.expression_width,
+            )
         if settings.by_histology:
             context.say("comparing the image")
-            histology = steps.histology(section, neighbourhood)
+            histology = steps.histology(
+                section,
+                neighbourhood,
+                settings.histology_features,
+                settings.histology_components,
+                settings.histology_window,
+                settings.histology_metric,
+                settings.histology_width,
+            )
         context.look_up()
         similar = steps.similar(neighbourhood, expression, histology)
         factors = steps.factors(neighbourhood, labels, settings.boundary_connectivity)
         weights = steps.weights(similar, factors)
-        edges, edge_weights = steps.edges(similar)
+        shares = steps.shares(weights, neighbourhood, upper)
+        context.look_up()
         return steps.made(
             section,
             settings,
@@ -210,8 +237,12 @@ def compute(
             weights,
             steps.summary(weights),
             edges,
-            edge_weights,
+            steps.values(similar, upper),
             steps.crossing(edges, labels),
+            steps.weakening(shares),
+            typical_length,
+            longest if radius is None else radius,
+            steps.places(section),
         )
 
 
@@ -219,37 +250,15 @@ def _spacing(section: Section) -> Spacing:
     return spacing_of(section.positions)
 
 
+def _places(section: Section) -> KDTree:
+    return KDTree(section.positions)
+
+
 def _region_factors(
     neighbourhood: Neighbourhood, labels: NDArray[np.integer], connectivity: float
 ) -> NDArray[np.float64]:
     """Return what each edge keeps between the regions of its ends."""
     return identity_factors(neighbourhood.weights, labels, connectivity)
-
-
-def _expression_factors(
-    section: Section, neighbourhood: Neighbourhood, n_components: int
-) -> NDArray[np.float64]:
-    """Return how alike the expression at the ends of each edge is."""
-    logged = normalise_counts(section.adata.X, "log1p")
-    return similarity_factors(neighbourhood, logged, n_components=n_components)
-
-
-def _histology_factors(section: Section, neighbourhood: Neighbourhood) -> NDArray[np.float64]:
-    """Return how alike the tissue image at the ends of each edge is."""
-    if not section.images:
-        raise InputError(
-            "The section has no image to compare",
-            where=section.name,
-            remedy="Open a section with an image, or untick the scaling by histology",
-        )
-    image = section.images[0]
-    colours = spot_colours(
-        section.positions,
-        image.pixels,
-        scale=image.scale,
-        diameter=section.spot_diameter or spacing_of(section.positions).distance,
-    )
-    return similarity_factors(neighbourhood, colours, metric="euclidean", reduce="none")
 
 
 def _similar_weights(
@@ -272,10 +281,34 @@ def _scaled(weights: csr_array, factors: NDArray[np.float64]) -> csr_array:
     )
 
 
-def _edges(weights: csr_array) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
-    """Return each pair of neighbours once (m x 2), and their weights."""
-    first, second, values = edge_list(weights)
-    return np.column_stack([first, second]), values
+def _pairs(
+    section: Section, neighbourhood: Neighbourhood
+) -> tuple[NDArray[np.bool_], NDArray[np.integer], float, float]:
+    """Return which entries are above the diagonal, their spots (m x 2), and two lengths.
+
+    The typical length of an edge, and that of the longest.
+    """
+    weights = neighbourhood.weights
+    rows = rows_of(weights)
+    upper = weights.indices > rows
+    lengths = neighbourhood.distances.data[upper]
+    typical = float(np.median(lengths)) if len(lengths) else 0.0
+    edges = np.column_stack([rows[upper], weights.indices[upper]])
+    return upper, edges, typical, float(lengths.max(initial=0.0))
+
+
+def _values(weights: csr_array, upper: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the weight of each pair of neighbours."""
+    values: NDArray[np.float64] = weights.data[upper]
+    return values
+
+
+def _shares(
+    weights: csr_array, neighbourhood: Neighbourhood, upper: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return what scalings have left of each pair's weight, 0 to 1."""
+    shares: NDArray[np.float64] = weights.data[upper] / neighbourhood.weights.data[upper]
+    return shares
 
 
 def _crossing(edges: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -95,7 +95,11 @@ class Shown(ComparedByValue):
     reduction, autoencoder, imputation
         What the maps of these analyses show.
     edges
-        Whether the edges of the graph are drawn.
+        Whether the edges of the graph are drawn over every map.
+    edges_with_graph
+        Whether they are drawn while the page of the graph or of regions is in front.
+    reach
+        Whether rings on the map show how far the prior reaches, on the page of the graph.
     spot_size
         Diameter of the spots on screen, times their own.
     image_opacity
@@ -110,5 +114,7 @@ class Shown(ComparedByValue):
     autoencoder: EmbeddingShown = EmbeddingShown()
     imputation: ImputationShown = ImputationShown()
     edges: bool = False
+    edges_with_graph: bool = True
+    reach: bool = False
     spot_size: float = 1.0
     image_opacity: float = 1.0

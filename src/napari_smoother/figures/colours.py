@@ -29,6 +29,16 @@ _PALETTE = (
 )
 
 
+EDGE_WEIGHT = "edge weight"
+"""Colour map of edges, from amber (nearly cut) through pale grey to blue (full weight).
+
+Okabe and Ito's orange and sky blue, which every eye tells apart. None of it is dark or white, so
+that weak and strong edges alike stand out against black, against paper and against tissue.
+"""
+
+_OWN = {EDGE_WEIGHT: ("#E69F00", "#D8D2C4", "#56B4E9")}
+
+
 def percentile_limits(
     values: ArrayLike, low: float = 1.0, high: float = 99.0
 ) -> tuple[float, float]:
@@ -71,23 +81,31 @@ def percentile_limits(
 
 @lru_cache(maxsize=64)
 def lookup_table(colormap: str) -> Colours:
-    """Read-only table of 257 colours: 256 of a matplotlib colormap, then that of no value.
+    """Read-only table of 257 colours: 256 of a colormap, then that of no value.
+
+    Parameters
+    ----------
+    colormap
+        One of matplotlib's, or `EDGE_WEIGHT`.
 
     Raises
     ------
     InputError
-        If matplotlib has no colormap of this name.
+        If there is no colormap of this name.
     """
     from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
 
-    if colormap not in colormaps:
+    own = _OWN.get(colormap)
+    if own is None and colormap not in colormaps:
         raise InputError(
             f"There is no colormap {colormap!r}",
             where="colormap",
             remedy="Choose one of matplotlib's, for example viridis, magma or coolwarm",
         )
     table = np.empty((257, 4), np.float32)
-    table[:256] = colormaps[colormap](np.linspace(0, 1, 256))
+    chosen = colormaps[colormap] if own is None else LinearSegmentedColormap.from_list("", own)
+    table[:256] = chosen(np.linspace(0, 1, 256))
     table[256] = MISSING
     table.setflags(write=False)
     return table

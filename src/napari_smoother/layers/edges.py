@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Vectors
 
 from napari_smoother.errors import InputError
-from napari_smoother.figures.colours import map_numbers
+from napari_smoother.figures.colours import EDGE_WEIGHT, map_numbers
 from napari_smoother.figures.panels import NumberKey
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
@@ -19,16 +19,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.graph import Graph
+    from napari_smoother.figures.colours import Colours
 
 EDGES = "graph: edges"
+CASING = "graph: edge casing"
 CUT_EDGES = "graph: cut edges"
-EDGE_COLORMAP = "cividis"
 CUT_COLOUR = (1.0, 0.27, 0.23)
+CASING_COLOUR = (0.06, 0.06, 0.09, 0.75)
+CUT_CASING_COLOUR = (1.0, 1.0, 1.0, 1.0)
+"""Around lines that lie on anything: light lines in dark ones are seen on light and dark tissue.
+
+Cut edges are told from weak ones by their light casing, whatever the eye makes of their red.
+"""
+
+CASING_WIDTH = 1.9
+CUT_WIDTH = 1.4
+"""Relative to the width of an edge."""
+
 EDGE_OPACITY = 0.75
 MOST_LINES = 3_000_000
 """More take napari minutes and gigabytes to draw."""
 
-SHARE_OF_LENGTH = 0.09
+MOST_IN_VIEW = 20_000
+"""Edges of a graph that are drawn at a time.
+
+All of a Visium section or of 6,000 cells. More in one view are a mush without meaning, and take
+napari longer than a hand waits.
+"""
+
+SHARE_OF_LENGTH = 0.12
 """Width of an edge relative to the median length of edges."""
 
 
@@ -75,7 +94,7 @@ def add_lines(viewer: ViewerModel, points: Points, vectors: NDArray[np.float64])
         vectors,
         name=as_text(f"{points.name}: neighbours"),
         edge_width=line_width(vectors),
-        edge_color=map_numbers(np.ones(1), 0.0, 1.0, EDGE_COLORMAP),
+        edge_color=map_numbers(np.ones(1), 0.0, 1.0, EDGE_WEIGHT),
         vector_style="line",
         opacity=EDGE_OPACITY,
         units=points.units,
@@ -93,52 +112,97 @@ def edge_vectors(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> NDArr
 
 def edge_width(graph: Graph) -> float:
     """Return the width to draw edges with, in full-resolution pixels."""
-    return line_width(edge_vectors(graph))
+    return SHARE_OF_LENGTH * graph.typical_length or 1.0
 
 
-def weight_colours(graph: Graph) -> NDArray[np.floating]:
-    """Return the colour of each edge by its weight before regions scale it, m x 4."""
+def spots_within(
+    graph: Graph, low: NDArray[np.floating], high: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Return which spots are in a rectangle, n.
+
+    Parameters
+    ----------
+    graph
+        Of the spots.
+    low, high
+        Corners as (x, y) in full-resolution pixels.
+    """
+    x, y = graph.section.positions.T
+    inside: NDArray[np.bool_] = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
+    return inside
+
+
+def edges_of(graph: Graph, spots: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which edges have an end among some spots, m."""
+    chosen: NDArray[np.bool_] = spots[graph.edges[:, 0]] | spots[graph.edges[:, 1]]
+    return chosen
+
+
+def weight_colours(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> Colours:
+    """Return the colour of each edge by its weight before regions scale it, m x 4.
+
+    An edge of weight 0 has the colour of a cut one.
+    """
     key = weight_key(graph)
-    return map_numbers(graph.edge_weights, key.low, key.high, key.colormap)
+    weights = graph.edge_weights if chosen is None else graph.edge_weights[chosen]
+    colours = map_numbers(weights, key.low, key.high, key.colormap)
+    colours[weights == 0] = (*CUT_COLOUR, 1.0)
+    return colours
+
+
+def casing_colours(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> Colours:
+    """Return the colour around each edge, m x 4: dark, and the lighter the more of it is cut."""
+    every = slice(None) if chosen is None else chosen
+    cut = np.where(graph.crossing[every], 1.0 - graph.connectivity, 0.0)
+    cut[graph.edge_weights[every] == 0] = 1.0
+    dark, light = np.array(CASING_COLOUR), np.array(CUT_CASING_COLOUR)
+    return np.asarray(dark + cut[:, None] * (light - dark), dtype=np.float32)
 
 
 def weight_key(graph: Graph) -> NumberKey:
     """Return the key to the colours of edges."""
     highest = float(graph.edge_weights.max(initial=0.0)) or 1.0
-    return NumberKey("edge weight", 0.0, highest, EDGE_COLORMAP)
+    return NumberKey("edge weight", 0.0, highest, EDGE_WEIGHT)
 
 
-def edge_layer(graph: Graph) -> Vectors:
-    """Return the layer of every edge, coloured by weight."""
-    layer = _vectors(graph, edge_vectors(graph), EDGES, edge_width(graph))
-    if len(graph.edges):
-        layer.edge_color = weight_colours(graph)
-    layer.opacity = EDGE_OPACITY
-    return layer
+def edge_layer(
+    graph: Graph, name: str, width: float, vectors: NDArray[np.float64], colours: Colours
+) -> Vectors:
+    """Return a layer of lines.
 
-
-def cut_edge_layer(graph: Graph) -> Vectors:
-    """Return the layer of the edges between regions, as opaque as they are cut."""
-    crossing = edge_vectors(graph, graph.crossing)
-    layer = _vectors(graph, crossing, CUT_EDGES, 1.6 * edge_width(graph))
-    layer.edge_color = np.array([(*CUT_COLOUR, 1.0)])
-    show_connectivity(layer, graph)
-    return layer
-
-
-def show_connectivity(layer: Vectors, graph: Graph) -> None:
-    """Make the edges between regions the more visible the less of them is kept."""
-    layer.opacity = 1.0 - graph.connectivity
-
-
-def _vectors(graph: Graph, vectors: NDArray[np.float64], name: str, width: float) -> Vectors:
+    Parameters
+    ----------
+    graph
+        In whose section they are.
+    name
+        Of the layer.
+    width
+        Of a line, in full-resolution pixels.
+    vectors, colours
+        Start and direction, m x 2 x 2 in (row, column), and colour of each, m x 4.
+    """
     world = World.of(graph.section)
     return Vectors(
         vectors,
         ndim=2,
         name=name,
         edge_width=width,
+        edge_color=colours,
         vector_style="line",
+        opacity=1.0,
         scale=world.scale,
         units=world.units,
     )
+
+
+def draw(layer: Vectors, vectors: NDArray[np.float64], colours: Colours) -> None:
+    """Draw lines in a layer, m x 2 x 2, in colours, m x 4; napari draws only what is new."""
+    if layer.data.shape != vectors.shape or not np.array_equal(layer.data, vectors):
+        layer.data = vectors
+    if len(vectors) and not np.array_equal(layer.edge_color, colours):
+        layer.edge_color = colours
+
+
+def show_connectivity(layer: Vectors, graph: Graph) -> None:
+    """Make the edges between regions the more visible the less of them is kept."""
+    layer.opacity = 1.0 - graph.connectivity

@@ -154,7 +154,7 @@ class RegionRings:
         colours = {}
         for region in regions.classes:
             if region.visible and not region.locked:
-                red, green, blue = map(float, np.float32(region.colour))  # as napari has them
+                red, green, blue = np.asarray(region.colour, np.float32).tolist()  # as napari has
                 colours[region.name] = (red, green, blue, 1.0)
         return [
             Line(ring, colours[shape.region], self._width)

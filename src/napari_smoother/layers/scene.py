@@ -147,8 +147,6 @@ class Scene:
             self._resize_spots()
         if shown.image_opacity != before.image_opacity:
             self._fade_image()
-        if shown.edges != before.edges:
-            self.graph.show(shown.edges)
         if shown.stage != before.stage:
             self.stage_changed.emit(shown.stage)
         drawn = replace(
@@ -156,6 +154,8 @@ class Scene:
             spot_size=before.spot_size,
             image_opacity=before.image_opacity,
             edges=before.edges,
+            edges_with_graph=before.edges_with_graph,
+            reach=before.reach,
         )
         if drawn != before:
             self._paint()
@@ -184,7 +184,7 @@ class Scene:
         viewer.reset_view()
         self._set_key(None)
         self._fade_image()
-        self.graph.show(self.shown.edges)
+        self.graph.update()
         if before.stage != self.stage:
             self.stage_changed.emit(self.stage)
         self._paint()

@@ -33,6 +33,16 @@ BYTES_AN_EDGE = 100
 SAMPLED = 2_000
 """Spots whose neighbours are counted to know how many edges there will be."""
 
+BEYOND_SPACING = 1.5
+"""Times the spacing of a lattice: more than its first ring of neighbours, less than its second.
+
+The second ring of a hexagonal lattice is 1.73 times as far as the first. On a square one the
+diagonals, 1.41 times as far, are neighbours too.
+"""
+
+RING = 6
+"""Neighbours that the automatic radius is to take in: as many as a hexagonal lattice has."""
+
 
 def link(
     positions: ArrayLike,
@@ -86,6 +96,31 @@ def link(
     if tie_tolerance is None:
         tie_tolerance = spacing_of(positions).tie_tolerance
     return nearest_neighbours(positions, k, mutual=mutual, tie_tolerance=tie_tolerance)
+
+
+def automatic_radius(positions: ArrayLike, spacing: float) -> float:
+    """Return a radius that gives a spot about six neighbours, whatever the spots are.
+
+    One and a half times the spacing, which takes in the ring of a lattice; or the median distance
+    to the sixth nearest, where that is larger: cells lie in pairs and clusters, and lattices have
+    gaps, so that the distance to the nearest says little about how far the others are.
+
+    Parameters
+    ----------
+    positions
+        n x 2 or n x 3, any unit.
+    spacing
+        Median distance to the nearest spot, in that unit.
+
+    Returns
+    -------
+    radius
+        In that unit.
+    """
+    points = np.asarray(positions, dtype=np.float64)
+    if len(points) < 2:
+        return BEYOND_SPACING * spacing
+    return max(BEYOND_SPACING * spacing, _distance_to(min(RING, len(points) - 1), points))
 
 
 def expected_edges(positions: ArrayLike, radius: float) -> float:

@@ -84,13 +84,14 @@ def similarity_factors(
     metric: str = "cosine",
     reduce: str = "pca",
     n_components: int = 10,
+    width: float = EUCLIDEAN_BANDWIDTH,
 ) -> NDArray[np.float64]:
     """Similarity of the two ends of every edge, between 0 and 1.
 
     `cosine` is the cosine of the angle between the features of both spots, 0 where it is
     negative or a spot has no features at all; with `reduce="pca"` features are standardised
     first, so that it is a correlation in the leading components. `euclidean` is
-    exp(-d^2 / (2 b^2)) with b = 0.1, features divided by their largest absolute value.
+    exp(-d^2 / (2 b^2)), features divided by their largest absolute value.
 
     Parameters
     ----------
@@ -105,6 +106,8 @@ def similarity_factors(
         `pca`: standardise each feature and take the leading components. `none`: as given.
     n_components
         Components to keep; all of them when there are fewer.
+    width
+        The b of `euclidean`, as a share of the largest absolute value of a feature.
 
     Returns
     -------
@@ -114,7 +117,8 @@ def similarity_factors(
     Raises
     ------
     InputError
-        If features are not one row a spot, hold missing numbers, or a name is unknown.
+        If features are not one row a spot, hold missing numbers, a name is unknown, or the width
+        is not positive.
     """
     weights = weights_of(graph)
     if metric not in ("cosine", "euclidean") or reduce not in ("pca", "none"):
@@ -122,6 +126,12 @@ def similarity_factors(
             f"Unknown similarity: metric {metric!r}, reduce {reduce!r}",
             where="similarity of spots",
             remedy='Take "cosine" or "euclidean", and "pca" or "none"',
+        )
+    if not (np.isfinite(width) and width > 0):
+        raise InputError(
+            f"The width of the kernel is {width}",
+            where="similarity of spots",
+            remedy="Give a share above 0 of the largest value",
         )
     dense = _dense(principal_components(features, n_components) if reduce == "pca" else features)
     if dense.ndim != 2 or len(dense) != weights.shape[0]:
@@ -143,7 +153,7 @@ def similarity_factors(
     largest = np.abs(dense).max(initial=0.0)
     scaled = dense / largest if largest > 0 else dense
     gap = _edge_gaps(weights, scaled)
-    return np.exp(-gap / (2 * EUCLIDEAN_BANDWIDTH**2))
+    return np.exp(-gap / (2 * width**2))
 
 
 def weights_of(graph: Neighbourhood | csr_array) -> csr_array:

@@ -15,6 +15,64 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+HALVED = 0.5
+NEARLY_CUT = 0.05
+"""Shares of its full weight below which an edge is called weakened, and nearly cut."""
+
+BINS = 20
+"""Of the histogram of shares."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weakening:
+    """How much scalings have left of edges: shares of the weight before, from 0 to 1.
+
+    Parameters
+    ----------
+    n_edges
+        Pairs of neighbours, cut ones among them.
+    n_cut
+        Those that keep nothing.
+    n_nearly_cut
+        Those that keep something, but less than `NEARLY_CUT`.
+    n_halved
+        Those that keep something, but less than `HALVED`; nearly cut ones among them.
+    counts
+        Edges that keep something, in `BINS` equal steps of the share from 0 to 1.
+    """
+
+    n_edges: int
+    n_cut: int
+    n_nearly_cut: int
+    n_halved: int
+    counts: NDArray[np.int64]
+
+    @property
+    def most_is_lost(self) -> bool:
+        """Whether more than half of the edges are cut or nearly cut."""
+        return self.n_cut + self.n_nearly_cut > self.n_edges / 2
+
+
+def weakening(shares: NDArray[np.float64]) -> Weakening:
+    """Count what edges have kept of their weight.
+
+    Parameters
+    ----------
+    shares
+        One for each pair of neighbours, from 0 to 1.
+    """
+    kept = shares[shares > 0]
+    # The last step includes its end, and what rounding has put a trifle beyond.
+    counts = np.histogram(np.minimum(kept, 1.0), BINS, (0.0, 1.0))[0].astype(np.int64)
+    return Weakening(
+        n_edges=len(shares),
+        n_cut=len(shares) - len(kept),
+        n_nearly_cut=int((kept < NEARLY_CUT).sum()),
+        n_halved=int((kept < HALVED).sum()),
+        counts=counts,
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphSummary:
     """Figures of a graph. An edge is a pair of spots, counted once; a cut one has weight 0.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari.viewer
-    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 
     from napari_smoother.io.file_kinds import FileKind
     from napari_smoother.layers.spot_map import Key
@@ -114,6 +114,7 @@ class FramedPages(QWidget):
         self.key = KeyPanel()
         self.status = StatusLine(session)
         self.pages = tuple(kind(session) for kind in self.kinds)
+        self._front = self.pages[0]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(top)
@@ -124,7 +125,7 @@ class FramedPages(QWidget):
             self.parts.addWidget(framed(self.pages[0]))
         else:
             self.tabs = PageTabs([(page.title, framed(page)) for page in self.pages])
-            self.tabs.currentChanged.connect(self._enter)
+            self.tabs.currentChanged.connect(self._turn_over)
             self.parts.addWidget(self.tabs)
         self.parts.addWidget(self.key)
         self.parts.setStretchFactor(0, 1)
@@ -144,7 +145,7 @@ class FramedPages(QWidget):
     @property
     def page_in_front(self) -> Page:
         """The page that is looked at."""
-        return self.pages[self.tabs.currentIndex() if len(self.pages) > 1 else 0]
+        return self._front
 
     def page(self, kind: type[Page]) -> Page:
         """Return the page of a kind."""
@@ -156,11 +157,28 @@ class FramedPages(QWidget):
         self.tabs.setCurrentIndex(self.pages.index(page))
         return page
 
+    def _turn_over(self, number: int) -> None:
+        self._front.leave()
+        self._front = self.pages[number]
+        self._front.enter()
+        self.session.scene.graph.want(self, self._front.shows_edges)
+        self._show_key(self.session.scene.key)
+
     def showEvent(self, event: QShowEvent) -> None:
         """Bring the map of a page that is alone to the top, as turning to its tab does."""
         super().showEvent(event)
-        if len(self.pages) == 1 and not event.spontaneous():
-            self.pages[0].enter()
+        if event.spontaneous():
+            return
+        if len(self.pages) == 1:
+            self._front.enter()
+        self.session.scene.graph.want(self, self._front.shows_edges)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Take away what belongs to the page in front alone."""
+        super().hideEvent(event)
+        if not event.spontaneous() and not self.session.is_closed:
+            self._front.leave()
+            self.session.scene.graph.want(self, False)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Let files and folders be dropped."""
@@ -174,10 +192,6 @@ class FramedPages(QWidget):
         if not open_dropped(self.session, paths):
             for path in paths:
                 opening.open_path(self.session, path)
-
-    def _enter(self, number: int) -> None:
-        self.pages[number].enter()
-        self._show_key(self.session.scene.key)
 
     def _show_key(self, key: Key | None) -> None:
         """Show what the colours mean, unless the page in front does."""

@@ -42,6 +42,8 @@ class Page(QWidget):
     title = ""
     scrolls_itself = False
     """Whether it has the height of the dock, and scrolls what does not fit by itself."""
+    shows_edges = False
+    """Whether the edges of the graph are to be seen while it is in front."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -63,6 +65,9 @@ class Page(QWidget):
     def is_key(self, key: Key) -> bool:
         """Whether the page shows what the colours on the map mean, so that nothing else has to."""
         return False
+
+    def leave(self) -> None:
+        """Take away what belongs to this page alone, as another comes to the front."""
 
     def showEvent(self, event: QShowEvent) -> None:
         """Note the window this page is in."""
@@ -130,6 +135,14 @@ def wrapped_label(text: str = "") -> QLabel:
     label = text_label(text)
     label.setWordWrap(True)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def reserved_label(lines: int) -> QLabel:
+    """Return a wrapped label that keeps room for some lines, so that nothing moves below it."""
+    label = wrapped_label()
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
+    label.setMinimumHeight(lines * label.fontMetrics().lineSpacing())
     return label
 
 

@@ -52,14 +52,19 @@ class ProcessRows(QObject):
         Whose study to show and change.
     rows
         The form to add to.
+    with_lambda
+        Whether lambda has a row, too.
     """
 
-    def __init__(self, session: Session, rows: QFormLayout) -> None:
+    def __init__(self, session: Session, rows: QFormLayout, *, with_lambda: bool = True) -> None:
         super().__init__(rows.parent())
         self.study = session.study
         choices = {"choices": {name: name.upper() for name in TIPS}}
-        self.form = SettingsForm(self.study.deconvolution, {**PRIOR, "process": choices})
-        self.process, self.rho, self.lambda_ = (self.form[name] for name in PRIOR)
+        options = {**PRIOR, "process": choices}
+        if not with_lambda:
+            del options["lambda_"]
+        self.form = SettingsForm(self.study.deconvolution, options)
+        self.process, self.rho = self.form["process"], self.form["rho"]
         self.validity = QLabel()
         self.validity.setVisible(False)
         self.validity.setToolTip("Beyond it the process has no precision matrix on this graph")
@@ -69,7 +74,9 @@ class ProcessRows(QObject):
         range_of_rho.addWidget(self.validity)
         rows.addRow("Process", self.process)
         rows.addRow("ρ autocorrelation", range_of_rho)
-        rows.addRow("λ smoothness", self.lambda_)
+        if with_lambda:
+            self.lambda_ = self.form["lambda_"]
+            rows.addRow("λ smoothness", self.lambda_)
         self.limit = 1.0
         self._kept = (math.nan, 1.0)  # a rho that was set here, and its share of the range
         self._known: tuple[Any, str] | None = None

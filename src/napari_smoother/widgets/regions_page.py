@@ -32,8 +32,6 @@ from napari_smoother.widgets.region_tools import RegionTools
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QHideEvent
-
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.regions import Regions
     from napari_smoother.section import Section
@@ -46,6 +44,7 @@ class RegionsPage(Page):
     """Draws regions over whatever map is shown, and weakens the graph between them."""
 
     title = "Regions"
+    shows_edges = True
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
@@ -135,11 +134,9 @@ class RegionsPage(Page):
         self._show_section(self.study.section)
         self._show_stage(self.scene.stage)
 
-    def hideEvent(self, event: QHideEvent) -> None:
-        """Put the tools away when another page is turned to, not when the window is minimised."""
-        super().hideEvent(event)
-        if not event.spontaneous():
-            self.drawing.stop()
+    def leave(self) -> None:
+        """Put the tools away."""
+        self.drawing.stop()
 
     def draw(self, tool: str) -> None:
         """Start one of the drawing tools, in a region that exists."""
