@@ -21,6 +21,9 @@ Colour = tuple[float, float, float]
 
 UNASSIGNED = -1
 
+AS_DRAWN = -2
+"""Code, among spots assigned by hand, of those that outlines and column decide about."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegionClass(ComparedByValue):
@@ -100,11 +103,25 @@ class Regions(ComparedByValue):
     imported
         Code of each spot from a column (-1: none), under the shapes; None when nothing was
         imported.
+    assigned
+        Code of each spot that was assigned by itself, over the shapes (-1: to no region, -2: it
+        was not, and has the region that is drawn there); None when none was.
     """
 
     classes: tuple[RegionClass, ...] = ()
     shapes: tuple[RegionShape, ...] = ()
     imported: NDArray[np.int32] | None = field(default=None)
+    assigned: NDArray[np.int32] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        both = self.imported is not None and self.assigned is not None
+        if both and len(self.imported) != len(self.assigned):  # type: ignore[arg-type]
+            raise InputError(
+                f"{len(self.assigned):,} spots are assigned, and a column "  # type: ignore[arg-type]
+                f"has {len(self.imported):,}",  # type: ignore[arg-type]
+                where="regions.assigned",
+                remedy="Give one code for each spot of the section",
+            )
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -112,10 +129,17 @@ class Regions(ComparedByValue):
             and self.classes == other.classes
             and self.shapes == other.shapes
             and _same_codes(self.imported, other.imported)
+            and _same_codes(self.assigned, other.assigned)
         )
 
     def __hash__(self) -> int:
         return hash((self.classes, self.shapes))
+
+    @property
+    def n_spots(self) -> int | None:
+        """Number of spots they are of; None where there are outlines alone, which fit any."""
+        codes = self.imported if self.assigned is None else self.assigned
+        return None if codes is None else len(codes)
 
     def code(self, name: str) -> int:
         """Return the code of a class."""
@@ -147,6 +171,8 @@ class Regions(ComparedByValue):
             labels[:] = self.imported
         for shape in self.shapes:
             labels[shape.contains(positions)] = self.code(shape.region)
+        if self.assigned is not None:
+            np.copyto(labels, self.assigned, where=self.assigned != AS_DRAWN)
         return labels
 
     def with_class(self, region: RegionClass) -> Regions:
@@ -190,14 +216,11 @@ class Regions(ComparedByValue):
     def without_class(self, name: str) -> Regions:
         """Return the regions without one class, its shapes and its imported spots."""
         code = self.code(name)
-        imported = self.imported
-        if imported is not None:
-            imported = np.where(imported == code, UNASSIGNED, imported - (imported > code))
-            imported = imported.astype(np.int32)
         return Regions(
             classes=self.classes[:code] + self.classes[code + 1 :],
             shapes=tuple(shape for shape in self.shapes if shape.region != name),
-            imported=imported,
+            imported=_without_code(self.imported, code, UNASSIGNED),
+            assigned=_without_code(self.assigned, code, AS_DRAWN),
         )
 
     def with_shapes(self, shapes: Iterable[RegionShape]) -> Regions:
@@ -206,6 +229,36 @@ class Regions(ComparedByValue):
         for shape in shapes:
             self.code(shape.region)
         return replace(self, shapes=shapes)
+
+    def with_spots(self, name: str | None, spots: NDArray[np.bool_]) -> Regions:
+        """Return the regions with some spots assigned to one, whatever is drawn around them.
+
+        Parameters
+        ----------
+        name
+            Of a class that is there; None to assign the spots to no region.
+        spots
+            n booleans, true for the spots to assign. The others stay as they are.
+
+        Raises
+        ------
+        InputError
+            If there is no such region, or there are not n booleans.
+        """
+        code = UNASSIGNED if name is None else self.code(name)
+        spots = np.asarray(spots)
+        known = spots.size if self.n_spots is None else self.n_spots
+        if spots.dtype != np.bool_ or spots.shape != (known,):
+            raise InputError(
+                f"The spots are {spots.dtype} of shape {spots.shape}, not {known:,} booleans",
+                where="spots of a region",
+                remedy="Give one boolean for each spot of the section",
+            )
+        assigned = np.full(len(spots), AS_DRAWN, dtype=np.int32)
+        if self.assigned is not None:
+            assigned[:] = self.assigned
+        assigned[spots] = code
+        return replace(self, assigned=assigned)
 
 
 def outline_of(polygon: shapely.Polygon) -> NDArray[np.float64]:
@@ -270,6 +323,14 @@ def _replaced(
     classes: tuple[RegionClass, ...], code: int, region: RegionClass
 ) -> tuple[RegionClass, ...]:
     return (*classes[:code], region, *classes[code + 1 :])
+
+
+def _without_code(
+    codes: NDArray[np.int32] | None, code: int, instead: int
+) -> NDArray[np.int32] | None:
+    if codes is None:
+        return None
+    return np.where(codes == code, instead, codes - (codes > code)).astype(np.int32)
 
 
 def _same_codes(one: NDArray[np.int32] | None, other: NDArray[np.int32] | None) -> bool:

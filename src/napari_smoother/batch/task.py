@@ -335,12 +335,12 @@ def _regions(task: Task, content: RecipeFile, section: Section) -> Regions | Non
             RegionShape(polygon.name, outline_of(polygon.geometry)) for polygon in polygons
         )
     if column is None:
-        imported = content.recipe.regions.imported
-        if imported is not None and len(imported) != section.n_spots:
+        known = content.recipe.regions.n_spots
+        if known not in (None, section.n_spots):
             raise InputError(
-                f"The regions of the recipe are of {len(imported):,} spots, and this section has "
+                f"The regions of the recipe are of {known:,} spots, and this section has "
                 f"{section.n_spots:,}",
-                where="recipe, regions.imported",
+                where="recipe, regions",
                 remedy="Name a column of obs as run.regions_column, or give regions as GeoJSON",
             )
         return None

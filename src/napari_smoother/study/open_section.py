@@ -310,14 +310,14 @@ class OpenSection:
         Raises
         ------
         InputError
-            If its regions were imported for another number of spots.
+            If its regions name the spots of a section with another number of them.
         """
         section, regions = self._open_section(), recipe.regions
-        if regions.imported is not None and len(regions.imported) != section.n_spots:
+        if regions.n_spots not in (None, section.n_spots):
             raise InputError(
-                f"The regions of the recipe are of {len(regions.imported):,} spots, and "
+                f"The regions of the recipe are of {regions.n_spots:,} spots, and "
                 f"{section.name} has {section.n_spots:,}",
-                where="recipe, regions.imported",
+                where="recipe, regions",
                 remedy="Leave the regions out of the recipe, or give them as outlines",
             )
         if not regions.classes:

@@ -105,9 +105,7 @@ def record_from_entries(entries: Mapping[str, Any], section: Section) -> Session
     try:
         plain = json.loads(entries["recipe"])
         recipe = from_plain(Recipe, plain, "recipe")
-        if recipe.regions.imported is not None and len(recipe.regions.imported) != (
-            section.n_spots
-        ):
+        if recipe.regions.n_spots not in (None, section.n_spots):
             raise ValueError("its regions are of other spots")
         reference = None
         if "reference" in entries:
