@@ -155,6 +155,7 @@ class Scene:
             spot_size=before.spot_size,
             image_opacity=before.image_opacity,
             edges=before.edges,
+            scatter=before.scatter,
         )
         if drawn != before:
             self._paint()
@@ -336,6 +337,11 @@ class Scene:
                 layer.visible = other == name
                 if other != name:
                     layer.face_colorbar.visible = False
+
+    @property
+    def map_on_top(self) -> str:
+        """The name that the layer of the map on top was made under."""
+        return self._on_top
 
     def shows(self, layer: Layer) -> bool:
         """Whether a layer is the map on top."""

@@ -40,13 +40,20 @@ class PlottedEmbedding:
         Which one.
     scores
         n x dims, NaN for spots that it has no numbers for.
+    name
+        Of a dim, before its number or name.
     dims
-        What each of them is called.
+        Numbers or names of the dims.
     """
 
     source: EmbeddingSource
     scores: NDArray[np.float64]
+    name: str
     dims: tuple[str, ...]
+
+    def axis(self, dim: int) -> str:
+        """Return what a dim is called, counted from 0."""
+        return f"{self.name} {self.dims[dim]}"
 
 
 def sources_of(section: Section | None) -> dict[EmbeddingSource, str]:
@@ -71,16 +78,19 @@ def plotted(study: OpenSection, source: EmbeddingSource) -> PlottedEmbedding | N
             scores, columns = obsm_table(study.section.adata, source.key, study.section.name)
         except InputError:  # of another section
             return None
-        names = range(1, scores.shape[1] + 1) if columns is None else columns
-        return PlottedEmbedding(source, scores, tuple(f"{source.key} {name}" for name in names))
+        dims = _numbers(scores) if columns is None else tuple(map(str, columns))
+        return PlottedEmbedding(source, scores, source.key, dims)
     analysis = study.analyses.get(FOUND_HERE[source.kind][1])
     result: Any = None if analysis is None else analysis.result
     if result is None:
         return None
     if source.kind == "umap":
-        return PlottedEmbedding(source, result.places, ("UMAP 1", "UMAP 2"))
-    dims = tuple(f"{result.kind} {number + 1}" for number in range(result.n_dims))
-    return PlottedEmbedding(source, result.scores, dims)
+        return PlottedEmbedding(source, result.places, "UMAP", _numbers(result.places))
+    return PlottedEmbedding(source, result.scores, result.kind, _numbers(result.scores))
+
+
+def _numbers(scores: NDArray[np.float64]) -> tuple[str, ...]:
+    return tuple(map(str, range(1, scores.shape[1] + 1)))
 
 
 def _is_plotted(table: Any) -> bool:

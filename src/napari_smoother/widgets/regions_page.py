@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_smoother.analyses.regions import RegionClass, regions_from_column
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
-from napari_smoother.layers.region_drawing import next_colour
+from napari_smoother.layers.region_drawing import next_colour, next_name
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
@@ -264,9 +264,7 @@ class RegionsPage(Page):
 
     def _add(self) -> None:
         regions = self.study.regions
-        known = {region.name for region in regions.classes}
-        number = next(i for i in range(1, len(known) + 2) if f"Region {i}" not in known)
-        name = f"Region {number}"
+        name = next_name(regions)
         self.scene.drawing.region = name
         self.study.regions = regions.with_class(RegionClass(name, next_colour(regions)))
         self.scene.drawing.draw_into(name)
