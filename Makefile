@@ -89,7 +89,7 @@ $(BENCHMARKS_READY): pyproject.toml benchmarks/constraints.txt scripts/system_li
 
 benchmarks: $(TESTS_READY) $(BENCHMARKS_READY)
 	bash scripts/with_display.sh $(BIN)/python benchmarks/run_all.py cold_start live_preview losses \
-		solver preconditioners one_million deconvolution reduction imputation
+		embedding_canvas solver preconditioners one_million deconvolution reduction imputation
 	$(BENCHMARKS)/bin/python benchmarks/run_all.py graph spatially_variable_genes \
 		flashdeconv_comparison
 

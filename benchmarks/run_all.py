@@ -20,6 +20,7 @@ RESULTS = HERE / "RESULTS.md"
 TITLES = {
     "cold_start": "The first start after an installation",
     "live_preview": "Live preview in the real window",
+    "embedding_canvas": "A scatter of 300,000 points",
     "graph": "Graphs against smoother-omics, squidpy and scikit-learn",
     "spatially_variable_genes": "Spatially variable genes against squidpy",
     "losses": "Losses against smoother-omics",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.smooth_embedding import smooth_embedding
     from napari_smoother.analyses.spatial_neighbors import spatial_neighbors, spatial_weights
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
+    from napari_smoother.analyses.umap_layout import umap
     from napari_smoother.batch.task import run_recipe
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
@@ -44,6 +45,7 @@ __all__ = [
     "spatial_pca",
     "spatial_weights",
     "spatially_variable_genes",
+    "umap",
 ]
 
 # Loaded when first asked for: they need torch or compiled loops, which take seconds to import.
@@ -66,6 +68,7 @@ _HOMES = {
     "spatial_pca": "napari_smoother.analyses.components",
     "spatial_weights": "napari_smoother.analyses.spatial_neighbors",
     "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
+    "umap": "napari_smoother.analyses.umap_layout",
 }
 
 

@@ -12,6 +12,7 @@ from napari_smoother.analyses.imputation_settings import ImputationSettings
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.analyses.shown import Shown
 from napari_smoother.analyses.stage import ComparedByValue
+from napari_smoother.analyses.umap_settings import UmapSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Recipe(ComparedByValue):
         How spatial components and domains are found.
     autoencoder
         How a spatial autoencoder is trained.
+    umap
+        How an embedding is laid out in a plane.
     imputation
         How a gene is smoothed and filled in.
     shown
@@ -43,6 +46,7 @@ class Recipe(ComparedByValue):
     deconvolution: DeconvolutionSettings = DeconvolutionSettings()
     reduction: ReductionSettings = ReductionSettings()
     autoencoder: AutoencoderSettings = AutoencoderSettings()
+    umap: UmapSettings = UmapSettings()
     imputation: ImputationSettings = ImputationSettings()
     shown: Shown = Shown()
     figure: FigureSettings = FigureSettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from napari_smoother.analyses.embedding_source import EmbeddingSource
 from napari_smoother.analyses.stage import ComparedByValue
 
 Source = Literal["gene", "obs", "obsm"]
@@ -76,6 +77,23 @@ class ImputationShown(ComparedByValue):
 
 
 @dataclass(frozen=True, slots=True)
+class ScatterShown(ComparedByValue):
+    """What the scatter of an embedding shows, beside the map.
+
+    Parameters
+    ----------
+    of
+        The embedding.
+    across, up
+        Its dims that are the axes, counted from 0.
+    """
+
+    of: EmbeddingSource = EmbeddingSource()
+    across: int = 0
+    up: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Shown(ComparedByValue):
     """Which map is on screen, and how it is drawn.
 
@@ -94,6 +112,8 @@ class Shown(ComparedByValue):
         mixture leaves unexplained.
     reduction, autoencoder, imputation
         What the maps of these analyses show.
+    scatter
+        What the scatter of an embedding shows.
     edges
         Whether the edges of the graph are drawn over every map.
     edges_with_graph
@@ -113,6 +133,7 @@ class Shown(ComparedByValue):
     reduction: EmbeddingShown = EmbeddingShown()
     autoencoder: EmbeddingShown = EmbeddingShown()
     imputation: ImputationShown = ImputationShown()
+    scatter: ScatterShown = ScatterShown()
     edges: bool = False
     edges_with_graph: bool = True
     reach: bool = False

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from napari_smoother.analyses.context import Context
+from napari_smoother.analyses.embedding_source import obsm_table
 from napari_smoother.analyses.expression import among
 from napari_smoother.analyses.stage import ComparedByValue
-from napari_smoother.errors import InputError, require
+from napari_smoother.errors import require
 from napari_smoother.keys import with_report, without_none
 from napari_smoother.models.reduction.choice_of_smoothing import (
     ChosenSmoothing,
@@ -148,7 +148,7 @@ def compute(
     Cancelled
         If the context said so.
     """
-    before, columns = _embedding(adata, settings.basis, where)
+    before, columns = obsm_table(adata, settings.basis, where)
     spots = np.flatnonzero(np.isfinite(before).all(axis=1) & _may_have_counts(adata))
     require(
         len(spots) > 0,
@@ -180,34 +180,6 @@ def compute(
             report |= {"residual": solved.residual, "method": solved.method}
     report |= {"strengths": list(smoothing.strengths), "errors": list(smoothing.errors)}
     return SmoothedEmbedding(settings, values, columns, smoothing, report)
-
-
-def _embedding(
-    adata: AnnData, basis: str, where: str
-) -> tuple[NDArray[np.float64], pd.Index[str] | None]:
-    if basis not in adata.obsm:
-        raise InputError(
-            f"There is no embedding {basis!r}; there are: {', '.join(adata.obsm) or 'none'}",
-            where=f"{where}, obsm",
-            remedy="Choose one of these",
-        )
-    table: Any = adata.obsm[basis]
-    is_sparse: bool = sparse.issparse(table)
-    try:
-        values = np.asarray(table.toarray() if is_sparse else table, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"The embedding does not hold numbers alone: {error}",
-            where=f'{where}, obsm["{basis}"]',
-            remedy="Choose another one",
-        ) from error
-    require(
-        values.ndim == 2 and values.shape[1] > 0,
-        f"The embedding has the shape {values.shape}",
-        f'{where}, obsm["{basis}"]',
-        "Choose one of spots x dims",
-    )
-    return values, table.columns if isinstance(table, pd.DataFrame) else None
 
 
 def _may_have_counts(adata: AnnData) -> NDArray[np.bool_]:

@@ -36,6 +36,7 @@ from napari_smoother.study.imputation import Imputation
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.study.study import Study
+from napari_smoother.study.umap import Umap
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 FURTHER: dict[str, type[Analysis[Any, Any]]] = {
     "reduction": Reduction,
     "autoencoder": Autoencoder,
+    "umap": Umap,
     "imputation": Imputation,
 }
 """Analyses beside the deconvolution, by the field of the recipe."""

@@ -384,3 +384,11 @@ def next_colour(regions: Regions) -> Colour:
     palette = categorical_palette(2 * len(taken) + 2)
     free = ((float(red), float(green), float(blue)) for red, green, blue, _ in palette)
     return next(colour for colour in free if colour not in taken)
+
+
+def next_name(regions: Regions) -> str:
+    """Return a name that no region has yet."""
+    known = {region.name for region in regions.classes}
+    return next(
+        name for number in range(1, len(known) + 2) if (name := f"Region {number}") not in known
+    )

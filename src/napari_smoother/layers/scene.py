@@ -156,6 +156,7 @@ class Scene:
             edges=before.edges,
             edges_with_graph=before.edges_with_graph,
             reach=before.reach,
+            scatter=before.scatter,
         )
         if drawn != before:
             self._paint()

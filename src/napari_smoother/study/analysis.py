@@ -218,6 +218,10 @@ class Analysis(ABC, Generic[Chosen, Found]):
         """Return more about a result, a line each, for who points at the status line."""
         return ""
 
+    def decided(self, request: Request[Chosen, Found]) -> dict[str, Any]:
+        """Return the fields of the recipe that decide a result, as a request has them."""
+        return {self.field: request.settings}
+
     # Settings
 
     @property
@@ -370,8 +374,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
     def _kept_for(self, request: Request[Chosen, Found]) -> Any:
         return self.study.kept(
             self.name,
-            self.field,
-            request.settings,
+            self.decided(request),
             request.graph_settings,
             request.labels,
             request.reference,

@@ -221,18 +221,20 @@ class OpenSection:
     def kept(
         self,
         name: str,
-        recipe_field: str,
-        settings: Any,
+        decided: dict[str, Any],
         graph_settings: GraphSettings,
         labels: NDArray[np.integer],
         reference: Reference | None,
     ) -> Any:
-        """Return what a file has kept of a result, if it belongs to all that is given."""
+        """Return what a file has kept of a result, if it belongs to all that is given.
+
+        What was decided is given by the fields of the recipe.
+        """
         state = self._state
         record = state.record
         if (
             name in record.results
-            and settings == getattr(record.recipe, recipe_field)
+            and all(value == getattr(record.recipe, field) for field, value in decided.items())
             and graph_settings == record.recipe.graph
             and np.array_equal(labels, state.record_labels)
             and reference in (None, state.record_reference)

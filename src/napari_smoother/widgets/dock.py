@@ -20,6 +20,7 @@ from napari_smoother.widgets.autosave import Autosave
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.drop_target import open_dropped, paths_of
+from napari_smoother.widgets.embedding_view import EmbeddingView
 from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.impute_page import ImputePage
@@ -291,6 +292,12 @@ class ImputeWidget(FramedPages):
     """The Impute page as a widget of its own."""
 
     kinds = (ImputePage,)
+
+
+class EmbeddingWidget(FramedPages):
+    """The scatter of an embedding, beside the other pages."""
+
+    kinds = (EmbeddingView,)
 
 
 class FigureWidget(FramedPages):

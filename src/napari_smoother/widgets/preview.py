@@ -185,7 +185,11 @@ class Preview(QObject):
         if analysis.has_kept:
             self._submit(settled=True)
         elif not self._follows:
-            if not self._runner.is_busy:
+            if self._runner.is_busy:
+                return
+            if analysis.is_up_to_date:  # again, after undo
+                self._set_status("optimum", analysis.describe(analysis.result))
+            else:
                 self._tell_outdated()
         elif self._in_front:
             self._submit(settled=analysis.result is None)

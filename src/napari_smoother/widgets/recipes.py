@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FURTHER: dict[str, Wanted] = {
     "spatial_pca": "reduction",
     "spatial_vae": "autoencoder",
+    "umap": "umap",
     "imputed": "imputation",
 }
 """What is wanted again of a recipe, by the name of the analysis that has found it."""

@@ -67,6 +67,9 @@ DOMAINS: dict[str, dict[str, Any]] = {
     },
     "coupling": {"editor": lambda: NumberSlider(0.0, 10.0)},
 }
+PLUGIN, SCATTER = "napari-smoother", "Smoother · Embedding"
+"""As the manifest has them."""
+
 NORMALISED = "log1p of counts per 10,000"
 COUNTS = "counts"
 """In its place for likelihoods of counts."""
@@ -145,10 +148,17 @@ class ReducePage(Page):
             spin.setPrefix(prefix)
             spin.setToolTip("Component that gives this colour its strength")
             channels.addWidget(spin, 1)
+        self.scatter = QPushButton("Scatter…")
+        self.scatter.setToolTip(
+            "Opens the Embedding dock: components or a UMAP as a scatter, to circle spots in"
+        )
         self._compared: tuple[list[int], list[float]] | None = None
         self.agreement = AgreementBars()
         shown = form()
-        shown.addRow("Map", self.map)
+        map_row = QHBoxLayout()
+        map_row.addWidget(self.map, 1)
+        map_row.addWidget(self.scatter)
+        shown.addRow("Map", map_row)
         shown.addRow("Channels", self.channel_row)
         shown.addRow("Domains", self.domains)
         shown.addRow("Agreement", self.agreement)
@@ -176,6 +186,7 @@ class ReducePage(Page):
         self.live.toggled.connect(self._change_live)
         self.solve.clicked.connect(lambda: session.reduction.solve())
         self.map.currentTextChanged.connect(self._change_map)
+        self.scatter.clicked.connect(self._open_scatter)
         for spin in self.channels:
             spin.valueChanged.connect(self._change_map)
         self.table.component_chosen.connect(self._choose_component)
@@ -308,6 +319,13 @@ class ReducePage(Page):
 
     def _change_live(self, live: bool) -> None:
         self.session.reduction.live = live
+
+    def _open_scatter(self) -> None:
+        viewer = self.session.viewer
+        if viewer is not None:
+            dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, SCATTER, tabify=True)
+            dock.show()
+            dock.raise_()
 
     def _choose_component(self, number: int) -> None:
         with silent(self.map):

@@ -21,7 +21,7 @@ from napari_smoother.analyses.region_columns import regions_from_column, texts_f
 from napari_smoother.analyses.regions import RegionClass
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
-from napari_smoother.layers.region_drawing import next_colour
+from napari_smoother.layers.region_drawing import next_colour, next_name
 from napari_smoother.layers.scene import DATA, REGIONS
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.notices import tell, tell_error
@@ -205,9 +205,7 @@ class RegionsPage(Page):
 
     def _add(self) -> None:
         regions = self.study.regions
-        known = set(regions.names)
-        number = next(i for i in range(1, len(known) + 2) if f"Region {i}" not in known)
-        name = f"Region {number}"
+        name = next_name(regions)
         self.drawing.region = name
         self.study.regions = regions.with_class(RegionClass(name, next_colour(regions)))
         self.drawing.draw_into(name)

@@ -14,10 +14,12 @@ from napari_smoother.errors import Cancelled
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.scene import Scene
+from napari_smoother.layers.spot_highlight import SpotHighlight
 from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.imported_outlines import ImportedOutlines
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
+from napari_smoother.study.umap import Umap
 from napari_smoother.widgets.drop_target import DropTarget
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview, Status
@@ -89,6 +91,8 @@ class Session(QObject):
         What is being done, for the status line.
     outlines
         Adds outlines from files to the regions.
+    highlight
+        The spots that are brought out of the map.
     """
 
     busy_changed = Signal(str)
@@ -111,12 +115,15 @@ class Session(QObject):
         self.preview = self._keep_up_to_date(self.study.composition_analysis)
         self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)
         self.autoencoder = self.add_analysis(Autoencoder(self.study), EmbeddingMap)
+        self.umap = self._keep_up_to_date(Umap(self.study))
+        self.highlight = SpotHighlight(self.scene)
         self.scene.stage_changed.connect(self._bring_forward)
         self._bring_forward(self.scene.stage)
         self.is_closed = False
         self._is_asking = False
         self.may_close: Callable[[QWidget], bool] = lambda window: True
         viewer.tooltip.events.text.connect(_show_as_text)
+        viewer.bind_key("Escape", lambda viewer: self.highlight.clear(), overwrite=True)
         self._windows: weakref.WeakSet[QWidget] = weakref.WeakSet()
         self.loader.returned.connect(self._on_loaded)
         self.loader.failed.connect(tell_error)
