@@ -21,6 +21,9 @@ Colour = tuple[float, float, float]
 
 UNASSIGNED = -1
 
+MISSING = ("", "NA", "nan", "NaN", "None")
+"""Texts in a column that name no class."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegionClass(ComparedByValue):
@@ -246,7 +249,7 @@ def regions_from_column(column: pd.Series[str], colours: Sequence[Colour]) -> Re
         If the column holds a single class, none, or more than 200.
     """
     values = column.astype("object").where(column.notna(), "").astype(str)
-    missing = values.str.strip().isin(["", "NA", "nan", "NaN", "None"])
+    missing = values.str.strip().isin(MISSING)
     present = set(values[~missing])
     if isinstance(column.dtype, pd.CategoricalDtype):
         names = [name for name in map(str, column.cat.categories) if name in present]
