@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.domains import domains
     from napari_smoother.analyses.imputation import impute
     from napari_smoother.analyses.prediction import predict_at
+    from napari_smoother.analyses.ranked_genes import rank_genes
     from napari_smoother.analyses.smooth_embedding import smooth_embedding
     from napari_smoother.analyses.spatial_neighbors import spatial_neighbors, spatial_weights
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
@@ -35,6 +36,7 @@ __all__ = [
     "impute",
     "posterior_deviation",
     "predict_at",
+    "rank_genes",
     "read",
     "run_recipe",
     "smooth_embedding",
@@ -56,6 +58,7 @@ _HOMES = {
     "impute": "napari_smoother.analyses.imputation",
     "predict_at": "napari_smoother.analyses.prediction",
     "posterior_deviation": "napari_smoother.analyses.deviation",
+    "rank_genes": "napari_smoother.analyses.ranked_genes",
     "read": "napari_smoother.io.opening",
     "run_recipe": "napari_smoother.batch.task",
     "smooth_embedding": "napari_smoother.analyses.smooth_embedding",
