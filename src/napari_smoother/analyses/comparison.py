@@ -159,6 +159,7 @@ def compute(
             ignore_index=True,
         ),
         {
+            "groups": settings.groups,
             "groupby": groups.column,
             "n_spots": n_spots,
             "n_left_out": len(values) - n_spots,

@@ -151,6 +151,7 @@ class GeneRanking:
             shares[self.reference] = others.iloc[:, 0]
         entry: dict[str, Any] = {
             "params": {
+                "groups": self.settings.groups,
                 "groupby": self.groups.column,
                 "reference": self.reference or REST,
                 "method": "wilcoxon",
@@ -171,6 +172,7 @@ class GeneRanking:
         pairs = [(name, reference or REST) for name, reference in self.settings.pairs]
         chosen["pairs"] = np.array(pairs, dtype=object) if pairs else REST
         report = {
+            "groups": self.settings.groups,
             "groupby": self.groups.column,
             "n_spots": int(self.groups.sizes.sum()),
             "n_genes": len(self.genes),

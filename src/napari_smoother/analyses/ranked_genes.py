@@ -58,12 +58,8 @@ def compute(
     Cancelled
         If the context said so.
     """
-    compared = compared_groups(groups, settings, spots_with_counts(adata, where=where))
-    ranked, reference = ranked_groups(settings, compared)
-    if reference:
-        wanted = [compared.names.index(name) for name in (*ranked, reference)]
-        compared = compared.among(np.isin(compared.codes, wanted))
-    _check_sizes(compared, ranked)
+    counted = spots_with_counts(adata, where=where)
+    compared, ranked, reference = choose(compared_groups(groups, settings, counted), settings)
     context.say("loading scanpy")
     scanpy = _scanpy()
     spots = np.flatnonzero(compared.codes >= 0)
@@ -101,13 +97,29 @@ def compute(
     )
 
 
-def ranked_groups(settings: RankingSettings, groups: Groups) -> tuple[tuple[str, ...], str]:
-    """Return which groups are ranked, and their one reference, ``""`` for all others.
+def choose(groups: Groups, settings: RankingSettings) -> tuple[Groups, tuple[str, ...], str]:
+    """Return which groups are compared, and how.
+
+    Parameters
+    ----------
+    groups
+        Those that have spots with counts.
+    settings
+        Which of them.
+
+    Returns
+    -------
+    Groups
+        Those that take part.
+    tuple of str
+        Names of those that are ranked.
+    str
+        Name of their reference; ``""`` for all others together.
 
     Raises
     ------
     InputError
-        If there are fewer than two groups, one is missing, or references differ.
+        If there are fewer than two groups of two spots, one is missing, or references differ.
     """
     pairs = pairs_among(settings, groups)
     references = {reference or "" for _, reference in pairs}
@@ -117,19 +129,20 @@ def ranked_groups(settings: RankingSettings, groups: Groups) -> tuple[tuple[str,
         "pairs",
         "Name one reference in all of them",
     )
-    return tuple(dict.fromkeys(name for name, _ in pairs)), references.pop()
-
-
-def _check_sizes(groups: Groups, ranked: tuple[str, ...]) -> None:
+    ranked, reference = tuple(dict.fromkeys(name for name, _ in pairs)), references.pop()
+    if reference:
+        wanted = [groups.names.index(name) for name in (*ranked, reference)]
+        groups = groups.among(np.isin(groups.codes, wanted))
     sizes = dict(zip(groups.names, groups.sizes, strict=True))
-    total = sum(sizes.values())
     for name in ranked:
+        others = sizes[reference] if reference else sum(sizes.values()) - sizes[name]
         require(
-            min(sizes[name], total - sizes[name]) >= 2,
+            min(sizes[name], others) >= 2,
             f"{name!r} or what it is compared to has a single spot with counts",
             "regions",
             "Compare regions of two spots at least, better of some tens",
         )
+    return groups, ranked, reference
 
 
 def _rank(

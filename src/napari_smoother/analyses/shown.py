@@ -10,6 +10,7 @@ from napari_smoother.analyses.stage import ComparedByValue
 Source = Literal["gene", "obs", "obsm"]
 Quantity = Literal["proportion", "deviation", "misfit"]
 EmbeddingPicture = Literal["component", "mixture", "domains"]
+ComparisonPart = Literal["types", "genes"]
 ImputationPicture = Literal["raw", "smoothed", "both", "difference"]
 
 
@@ -76,6 +77,28 @@ class ImputationShown(ComparedByValue):
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonShown(ComparedByValue):
+    """What is listed of a comparison.
+
+    Parameters
+    ----------
+    what
+        Cell types, or genes.
+    group
+        Whose genes, where those of several groups are ranked; ``""`` for the first.
+    fold_change
+        Genes are listed whose log2 fold change is as large, up or down.
+    adjusted_p
+        Genes are listed whose adjusted p-value is at most this.
+    """
+
+    what: ComparisonPart = "types"
+    group: str = ""
+    fold_change: float = 0.5
+    adjusted_p: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
 class Shown(ComparedByValue):
     """Which map is on screen, and how it is drawn.
 
@@ -94,6 +117,8 @@ class Shown(ComparedByValue):
         mixture leaves unexplained.
     reduction, autoencoder, imputation
         What the maps of these analyses show.
+    comparison
+        What is listed of a comparison.
     edges
         Whether the edges of the graph are drawn.
     spot_size
@@ -109,6 +134,7 @@ class Shown(ComparedByValue):
     reduction: EmbeddingShown = EmbeddingShown()
     autoencoder: EmbeddingShown = EmbeddingShown()
     imputation: ImputationShown = ImputationShown()
+    comparison: ComparisonShown = ComparisonShown()
     edges: bool = False
     spot_size: float = 1.0
     image_opacity: float = 1.0

@@ -35,12 +35,12 @@ class Groups(ComparedByValue):
     names
         Of the groups.
     codes
-        n int32 into `names`, -1 where a spot is in none.
+        n ints into `names`, -1 where a spot is in none.
     """
 
     column: str
     names: tuple[str, ...]
-    codes: NDArray[np.int32]
+    codes: NDArray[np.integer]
 
     def __eq__(self, other: object) -> bool:
         return (

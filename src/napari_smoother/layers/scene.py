@@ -155,6 +155,7 @@ class Scene:
             spot_size=before.spot_size,
             image_opacity=before.image_opacity,
             edges=before.edges,
+            comparison=before.comparison,
         )
         if drawn != before:
             self._paint()

@@ -21,6 +21,8 @@ FURTHER: dict[str, Wanted] = {
     "spatial_pca": "reduction",
     "spatial_vae": "autoencoder",
     "imputed": "imputation",
+    "region_comparison": "comparison",
+    "rank_genes_groups": "genes",
 }
 """What is wanted again of a recipe, by the name of the analysis that has found it."""
 
