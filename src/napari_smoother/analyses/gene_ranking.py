@@ -10,7 +10,7 @@ import pandas as pd
 
 from napari_smoother.analyses.spot_groups import REST, Groups
 from napari_smoother.atomic import replacing
-from napari_smoother.keys import OURS, WRITTEN_BY, warn_of_paths, with_report
+from napari_smoother.keys import OURS, WRITTEN_BY, with_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,14 +127,25 @@ class GeneRanking:
     def _order(self, row: int) -> NDArray[np.intp]:
         return np.argsort(-self.scores[row], kind="stable")
 
-    def to_csv(self, path: str | Path) -> None:
-        """Write every gene of every group as a table, whole or not at all."""
+    def to_csv(self, path: str | Path, symbols: pd.Series[str] | None = None) -> None:
+        """Write every gene of every group as a table, whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        symbols
+            Further names of genes, by row name; None for no such column.
+        """
+        table = self.table()
+        if symbols is not None:
+            place = list(table).index("gene") + 1
+            table.insert(place, "symbol", symbols.reindex(table["gene"]).to_numpy())
         with replacing(path) as temporary:
-            self.table().to_csv(temporary, index=False)
+            table.to_csv(temporary, index=False)
 
     def write(self, adata: AnnData, key_added: str = KEY) -> None:
         """Write it into the section in scanpy's own layout; see `rank_genes`."""
-        warn_of_paths(self.groups.names, "The regions")
         orders = [self._order(row) for row in range(len(self.ranked))]
 
         def records(values: Any, kind: str) -> Any:

@@ -14,7 +14,7 @@ from napari_smoother.analyses.gene_ranking import FEW, KEY, GeneRanking
 from napari_smoother.analyses.gene_values import log_expression_in_pieces, spots_with_counts
 from napari_smoother.analyses.spot_groups import REST, Groups, compared_groups, pairs_among
 from napari_smoother.errors import InputError, require
-from napari_smoother.keys import key_beside, own_entries
+from napari_smoother.keys import key_beside, own_entries, warn_of_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -304,6 +304,7 @@ def rank_genes(
             UserWarning,
             stacklevel=2,
         )
+    warn_of_paths(found.groups.names, "The regions")
     key = key_added
     if key is None:
         key = key_beside(KEY, adata.uns, own_entries(adata.uns).get("uns", ()))

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.widgets import opening, unsaved
 from napari_smoother.widgets.autosave import Autosave
+from napari_smoother.widgets.compare_page import ComparePage
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
@@ -99,6 +100,8 @@ class FramedPages(QWidget):
             layout.addWidget(scrollable(self.pages[0]), 1)
         else:
             self.tabs = QTabWidget()
+            # All of them have room beside each other in a dock of its least width.
+            self.tabs.tabBar().setStyleSheet("QTabBar::tab { padding: 3px 3px; }")
             for page in self.pages:
                 self.tabs.addTab(scrollable(page), page.title)
             self.tabs.currentChanged.connect(lambda number: self.pages[number].enter())
@@ -188,6 +191,7 @@ class SmootherDock(FramedPages):
         DeconvolvePage,
         ReducePage,
         ImputePage,
+        ComparePage,
         FigurePage,
     )
 
@@ -226,6 +230,12 @@ class ImputeWidget(FramedPages):
     """The Impute page as a widget of its own."""
 
     kinds = (ImputePage,)
+
+
+class CompareWidget(FramedPages):
+    """The Compare page as a widget of its own."""
+
+    kinds = (ComparePage,)
 
 
 class FigureWidget(FramedPages):
