@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.imputation import impute
     from napari_smoother.analyses.prediction import predict_at
     from napari_smoother.analyses.prior_reach import prior_reach
+    from napari_smoother.analyses.ranked_genes import rank_genes
     from napari_smoother.analyses.smooth_embedding import smooth_embedding
     from napari_smoother.analyses.spatial_neighbors import spatial_neighbors, spatial_weights
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
@@ -38,6 +39,7 @@ __all__ = [
     "posterior_deviation",
     "predict_at",
     "prior_reach",
+    "rank_genes",
     "read",
     "run_recipe",
     "smooth_embedding",
@@ -61,6 +63,7 @@ _HOMES = {
     "predict_at": "napari_smoother.analyses.prediction",
     "posterior_deviation": "napari_smoother.analyses.deviation",
     "prior_reach": "napari_smoother.analyses.prior_reach",
+    "rank_genes": "napari_smoother.analyses.ranked_genes",
     "read": "napari_smoother.io.opening",
     "run_recipe": "napari_smoother.batch.task",
     "smooth_embedding": "napari_smoother.analyses.smooth_embedding",

@@ -28,6 +28,9 @@ SESSION_FORMAT = 1
 WRITTEN = "written"
 """Key of ``uns["smoother"]`` with the names of the entries that are ours, a list each place."""
 
+WRITTEN_BY, OURS = "written_by", "napari-smoother"
+"""Key and value that tell entries in the layout of another package from that package's own."""
+
 PLACES = ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns")
 
 HALVES = re.compile("[\ud800-\udfff]")
@@ -119,6 +122,7 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
             found["varm"].add(name)
             found["obs"].add(name)
             found["layers"].add(name)
+            found["uns"] |= {name, f"{name}_regions"}
             if name == "weights":
                 found["obsp"] |= {
                     str(entry.get("connectivities_key", "spatial_connectivities")),
@@ -126,7 +130,15 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
                 }
                 if "neighbors_key" in entry:  # version 0.1 wrote no such entry of uns
                     found["uns"].add(str(entry["neighbors_key"]))
+    found["uns"] = {name for name in found["uns"] if not _is_of_scanpy(uns.get(name))}
     return found
+
+
+def _is_of_scanpy(entry: Any) -> bool:
+    """Whether scanpy has written its ranking of genes where one of ours may have been."""
+    params: Any = entry.get("params") if hasattr(entry, "get") else None
+    ranks = hasattr(params, "get") and "corr_method" in params
+    return ranks and params.get(WRITTEN_BY) != OURS
 
 
 def check_session_format(uns: Mapping[str, Any], where: str) -> None:

@@ -9,12 +9,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import napari_smoother as ns
-from napari_smoother.analyses.comparison import (
-    FEWEST,
-    ComparisonSettings,
-    blocks_of,
-    compute,
-)
+from napari_smoother.analyses.comparison import compute
+from napari_smoother.analyses.comparison_settings import ComparisonSettings
+from napari_smoother.analyses.group_means import FEWEST, blocks_of
+from napari_smoother.analyses.spot_groups import Groups
 from napari_smoother.errors import Cancelled, InputError
 
 SIDE = 40
@@ -58,11 +56,12 @@ def small_section(**obs: object) -> ad.AnnData:
 def test_intervals_hold_the_truth_about_as_often_as_they_say(reach: float) -> None:
     generator = np.random.default_rng(1)
     positions, labels = positions_of_grid(), two_regions()
+    groups = Groups.of(labels)
     settings = ComparisonSettings(pairs=(("left", "right"),))
     held, held_if_independent, repeats = 0, 0, 400
     for _ in range(repeats):
         shares = coherent_shares(generator, reach)
-        row = compute(shares, labels, positions, settings).differences.iloc[0]
+        row = compute(shares, groups, positions, settings).differences.iloc[0]
         held += row["lower"] <= TRUTH <= row["upper"]
         left = labels.to_numpy() == "left"
         of = shares["a"].to_numpy()
@@ -82,9 +81,11 @@ def test_numbers_by_hand() -> None:
     of_blocks = generator.normal(0.4, 0.1, (2, 8))
     values = np.repeat(of_blocks, 10, axis=1).ravel()
     positions = np.stack([np.tile(np.arange(80), 2), np.repeat([0, 500], 80)], axis=1) * 1.0
-    labels = pd.Series(np.repeat(["x", "y"], 80))
     found = compute(
-        pd.DataFrame({"t": values}), labels, positions, ComparisonSettings((("x", "y"),), blocks=8)
+        pd.DataFrame({"t": values}),
+        Groups.of(pd.Series(np.repeat(["x", "y"], 80))),
+        positions,
+        ComparisonSettings(pairs=(("x", "y"),), blocks=8),
     )
     row = found.differences.iloc[0]
     interval = stats.ttest_ind(*of_blocks, equal_var=False).confidence_interval(0.95)
@@ -148,10 +149,10 @@ def test_a_region_too_small_has_no_interval() -> None:
 
 def test_blocks_do_not_reach_over_sections() -> None:
     positions = np.concatenate([positions_of_grid(10)] * 2)
-    labels = pd.Series(np.tile(two_regions(10), 2))
+    groups = Groups.of(pd.Series(np.tile(two_regions(10), 2)))
     sections = np.repeat([0, 1], 100)
     shares = pd.DataFrame({"t": np.random.default_rng(3).uniform(size=200)})
-    found = compute(shares, labels, positions, sections=sections)
+    found = compute(shares, groups, positions, sections=sections)
     assert found.report["n_blocks"] == [8, 8]
 
 
@@ -193,7 +194,7 @@ def test_results_come_back_from_a_file(tmp_path) -> None:
 
 def test_table_and_line(tmp_path) -> None:
     adata = small_section()
-    found = compute(adata.obsm["nnls"], adata.obs["region"], adata.obsm["spatial"])
+    found = compute(adata.obsm["nnls"], Groups.of(adata.obs["region"]), adata.obsm["spatial"])
     assert found.describe().startswith("3 regions of 144 spots")
     found.to_csv(tmp_path / "table.csv")
     table = pd.read_csv(tmp_path / "table.csv")
@@ -208,7 +209,7 @@ def test_table_and_line(tmp_path) -> None:
         ({"reference": "d"}, "d"),
         ({"pairs": [("a", "a")]}, "itself"),
         ({"pairs": [("a", "b")], "reference": "b"}, "pairs"),
-        ({"n_blocks": 1}, "n_blocks"),
+        ({"n_blocks": 1}, "blocks"),
         ({"level": 95}, "level"),
     ],
 )
@@ -231,3 +232,45 @@ def test_cancelled_writes_nothing() -> None:
     with pytest.raises(Cancelled):
         ns.compare_regions(adata, cancelled=lambda: True)
     assert "region_comparison" not in adata.uns
+
+
+def test_one_region_is_compared_to_the_spots_in_none() -> None:
+    adata = small_section()
+    adata.obs["region"] = adata.obs["region"].cat.remove_categories(["b", "c"])
+    with pytest.raises(InputError, match="spots in no region"):
+        ns.compare_regions(adata)
+    ns.compare_regions(adata, pairs=[("a", None)], unassigned=True)
+    row = adata.uns["region_comparison"].iloc[0]
+    assert (row["region"], row["reference"]) == ("a", "rest")
+    assert (row["n_spots"], row["n_spots_reference"]) == (48, 96)
+    there = adata.obs["region"].isna().to_numpy()
+    assert row["mean_reference"] == pytest.approx(adata.obsm["nnls"]["neuron"][there].mean())
+
+
+def test_spread_of_the_rest_is_that_of_its_spots() -> None:
+    adata = small_section()
+    ns.compare_regions(adata)
+    table = adata.uns["region_comparison"]
+    shares, region = adata.obsm["nnls"]["neuron"], adata.obs["region"]
+    for name in "abc":
+        row = table[(table["region"] == name) & (table["cell_type"] == "neuron")].iloc[0]
+        assert row["spread"] == pytest.approx(shares[region == name].std())
+        assert row["spread_reference"] == pytest.approx(shares[region != name].std())
+
+
+def test_classes_of_a_column() -> None:
+    numbers = Groups.of(pd.Series([10, 2, 1, 2], name="cluster"))
+    assert numbers.names == ("1", "2", "10")
+    assert list(numbers.codes) == [2, 1, 0, 1]
+    texts = Groups.of(pd.Series(["b", "NA", None, " nan ", "", "a"], name="layer"))
+    assert texts.names == ("a", "b")
+    assert list(texts.codes) == [1, -1, -1, -1, -1, 0]
+    assert texts.with_unassigned().names == ("a", "b", "no region")
+    ordered = pd.Categorical(["y", "x", None], categories=["y", "unused", "x"])
+    groups = Groups.of(pd.Series(ordered, name="c"))
+    assert groups.names == ("y", "unused", "x")
+    assert groups.among(np.array([True, True, True])).names == ("y", "x")
+    taken = Groups.of(pd.Series(["no region", None])).with_unassigned()
+    assert taken.names == ("no region", "no region 2")
+    with pytest.raises(InputError, match="300"):
+        Groups.of(pd.Series(np.arange(300)))

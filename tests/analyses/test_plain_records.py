@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_smoother.analyses.comparison_settings import ComparisonSettings
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.analyses.graph_settings import GraphSettings
 from napari_smoother.analyses.plain import from_plain, to_plain
@@ -29,6 +30,9 @@ def recipe() -> Recipe:
             np.array([0, -1, 1], dtype=np.int32),
         ),
         deconvolution=DeconvolutionSettings(lambda_=0.00183, rho=0.9995, deviation=True),
+        comparison=ComparisonSettings(
+            "column", "a/b", True, (("T/NK", ""), ('<b>"\u2028\\', "T/NK")), 7, 0.1 + 0.2, False
+        ),
         shown=Shown(view=View("gene", "A/b"), reduction=EmbeddingShown("mixture", 3, (2, 1, 0))),
     )
 
@@ -38,6 +42,7 @@ def test_a_recipe_comes_back_from_text_to_the_bit(recipe: Recipe) -> None:
     again = from_plain(Recipe, json.loads(text))
     assert again == recipe
     assert again.graph.radius == 0.1 + 0.2
+    assert again.comparison.pairs[0] == ("T/NK", "")
     assert again.regions.imported is not None
     assert again.regions.imported.dtype == np.int32
     assert (
@@ -75,6 +80,10 @@ def test_what_is_missing_has_its_default() -> None:
         ({"deconvolution": {"lambda_": -1}}, "recipe.deconvolution", "not a weight"),
         ({"deconvolution": 3}, "recipe.deconvolution", "table of fields"),
         ({"reduction": {"data": {"n_genes": 0}}}, "recipe.reduction.data.n_genes", "genes"),
+        ({"comparison": {"groups": "rings"}}, "recipe.comparison.groups", "'regions'"),
+        ({"comparison": {"pairs": [["a"]]}}, "recipe.comparison.pairs[0]", "a list of 2"),
+        ({"comparison": {"level": 95}}, "recipe.comparison.level", "0.95"),
+        ({"comparison": {"blocks": 1}}, "recipe.comparison.blocks", "2 or more"),
         ({"shown": {"reduction": {"channels": [1, 2]}}}, "channels", "a list of 3"),
         ({"regions": {"classes": [{"name": "a", "colour": [0, 0, "x"]}]}}, "colour[2]", "number"),
         ({"regions": {"imported": ["a"]}}, "recipe.regions.imported", "list of numbers"),

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 
 import napari_smoother as ns
+from napari_smoother.analyses.comparison_settings import ComparisonSettings
 from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings, to_toml
 from napari_smoother.batch.run import Cluster, run_here, run_on_cluster
 from napari_smoother.batch.task import Task
+from napari_smoother.errors import InputError
 from napari_smoother.io.opening import open_section
 from napari_smoother.io.reference import read_reference
 from napari_smoother.sample_data import simulate_cortex
@@ -120,3 +122,29 @@ def test_window_library_run_and_cluster_agree(
                 pd.testing.assert_frame_equal(value, expected, check_exact=True)
             else:
                 np.testing.assert_array_equal(value, expected, err_msg=who)
+
+
+def test_comparisons_of_a_run_are_those_of_the_library(files: tuple[Path, Path]) -> None:
+    sc = pytest.importorskip("scanpy", reason="the extra genes is not installed")
+    section, cells = files
+    recipe = replace(
+        RecipeFile().recipe, comparison=ComparisonSettings(groups="column", column="region")
+    )
+    # In whatever order they are wanted: the composition is found first.
+    content = RecipeFile(recipe, RunSettings(analyses=("genes", "comparison", "deconvolution")))
+    ran = ns.run_recipe(to_toml(content), section, reference=cells, cell_type="cell_type")
+    adata = ns.read(section)
+    ns.spatial_neighbors(adata)
+    ns.deconvolve(adata, read_reference(cells, "cell_type"))
+    ns.compare_regions(adata)
+    ns.rank_genes(adata)
+    pd.testing.assert_frame_equal(
+        ran.uns["region_comparison"], adata.uns["region_comparison"], check_exact=True
+    )
+    for name in adata.obs["region"].cat.categories:
+        pd.testing.assert_frame_equal(
+            *(sc.get.rank_genes_groups_df(each, name) for each in (ran, adata)), check_exact=True
+        )
+    wanted = RunSettings(analyses=("comparison",))
+    with pytest.raises(InputError, match="composition"):
+        ns.run_recipe(to_toml(replace(content, run=wanted)), section)

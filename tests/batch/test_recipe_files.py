@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_smoother.analyses.comparison_settings import ComparisonSettings
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.analyses.field_descriptions import describe_fields
 from napari_smoother.analyses.graph_settings import GraphSettings
@@ -40,7 +41,20 @@ def recipes(draw) -> RecipeFile:
     )
     deconvolution = DeconvolutionSettings(lambda_=draw(numbers), rho=draw(st.floats(0, 1)))
     view = draw(st.none() | st.builds(View, st.just("gene"), texts, texts))
-    recipe = Recipe(graph, regions, deconvolution, shown=Shown(view=view, cell_type=draw(texts)))
+    comparison = ComparisonSettings(
+        groups=draw(st.sampled_from(["regions", "reduction", "autoencoder", "column"])),
+        column=draw(texts),
+        unassigned=draw(st.booleans()),
+        pairs=tuple(draw(st.lists(st.tuples(texts, texts), max_size=3))),
+        blocks=draw(st.integers(2, 99)),
+    )
+    recipe = Recipe(
+        graph,
+        regions,
+        deconvolution,
+        comparison=comparison,
+        shown=Shown(view=view, cell_type=draw(texts)),
+    )
     run = RunSettings(reference=draw(st.none() | texts), cell_type=draw(st.none() | texts))
     return RecipeFile(recipe, run)
 

@@ -34,7 +34,7 @@ def study(sample) -> Study:
 
 def changed(recipe: Recipe, random: np.random.Generator, extent: np.ndarray) -> Recipe:
     """Return the recipe with one thing changed, anything that a hand can change."""
-    kind, number = random.integers(9), random.random()
+    kind, number = random.integers(10), random.random()
     shown = recipe.shown
     if kind == 0:
         return replace(recipe, graph=replace(recipe.graph, neighbours=int(random.integers(3, 9))))
@@ -51,7 +51,12 @@ def changed(recipe: Recipe, random: np.random.Generator, extent: np.ndarray) -> 
         return replace(recipe, shown=replace(shown, spot_size=1 + number, image_opacity=number))
     if kind == 6:
         return replace(recipe, figure=replace(recipe.figure, width_mm=100 + number))
-    if kind == 7 or not recipe.regions.classes:
+    if kind == 7:
+        pairs = tuple((f"region {pair}", "") for pair in range(random.integers(3)))
+        groups = ("regions", "reduction", "column")[random.integers(3)]
+        chosen = replace(recipe.comparison, groups=groups, pairs=pairs, level=0.5 + number / 2)
+        return replace(recipe, comparison=chosen)
+    if kind == 8 or not recipe.regions.classes:
         colour = (float(random.random()), 0.5, 0.5)
         new = RegionClass(f"region {random.random()}", colour)
         return replace(recipe, regions=recipe.regions.with_class(new))

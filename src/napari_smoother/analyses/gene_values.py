@@ -14,7 +14,7 @@ from napari_smoother.models.deconv.gene_names import GeneNames
 from napari_smoother.models.shared_prior import expression_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -77,9 +77,7 @@ def log_expression(adata: AnnData, genes: Sequence[str] | None, *, where: str) -
         If there is no such gene, or a value is not finite.
     """
     whole = expression_of(adata, None, where=where)
-    totals = np.asarray(whole.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
-    counts = _columns(adata, whole, genes, where)
-    factors = np.divide(TOTAL, totals, out=np.zeros_like(totals), where=totals > 0)
+    counts, factors = _columns(adata, whole, genes, where), _factors(whole)
     is_sparse: bool = sparse.issparse(counts)
     if not is_sparse:
         return np.log1p(np.asarray(counts, dtype=np.float64) * factors[:, None])
@@ -87,6 +85,49 @@ def log_expression(adata: AnnData, genes: Sequence[str] | None, *, where: str) -
     values.data *= np.repeat(factors, np.diff(values.indptr))
     np.log1p(values.data, out=values.data)
     return values
+
+
+def log_expression_in_pieces(
+    adata: AnnData, spots: NDArray[np.integer], size: int, *, where: str
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Give the values of `log_expression` for some spots, a few genes at a time.
+
+    Parameters
+    ----------
+    adata
+        Spots x genes.
+    spots
+        Places of the m spots.
+    size
+        Genes at a time.
+    where
+        What the section is called in errors.
+
+    Yields
+    ------
+    int
+        Place of the first gene.
+    ndarray
+        m x genes, dense.
+
+    Raises
+    ------
+    InputError
+        If a value is not finite.
+    """
+    counts = expression_of(adata, None, where=where)[spots]
+    factors = _factors(counts)[:, None]
+    by_gene: Any = sparse.csc_array(counts) if sparse.issparse(counts) else counts
+    for start in range(0, adata.n_vars, size):
+        piece = by_gene[:, start : start + size]
+        dense = piece.toarray() if sparse.issparse(piece) else piece
+        yield start, np.log1p(np.asarray(dense, dtype=np.float64) * factors)
+
+
+def _factors(counts: Any) -> NDArray[np.float64]:
+    """Return what counts of each spot are multiplied with; 0 where there is none."""
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
+    return np.divide(TOTAL, totals, out=np.zeros_like(totals), where=totals > 0)
 
 
 def layer_expression(

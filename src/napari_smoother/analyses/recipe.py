@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_smoother.analyses.comparison_settings import ComparisonSettings
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.analyses.embedding_settings import AutoencoderSettings, ReductionSettings
 from napari_smoother.analyses.figure_settings import FigureSettings
@@ -35,6 +36,8 @@ class Recipe(ComparedByValue):
         How an embedding is laid out in a plane.
     imputation
         How a gene is smoothed and filled in.
+    comparison
+        How regions, domains or other groups of spots are compared.
     shown
         Which map is on screen.
     figure
@@ -48,5 +51,6 @@ class Recipe(ComparedByValue):
     autoencoder: AutoencoderSettings = AutoencoderSettings()
     umap: UmapSettings = UmapSettings()
     imputation: ImputationSettings = ImputationSettings()
+    comparison: ComparisonSettings = ComparisonSettings()
     shown: Shown = Shown()
     figure: FigureSettings = FigureSettings()

@@ -23,7 +23,9 @@ FORMAT = 1
 WIDTH = 96
 """Characters of a line of comment."""
 
-Wanted = Literal["deconvolution", "reduction", "autoencoder", "umap", "imputation"]
+Wanted = Literal[
+    "deconvolution", "reduction", "autoencoder", "umap", "imputation", "comparison", "genes"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class RunSettings(ComparedByValue):
     ----------
     analyses
         What is found: "deconvolution", "reduction" (spatial components and domains),
-        "autoencoder", "umap" (of an embedding), "imputation". The graph is always made.
+        "autoencoder", "umap" (of an embedding), "imputation", "comparison" (of the composition of
+        regions, domains or classes), "genes" (ranked by how much they differ between these). The
+        graph is always made.
     reference
         File with the cell types to look for: single cells (.h5ad) or a signature table; relative
         to the folder of the recipe. One given on the command line or in a samplesheet comes first.

@@ -11,6 +11,7 @@ from napari_smoother.analyses.stage import ComparedByValue
 Source = Literal["gene", "obs", "obsm"]
 Quantity = Literal["proportion", "deviation", "misfit"]
 EmbeddingPicture = Literal["component", "mixture", "domains"]
+ComparisonPart = Literal["types", "genes"]
 ImputationPicture = Literal["raw", "smoothed", "both", "difference"]
 
 
@@ -94,6 +95,28 @@ class ScatterShown(ComparedByValue):
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonShown(ComparedByValue):
+    """What is listed of a comparison.
+
+    Parameters
+    ----------
+    what
+        Cell types, or genes.
+    group
+        Whose genes, where those of several groups are ranked; ``""`` for the first.
+    fold_change
+        Genes are listed whose log2 fold change is as large, up or down.
+    adjusted_p
+        Genes are listed whose adjusted p-value is at most this.
+    """
+
+    what: ComparisonPart = "types"
+    group: str = ""
+    fold_change: float = 0.5
+    adjusted_p: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
 class Shown(ComparedByValue):
     """Which map is on screen, and how it is drawn.
 
@@ -114,6 +137,8 @@ class Shown(ComparedByValue):
         What the maps of these analyses show.
     scatter
         What the scatter of an embedding shows.
+    comparison
+        What is listed of a comparison.
     edges
         Whether the edges of the graph are drawn over every map.
     edges_with_graph
@@ -134,6 +159,7 @@ class Shown(ComparedByValue):
     autoencoder: EmbeddingShown = EmbeddingShown()
     imputation: ImputationShown = ImputationShown()
     scatter: ScatterShown = ScatterShown()
+    comparison: ComparisonShown = ComparisonShown()
     edges: bool = False
     edges_with_graph: bool = True
     reach: bool = False

@@ -14,13 +14,13 @@ import warnings
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 import napari_smoother
 from napari_smoother.analyses.plain import to_plain
-from napari_smoother.analyses.recipe_file import from_toml
+from napari_smoother.analyses.recipe_file import Wanted, from_toml
 from napari_smoother.analyses.region_columns import regions_from_column
 from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.atomic import replacing
@@ -32,13 +32,17 @@ from napari_smoother.io.reference import read_reference
 from napari_smoother.io.regions_geojson import read_regions_geojson
 from napari_smoother.study.annotated import annotate, findings_of
 from napari_smoother.study.autoencoder import Autoencoder
+from napari_smoother.study.comparison import Comparison
 from napari_smoother.study.imputation import Imputation
+from napari_smoother.study.ranked_genes import RankedGenes
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.study.study import Study
 from napari_smoother.study.umap import Umap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
 
     from napari_smoother.analyses.recipe_file import RecipeFile
@@ -46,13 +50,15 @@ if TYPE_CHECKING:
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
 
-FURTHER: dict[str, type[Analysis[Any, Any]]] = {
+FURTHER: dict[str, Callable[[Study], Analysis[Any, Any]]] = {
     "reduction": Reduction,
     "autoencoder": Autoencoder,
     "umap": Umap,
     "imputation": Imputation,
+    "comparison": Comparison,
+    "genes": RankedGenes,
 }
-"""Analyses beside the deconvolution, by the field of the recipe."""
+"""Analyses beside the deconvolution, by what a recipe calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +229,8 @@ def evaluate(section: Section, content: RecipeFile, reference: Reference | None 
             )
         study.set_reference(reference)  # which tells what is wrong with it
     study.graph_analysis.update()
-    for wanted in content.run.analyses:
+    # What others are found from comes first.
+    for wanted in sorted(content.run.analyses, key=get_args(Wanted).index):
         analysis = (
             study.composition_analysis if wanted == "deconvolution" else FURTHER[wanted](study)
         )

@@ -157,6 +157,7 @@ class Scene:
             edges_with_graph=before.edges_with_graph,
             reach=before.reach,
             scatter=before.scatter,
+            comparison=before.comparison,
         )
         if drawn != before:
             self._paint()

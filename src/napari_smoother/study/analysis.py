@@ -61,7 +61,9 @@ class Request(Generic[Chosen, Found]):
         A result to start from; None for the canonical start, which makes the result
         independent of what was found before.
     graph
-        The graph; None until the run has made it.
+        The graph; None until the run has made it, and where none is needed.
+    basis
+        What other analyses have found that the result is found from; compared as it is.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Request(Generic[Chosen, Found]):
     reference: Reference | None = None
     start: Found | None = None
     graph: Graph | None = None
+    basis: Any = None
 
     def asks_same(self, other: Request[Chosen, Found]) -> bool:
         """Whether another request asks for the same result, from whatever start."""
@@ -79,6 +82,7 @@ class Request(Generic[Chosen, Found]):
             self.section is other.section
             and self.reference is other.reference
             and self.settings == other.settings
+            and self.basis == other.basis
             and self.graph_settings == other.graph_settings
             and (self.labels is other.labels or np.array_equal(self.labels, other.labels))
         )
@@ -135,6 +139,8 @@ class Analysis(ABC, Generic[Chosen, Found]):
         Whether a run is mostly as quick as a slider.
     needs_reference : bool
         Whether it looks for the cell types of a reference.
+    needs_graph : bool
+        Whether it is found on the graph of the section.
     kept_records : tuple of type
         Classes of records in a result that a file can bring back; none where nothing is kept.
     known_fields : tuple of str
@@ -154,6 +160,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
     follows = True
     is_quick = True
     needs_reference = False
+    needs_graph = True
     kept_records: ClassVar[tuple[type[Any], ...]] = ()
     known_fields: ClassVar[tuple[str, ...]] = ("settings", "section", "spots")
 
@@ -341,15 +348,16 @@ class Analysis(ABC, Generic[Chosen, Found]):
         context = Context(cancelled, tell)
         with self._running:
             context.look_up()
-            graph = find_graph(
-                request.section,
-                request.labels,
-                request.graph_settings,
-                context,
-                self.study.graph_steps,
-            )
-            context.look_up()
-            request = replace(request, graph=graph)
+            if self.needs_graph:
+                graph = find_graph(
+                    request.section,
+                    request.labels,
+                    request.graph_settings,
+                    context,
+                    self.study.graph_steps,
+                )
+                context.look_up()
+                request = replace(request, graph=graph)
             restored = self._restored(request, context)
             if restored is not None:
                 return Outcome(request, restored, is_kept=True)

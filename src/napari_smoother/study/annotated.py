@@ -189,11 +189,17 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
 
 
 def _pointing(value: Any, renamed: dict[str, str]) -> Any:
-    """Return an entry of ``uns`` that names others by the keys they have got."""
+    """Return an entry of ``uns`` that names others by the keys they have got.
+
+    What is grouped by the classes of a column names one that was there before.
+    """
     if not isinstance(value, dict):
         return value
+    grouped = "" if value.get("groups") == "column" else "groupby"
     return {
-        name: renamed.get(item, item) if name.endswith("_key") else item
+        name: renamed.get(item, item)
+        if name.endswith("_key") or name == grouped
+        else _pointing(item, renamed)
         for name, item in value.items()
     }
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.widgets import cheat_sheet, keys, opening, picture, unsaved
 from napari_smoother.widgets.autosave import Autosave
+from napari_smoother.widgets.compare_page import ComparePage
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.drop_target import open_dropped, paths_of
@@ -254,6 +255,7 @@ class SmootherDock(FramedPages):
         DeconvolvePage,
         ReducePage,
         ImputePage,
+        ComparePage,
         FigurePage,
     )
 
@@ -298,6 +300,12 @@ class EmbeddingWidget(FramedPages):
     """The scatter of an embedding, beside the other pages."""
 
     kinds = (EmbeddingView,)
+
+
+class CompareWidget(FramedPages):
+    """The Compare page as a widget of its own."""
+
+    kinds = (ComparePage,)
 
 
 class FigureWidget(FramedPages):

@@ -24,6 +24,8 @@ FURTHER: dict[str, Wanted] = {
     "spatial_vae": "autoencoder",
     "umap": "umap",
     "imputed": "imputation",
+    "region_comparison": "comparison",
+    "rank_genes_groups": "genes",
 }
 """What is wanted again of a recipe, by the name of the analysis that has found it."""
 

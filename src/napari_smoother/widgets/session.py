@@ -111,8 +111,8 @@ class Session(QObject):
         self.under_way = UnderWay(self)
         self.under_way.watch(self.loader)
         self.analyses: dict[str, Preview] = {}
-        self.connecting = self._keep_up_to_date(self.study.graph_analysis)
-        self.preview = self._keep_up_to_date(self.study.composition_analysis)
+        self.connecting = self.keep_up_to_date(self.study.graph_analysis)
+        self.preview = self.keep_up_to_date(self.study.composition_analysis)
         self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)
         self.autoencoder = self.add_analysis(Autoencoder(self.study), EmbeddingMap)
         self.umap = self._keep_up_to_date(Umap(self.study))
@@ -147,9 +147,10 @@ class Session(QObject):
             The kind of map.
         """
         show_in(self.scene, analysis)
-        return self._keep_up_to_date(analysis)
+        return self.keep_up_to_date(analysis)
 
-    def _keep_up_to_date(self, analysis: Analysis[Any, Any]) -> Preview:
+    def keep_up_to_date(self, analysis: Analysis[Any, Any]) -> Preview:
+        """Keep an analysis of this session's study up to date that has no map of its own."""
         preview = Preview(analysis, self)
         preview.status_changed.connect(self._tell_status)
         self.under_way.watch(preview.runner, preview.cancel)
