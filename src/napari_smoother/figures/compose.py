@@ -119,7 +119,7 @@ def compose_figure(
             f"{image_opacity:g} cannot be used", where="image_opacity", remedy="Choose 0 to 1"
         )
     paper = _colour_of(background)
-    marks = _letters(letters, len(panels))
+    marks = panel_letters(letters, len(panels))
     beside = columns_of(len(panels), columns, width_mm)
     wishes = Wishes(
         tuple(panel.title for panel in panels),
@@ -242,7 +242,7 @@ def count_spots(section: Section, panels: Sequence[Panel], views: Sequence[Exten
     )
 
 
-def _letters(kind: Literal["none", "a", "A"], count: int) -> tuple[str, ...]:
+def panel_letters(kind: Literal["none", "a", "A"], count: int) -> tuple[str, ...]:
     """Return the letter of each panel: a to z, then aa, ab and so on; none for one panel."""
     if kind == "none" or count < 2:
         return ("",) * count

@@ -9,9 +9,13 @@ from napari.layers import Vectors
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import map_numbers
-from napari_smoother.figures.panels import NumberKey
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
+from napari_smoother.printing.overlays import (
+    CUT_COLOUR,
+    EDGE_COLORMAP,
+    weight_colours,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -22,8 +26,6 @@ if TYPE_CHECKING:
 
 EDGES = "graph: edges"
 CUT_EDGES = "graph: cut edges"
-EDGE_COLORMAP = "cividis"
-CUT_COLOUR = (1.0, 0.27, 0.23)
 EDGE_OPACITY = 0.75
 MOST_LINES = 3_000_000
 """More take napari minutes and gigabytes to draw."""
@@ -94,18 +96,6 @@ def edge_vectors(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> NDArr
 def edge_width(graph: Graph) -> float:
     """Return the width to draw edges with, in full-resolution pixels."""
     return line_width(edge_vectors(graph))
-
-
-def weight_colours(graph: Graph) -> NDArray[np.floating]:
-    """Return the colour of each edge by its weight before regions scale it, m x 4."""
-    key = weight_key(graph)
-    return map_numbers(graph.edge_weights, key.low, key.high, key.colormap)
-
-
-def weight_key(graph: Graph) -> NumberKey:
-    """Return the key to the colours of edges."""
-    highest = float(graph.edge_weights.max(initial=0.0)) or 1.0
-    return NumberKey("edge weight", 0.0, highest, EDGE_COLORMAP)
 
 
 def edge_layer(graph: Graph) -> Vectors:

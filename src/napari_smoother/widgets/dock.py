@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -19,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoother.widgets import opening, unsaved
+from napari_smoother.widgets import figure_saving, opening, unsaved
 from napari_smoother.widgets.autosave import Autosave
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 
+    from napari_smoother.layers.spot_map import Key
     from napari_smoother.section import Section
 
 NARROWEST = 420
@@ -83,6 +85,10 @@ class FramedPages(QWidget):
             Autosave(session)
         self.undo = self._step_button("↶", "Undo", "Ctrl+Z", session.study.undo)
         self.redo = self._step_button("↷", "Redo", "Ctrl+Shift+Z", session.study.redo)
+        self.save_figure = QShortcut(QKeySequence(figure_saving.SHORTCUT), self)
+        # Several docks of a window have it: then it is ambiguous, and the first answers.
+        for pressed in (self.save_figure.activated, self.save_figure.activatedAmbiguously):
+            pressed.connect(lambda: figure_saving.ask_and_save(session, self.window()))
         top = QHBoxLayout()
         top.addWidget(self.sections, 1)
         top.addWidget(self.close_section)
@@ -102,6 +108,7 @@ class FramedPages(QWidget):
             for page in self.pages:
                 self.tabs.addTab(scrollable(page), page.title)
             self.tabs.currentChanged.connect(lambda number: self.pages[number].enter())
+            self.tabs.currentChanged.connect(lambda number: self._show_key(session.scene.key))
             layout.addWidget(self.tabs, 1)
         layout.addWidget(self.key)
         layout.addWidget(self.status)
@@ -109,10 +116,10 @@ class FramedPages(QWidget):
         listen(self, session.study.section_changed, self._show_section)
         listen(self, session.study.sections_changed, self._show_sections)
         listen(self, session.study.recipe_changed, self._show_steps)
-        listen(self, session.scene.key_changed, self.key.show_key)
+        listen(self, session.scene.key_changed, self._show_key)
         self._show_sections()
         self._show_section(session.study.section)
-        self.key.show_key(session.scene.key)
+        self._show_key(session.scene.key)
 
     def page(self, kind: type[Page]) -> Page:
         """Return the page of a kind."""
@@ -152,6 +159,11 @@ class FramedPages(QWidget):
         button.setToolTip(f"{name} the last change of anything, also of what is shown ({keys})")
         button.clicked.connect(lambda: move())
         return button
+
+    def _show_key(self, key: Key | None) -> None:
+        """Show what the colours mean, but where the page in front does."""
+        front = self.pages[self.tabs.currentIndex() if len(self.pages) > 1 else 0]
+        self.key.show_key(None if front.explains_colours and front.isVisible() else key)
 
     def _show_steps(self) -> None:
         self.undo.setEnabled(self.session.study.can_undo)

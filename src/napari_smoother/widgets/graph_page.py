@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoother.layers.edges import CUT_COLOUR, weight_key
+from napari_smoother.printing.overlays import CUT_COLOUR, weight_key
 from napari_smoother.widgets.key_panel import KeyPanel
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.settings_form import SettingsForm

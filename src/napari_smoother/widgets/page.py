@@ -30,6 +30,8 @@ class Page(QWidget):
     """
 
     title = ""
+    explains_colours = False
+    """Whether it shows what the colours mean itself, so that the dock need not."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
