@@ -111,6 +111,10 @@ class FigureSettings(ComparedByValue):
         Parts that are drawn again below every panel, enlarged, in a frame.
     vector_spots
         Most spots of a figure that SVG and PDF keep as shapes; more are drawn as a picture.
+    spot_size
+        Diameter of the spots, times their own; as on screen where it is not given.
+    image_opacity
+        Of the tissue image, from 0 to 1; as on screen where it is not given.
     """
 
     contents: tuple[str, ...] = (ON_SCREEN,)
@@ -129,6 +133,8 @@ class FigureSettings(ComparedByValue):
     crop: Part | None = None
     insets: tuple[Part, ...] = ()
     vector_spots: int = 20_000
+    spot_size: float | None = None
+    image_opacity: float | None = None
 
     def panel(self, content: str) -> PanelSettings:
         """Return what is set of a panel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Literal
 
@@ -58,6 +58,7 @@ def compose_figure(
     view: Extent | None = None,
     insets: Sequence[Extent] = (),
     vector_spots: int = VECTOR_SPOTS,
+    spot_size: float = 1.0,
 ) -> Figure:
     """Lay out panels of a section for print.
 
@@ -101,6 +102,8 @@ def compose_figure(
     vector_spots
         Most spots, and most edges, of the figure that vector files hold as shapes: more are a
         picture of the resolution of the file, under text and outlines that stay shapes.
+    spot_size
+        Diameter of the spots, times their own.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def compose_figure(
         If there is no panel, one does not fit the section, or a size cannot be used.
     """
     view = drawing.view_of(section) if view is None else view
-    _check(section, panels, columns, width_mm, font_size, letter_size, (view, *insets))
+    _check(section, panels, columns, width_mm, font_size, letter_size, spot_size, (view, *insets))
     if not 0 <= image_opacity <= 1:
         raise InputError(
             f"{image_opacity:g} cannot be used", where="image_opacity", remedy="Choose 0 to 1"
@@ -136,7 +139,8 @@ def compose_figure(
     page = lay_out(wishes)
     sheet = _new_sheet(page, paper, font_size)
     shown = (section.images[0] if section.images else None) if image == "best" else image
-    content = _Content(section, shown, image_opacity, edges, tuple(outlines), paper)
+    diameter = spot_size * drawing.spot_diameter(section)
+    content = _Content(section, diameter, shown, image_opacity, edges, tuple(outlines), paper)
     content = content.rasterised_past(vector_spots, panels, (view, *insets))
     for number, panel in enumerate(panels):
         row, column = divmod(number, page.columns)
@@ -180,6 +184,7 @@ class _Content:
     """What every picture of a figure has, beside the colours of its spots."""
 
     section: Section
+    diameter: float
     image: SectionImage | None
     image_opacity: float
     edges: EdgeOverlay | None
@@ -192,18 +197,9 @@ class _Content:
         self, most: int, panels: Sequence[Panel], views: Sequence[Extent]
     ) -> _Content:
         """Return the same, with pictures of what would be more than so many shapes."""
-        spots = count_spots(self.section, panels, views)
+        spots = count_spots(self.section, panels, views, self.diameter)
         lines = 0 if self.edges is None else len(self.edges.segments) * len(panels) * len(views)
-        return _Content(
-            self.section,
-            self.image,
-            self.image_opacity,
-            self.edges,
-            self.outlines,
-            self.paper,
-            spots > most,
-            lines > most,
-        )
+        return replace(self, spots_as_picture=spots > most, edges_as_picture=lines > most)
 
     def draw(self, axes: Axes, panel: Panel, view: Extent, width: float, name: str) -> None:
         """Draw one picture, ``width`` millimetres wide."""
@@ -216,7 +212,7 @@ class _Content:
             drawing.draw_edges(
                 axes, self.edges, view, f"edges-{name}", as_picture=self.edges_as_picture
             )
-        drawn = drawing.in_view(section, view)
+        drawn = drawing.in_view(section, view, self.diameter)
         if panel.visible is not None:
             drawn &= panel.visible
         drawing.draw_spots(
@@ -225,6 +221,7 @@ class _Content:
             panel,
             drawn,
             f"spots-{name}",
+            diameter=self.diameter,
             page=self.paper,
             points_per_pixel=points_per_pixel(width, view),
             as_picture=self.spots_as_picture,
@@ -232,9 +229,14 @@ class _Content:
         drawing.draw_outlines(axes, self.outlines, 1.0, f"outline-{name}")
 
 
-def count_spots(section: Section, panels: Sequence[Panel], views: Sequence[Extent]) -> int:
+def count_spots(
+    section: Section,
+    panels: Sequence[Panel],
+    views: Sequence[Extent],
+    diameter: float | None = None,
+) -> int:
     """Return how many circles a figure of panels, each in several extents, draws."""
-    seen = [drawing.in_view(section, view) for view in views]
+    seen = [drawing.in_view(section, view, diameter) for view in views]
     return sum(
         int(np.sum(each if panel.visible is None else each & panel.visible))
         for panel in panels
@@ -335,6 +337,7 @@ def _check(
     width_mm: float,
     font_size: float,
     letter_size: float,
+    spot_size: float,
     extents: Sequence[Extent],
 ) -> None:
     """Refuse what cannot be laid out."""
@@ -353,6 +356,7 @@ def _check(
         ("width_mm", width_mm, 30, 1000),
         ("font_size", font_size, 3, 40),
         ("letter_size", letter_size, 3, 40),
+        ("spot_size", spot_size, 0.01, 100),
         ("columns", columns if columns is not None else 1, 1, 100),
     ):
         if not least <= value <= most:

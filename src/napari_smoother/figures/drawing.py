@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
     from napari_smoother.section import Section, SectionImage
 
+_diameters: WeakKeyDictionary[Section, float] = WeakKeyDictionary()
+
 Extent = tuple[float, float, float, float]
 """Left, right, top, bottom in full-resolution pixels."""
 
@@ -30,11 +33,17 @@ def spot_diameter(section: Section) -> float:
     Where the section does not know it: 0.55 of the median distance to the nearest other
     spot, as on a Visium slide; 1 for a single spot.
     """
-    from scipy.spatial import cKDTree
-
     if section.spot_diameter is not None:
         return float(section.spot_diameter)
-    positions = np.unique(section.positions, axis=0)
+    if section not in _diameters:
+        _diameters[section] = _found_diameter(section.positions)
+    return _diameters[section]
+
+
+def _found_diameter(positions: NDArray[np.float64]) -> float:
+    from scipy.spatial import cKDTree
+
+    positions = np.unique(positions, axis=0)
     if len(positions) < 2:
         return 1.0
     distance = np.asarray(cKDTree(positions).query(positions, k=2)[0])[:, 1]
@@ -123,11 +132,11 @@ def as_rgb(image: SectionImage) -> NDArray[np.uint8]:
     return np.rint(255 * np.clip(colour, 0, 1)).astype(np.uint8)
 
 
-def in_view(section: Section, view: Extent) -> NDArray[np.bool_]:
-    """Return which spots lie in an extent, at least with their rim."""
+def in_view(section: Section, view: Extent, diameter: float | None = None) -> NDArray[np.bool_]:
+    """Return which spots of a diameter, or of their own, lie in an extent or touch it."""
     left, right, top, bottom = view
     x, y = section.positions.T
-    rim = spot_diameter(section) / 2
+    rim = (spot_diameter(section) if diameter is None else diameter) / 2
     across = (x > left - rim) & (x < right + rim)
     return np.asarray(across & (y > top - rim) & (y < bottom + rim))
 
@@ -139,11 +148,12 @@ def draw_spots(
     drawn: NDArray[np.bool_],
     name: str,
     *,
+    diameter: float,
     page: tuple[float, float, float],
     points_per_pixel: float,
     as_picture: bool = False,
 ) -> None:
-    """Draw spots as circles of their true diameter, whatever the figure's size.
+    """Draw spots as circles of a diameter in full-resolution pixels, whatever the figure's size.
 
     Classes whose colour can hardly be seen on the page have an edge.
 
@@ -157,6 +167,8 @@ def draw_spots(
         Which spots.
     name
         Their id in an SVG.
+    diameter
+        Of a spot, in full-resolution pixels.
     page
         Red, green, blue behind them.
     points_per_pixel
@@ -166,7 +178,7 @@ def draw_spots(
     """
     from matplotlib.collections import EllipseCollection
 
-    diameter, colours = spot_diameter(section), panel.colours[drawn]
+    colours = panel.colours[drawn]
     size, width, rims = diameter, 0.0, colours
     if isinstance(panel.key, ClassKey):
         edges = _edges_of_classes(panel.key, colours, page)

@@ -9,7 +9,7 @@ from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.figure_settings import ON_SCREEN
 from napari_smoother.errors import InputError
 from napari_smoother.figures.compose import compose_figure, count_spots
-from napari_smoother.figures.drawing import view_of
+from napari_smoother.figures.drawing import spot_diameter, view_of
 from napari_smoother.figures.panels import Panel
 from napari_smoother.figures.picture import with_common_limits
 from napari_smoother.printing.contents import Source, picture_of
@@ -77,11 +77,13 @@ class FigurePlan:
             If the context says so.
         """
         settings, section = self.settings, self.source.section
-        panels, left_out = self._panels(context)
+        panels, left_out = self.panels(context)
         view, fault = self._view()
         insets, faults = self._insets()
         left_out += fault + faults
         context.say("composing the figure")
+        shown = self.source.recipe.shown
+        size = _given(settings.spot_size, shown.spot_size)
         figure = compose_figure(
             section,
             panels,
@@ -97,12 +99,21 @@ class FigurePlan:
             view=view,
             insets=insets,
             vector_spots=settings.vector_spots,
+            image_opacity=_given(settings.image_opacity, shown.image_opacity),
+            spot_size=size,
         )
-        spots = count_spots(section, panels, (view, *insets))
+        diameter = size * spot_diameter(section)
+        spots = count_spots(section, panels, (view, *insets), diameter)
         return Drawn(figure, tuple(left_out), spots, spots > settings.vector_spots)
 
-    def _panels(self, context: Context) -> tuple[list[Panel], list[str]]:
-        """Return the panels that are there, and why others are not."""
+    def panels(self, context: Context = Context()) -> tuple[list[Panel], list[str]]:
+        """Return the panels that are there, and why others are not.
+
+        Raises
+        ------
+        InputError
+            If none is there.
+        """
         made: list[tuple[PanelSettings, Picture]] = []
         left_out = []
         for number, content in enumerate(self.settings.contents):
@@ -190,3 +201,7 @@ def plan(study: Study, settings: FigureSettings | None = None, painted: Any = No
         section, study.recipe, study.region_labels, study.graph, study.composition, found, painted
     )
     return FigurePlan(source, study.recipe.figure if settings is None else settings)
+
+
+def _given(own: float | None, on_screen: float) -> float:
+    return on_screen if own is None else own

@@ -15,12 +15,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.analyses.deconvolution_steps import can_deviate
-from napari_smoother.errors import InputError
 from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
-from napari_smoother.widgets.notices import tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.sliders import NumberSlider
@@ -198,10 +196,4 @@ class DeconvolvePage(Page):
 
     def open_reference(self, path: Path) -> None:
         """Open a reference, asking for the column of cell types where several may hold it."""
-        try:
-            column = opening.ask_for_cell_type(path)
-        except InputError as error:
-            tell_error(error)
-            return
-        if column != "":
-            opening.open_reference(self.session, path, column)
+        opening.ask_and_open_reference(self.session, path)

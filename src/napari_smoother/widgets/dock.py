@@ -88,7 +88,13 @@ class FramedPages(QWidget):
         self.save_figure = QShortcut(QKeySequence(figure_saving.SHORTCUT), self)
         # Several docks of a window have it: then it is ambiguous, and the first answers.
         for pressed in (self.save_figure.activated, self.save_figure.activatedAmbiguously):
-            pressed.connect(lambda: figure_saving.ask_and_save(session, self.window()))
+            pressed.connect(self._save_figure)
+        canvas = session.viewer
+        if canvas is not None:  # which has its own keys
+            keys = figure_saving.SHORTCUT.replace("Ctrl", "Control").replace("+", "-")
+            canvas.bind_key(
+                keys, lambda viewer: figure_saving.ask_and_save(session, None), overwrite=True
+            )
         top = QHBoxLayout()
         top.addWidget(self.sections, 1)
         top.addWidget(self.close_section)
@@ -146,7 +152,7 @@ class FramedPages(QWidget):
         """Open what was dropped; unlike the canvas, the dock has no other reader to ask about."""
         event.acceptProposedAction()
         for url in event.mimeData().urls():
-            opening.open_path(self.session, Path(url.toLocalFile()))
+            opening.open_dropped(self.session, Path(url.toLocalFile()))
 
     def _step_button(
         self, sign: str, name: str, keys: str, move: Callable[[], None]
@@ -159,6 +165,9 @@ class FramedPages(QWidget):
         button.setToolTip(f"{name} the last change of anything, also of what is shown ({keys})")
         button.clicked.connect(lambda: move())
         return button
+
+    def _save_figure(self) -> None:
+        figure_saving.ask_and_save(self.session, self.window())
 
     def _show_key(self, key: Key | None) -> None:
         """Show what the colours mean, but where the page in front does."""

@@ -50,6 +50,7 @@ class FigureDrawing:
         session.closing.connect(self._runner.shut_down)
         preview.sharper_wanted.connect(self._draw_sharper)
         self._last: tuple[FigurePlan, Drawn] | None = None
+        self._is_outdated = False
 
     @property
     def is_busy(self) -> bool:
@@ -67,6 +68,7 @@ class FigureDrawing:
             return
         dpi = self.preview.wanted_dpi(planned.settings.width_mm / 25.4)
         self.preview.facts.setText("drawing …")
+        self._is_outdated = True
 
         def work(cancelled: Callable[[], bool], report: Callable[[Any], None]) -> Shown:
             began = time.perf_counter()
@@ -79,7 +81,10 @@ class FigureDrawing:
 
     def _draw_sharper(self) -> None:
         """Draw the same figure again, as sharp as it is enlarged."""
-        if self._last is None or self._runner.is_busy:
+        if self._last is None:
+            return
+        if self._is_outdated:
+            self.draw()  # which is under way, but for another size
             return
         planned, drawn = self._last
         dpi = self.preview.wanted_dpi(planned.settings.width_mm / 25.4)
@@ -93,7 +98,7 @@ class FigureDrawing:
 
     def _show(self, shown: Shown) -> None:
         planned, drawn, pixels, dpi, seconds = shown
-        self._last = planned, drawn
+        self._last, self._is_outdated = (planned, drawn), False
         self.preview.show_pixels(pixels, dpi)
         settings = planned.settings
         width, height = drawn.figure.get_size_inches()
@@ -112,7 +117,7 @@ class FigureDrawing:
 
     def _tell(self, error: BaseException) -> None:
         """Say in the preview what the user can mend; anything else as every fault is told."""
-        self._last = None
+        self._last, self._is_outdated = None, False
         self.preview.clear()
         if isinstance(error, InputError):
             self.preview.show_facts("", str(error))

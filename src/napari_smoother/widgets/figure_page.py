@@ -60,6 +60,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "letter_size": {"editor": lambda: ExactField(3, 40)},
     "limits": {"choices": {"own": "own of each panel", "common": "common to all alike"}},
     "vector_spots": {"range": (0, 10_000_000), "step": 5000},
+    "spot_size": {"editor": lambda: ExactField(0.01, 100), "text": "as on screen"},
+    "image_opacity": {"editor": lambda: ExactField(0, 1), "text": "as on screen"},
     "image": {"text": "Image"},
     "edges": {"text": "Edges"},
     "outlines": {"text": "Regions"},
@@ -124,6 +126,9 @@ class FigurePage(Page):
         self.letter_size, self.limits, self.vector_spots = (
             self.form[name] for name in ("letter_size", "limits", "vector_spots")
         )
+        self.spot_size, self.image_opacity = (
+            self.form[name] for name in ("spot_size", "image_opacity")
+        )
         self.image, self.edges, self.outlines, self.scale_bar = (
             self.form[name] for name in ("image", "edges", "outlines", "scale_bar")
         )
@@ -169,7 +174,7 @@ class FigurePage(Page):
         listen(self, self.study.recipe_changed, lambda recipe: self._show_recipe(recipe.figure))
         listen(self, self.scene.key_changed, lambda key: self._draw_soon())
         for analysis in self.study.analyses.values():
-            listen(self, analysis.result_changed, lambda result: self._draw_soon())
+            listen(self, analysis.result_changed, lambda result: self._show_found())
         self._show_section(self.study.section)
         self._show_composition(self.study.composition)
 
@@ -192,6 +197,8 @@ class FigurePage(Page):
             ticks.addWidget(tick)
         rows = form()
         rows.addRow("Colour limits", self.limits)
+        rows.addRow("Spot size, ×", self.spot_size)
+        rows.addRow("Image opacity", self.image_opacity)
         rows.addRow("Most vector spots", self.vector_spots)
         column = QVBoxLayout(box)
         column.addLayout(ticks)
@@ -233,6 +240,7 @@ class FigurePage(Page):
     def showEvent(self, event: QShowEvent) -> None:
         """Lay the preview over the canvas."""
         super().showEvent(event)
+        self._list_panels()
         self._place_preview()
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -287,11 +295,18 @@ class FigurePage(Page):
             f"{SMALLEST_TEXT:g} pt" + (": choose larger." if smallest < SMALLEST_TEXT else ".")
         )
         self.parts.show_figure(settings)
+        shown = self.scene.shown
+        self.spot_size.suggest(shown.spot_size)
+        self.image_opacity.suggest(shown.image_opacity)
+        self._show_found()
+
+    def _show_found(self) -> None:
         self._list_panels()
         self._draw_soon()
 
     def _list_panels(self) -> None:
-        if self.study.section is None:
+        """List what there is, where it is looked at: results come with every move of a slider."""
+        if self.study.section is None or not self.isVisible():
             return
         source = plan(self.study).source
         self.panels.show_figure(
@@ -323,8 +338,7 @@ class FigurePage(Page):
                 f"Composition: {MODELS[chosen.model].title}, {chosen.process.upper()}, "
                 f"ρ {chosen.rho:.4g}, λ {chosen.lambda_:.3g}"
             )
-        self._list_panels()
-        self._draw_soon()
+        self._show_found()
 
     def _add_extra(self) -> None:
         name, contents = self.extra.currentText(), self.study.recipe.figure.contents

@@ -203,7 +203,8 @@ class FigurePreview(QWidget):
         self.sheet.setSceneRect(room)
         if self._fits:
             self.fit()
-        self._tell_scale()
+        else:
+            self._on_scale()  # it may have been enlarged further meanwhile
 
     def show_facts(self, facts: str, remark: str) -> None:
         """Show size and resolution, and what has to be said about the figure."""

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QInputDialog
 from napari_smoother.analyses.regions import RegionClass, RegionShape, outline_of
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
+from napari_smoother.io.h5ad_positions import NoPositions
 from napari_smoother.io.opening import open_section
 from napari_smoother.io.reference import label_columns, read_reference
 from napari_smoother.io.regions_geojson import (
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
 
+TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "layered cortex": simulate_cortex,
     "tumour": simulate_tumour,
@@ -49,12 +52,6 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
 
 def open_path(session: Session, path: Path, library: str | None = None) -> None:
     """Open a Space Ranger folder or an .h5ad file, asking which library where it holds several."""
-
-    def read(cancelled: Callable[[], bool]) -> Section | SeveralLibraries:
-        try:
-            return open_section(path, library=library, cancelled=cancelled)
-        except SeveralLibraries as several:
-            return several
 
     def use(found: Section | SeveralLibraries) -> None:
         if isinstance(found, SeveralLibraries):
@@ -65,7 +62,45 @@ def open_path(session: Session, path: Path, library: str | None = None) -> None:
             files.note_opened(path)
             session.study.open(found, beside=True)
 
+    session.load(partial(_section_in, path, library), use, f"opening {path.name}")
+
+
+def open_dropped(session: Session, path: Path) -> None:
+    """Open what was dropped: a section, or for the open one a reference.
+
+    A table is a reference, and so are cells without positions.
+    """
+    if path.name.lower().endswith(TABLES):
+        open_reference(session, path)
+        return
+
+    def read(cancelled: Callable[[], bool]) -> Section | SeveralLibraries | NoPositions:
+        try:
+            return _section_in(path, None, cancelled)
+        except NoPositions as fault:
+            return fault
+
+    def use(found: Section | SeveralLibraries | NoPositions) -> None:
+        if isinstance(found, NoPositions):
+            if session.study.section is None:
+                raise found
+            ask_and_open_reference(session, path)
+        elif isinstance(found, SeveralLibraries):
+            open_path(session, path)
+        else:
+            files.note_opened(path)
+            session.study.open(found, beside=True)
+
     session.load(read, use, f"opening {path.name}")
+
+
+def _section_in(
+    path: Path, library: str | None, cancelled: Callable[[], bool]
+) -> Section | SeveralLibraries:
+    try:
+        return open_section(path, library=library, cancelled=cancelled)
+    except SeveralLibraries as several:
+        return several
 
 
 def choose_counts(session: Session, counts: str) -> None:
@@ -138,6 +173,17 @@ def open_reference(session: Session, path: Path, cell_type: str | None = None) -
         session.study.set_reference,
         f"reading {path.name}",
     )
+
+
+def ask_and_open_reference(session: Session, path: Path) -> None:
+    """Open a reference, asking for the column of cell types where several may hold it."""
+    try:
+        column = ask_for_cell_type(path)
+    except InputError as error:
+        tell_error(error)
+        return
+    if column != "":
+        open_reference(session, path, column)
 
 
 def ask_for_cell_type(path: Path) -> str | None:
