@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_smoother.analyses.recipe_file import from_toml
 from napari_smoother.batch.task import Task, studied
+from napari_smoother.errors import InputError
 from napari_smoother.figures.embedded import recipe_text_of
 from napari_smoother.printing.plan import plan
 
@@ -59,14 +60,13 @@ def figure_from_file(
     """
     text = recipe_text_of(figure)
     content = from_toml(text, str(figure))
-    name = content.run.reference
-    folders = (Path(figure).parent, Path(section).parent)
-    beside = next((f for f in folders if name is not None and (f / name).exists()), folders[0])
+    if reference is None and "deconvolution" in content.run.analyses:
+        reference = _reference_beside(content.run.reference, Path(figure), Path(section))
     task = Task(
         sample="section",
         path=str(section),
         recipe=text,
-        recipe_folder=str(beside),
+        recipe_folder="",
         output="",
         library=library,
         reference=None if reference is None else str(reference),
@@ -76,3 +76,23 @@ def figure_from_file(
     for remark in drawn.left_out:
         warnings.warn(remark, UserWarning, stacklevel=2)
     return drawn.figure
+
+
+def _reference_beside(name: str | None, figure: Path, section: Path) -> Path | None:
+    """Return the reference of a recipe, beside the figure or the section.
+
+    Raises
+    ------
+    InputError
+        If it has a name and is not there.
+    """
+    if name is None:
+        return None
+    for folder in (figure.parent, section.parent):
+        if (folder / name).exists():
+            return folder / name
+    raise InputError(
+        f"The reference {name} is neither beside the figure nor beside the section",
+        where=str(figure),
+        remedy="Give it as reference=",
+    )
