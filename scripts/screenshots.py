@@ -18,6 +18,7 @@ from napari_smoother.widgets.graph_page import GraphPage
 from napari_smoother.widgets.impute_page import ImputePage
 from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
+from napari_smoother.widgets.waiting import wait_while
 from napari_smoother.widgets.window import (
     new_window,
     outline_around_centre,
@@ -64,8 +65,7 @@ def simulated(folder: Path) -> None:
     figure = dock.turn_to(FigurePage)
     figure.tick(DOMINANT_TYPE, *study.composition.types[:3])
     figure.columns.setValue(2)
-    figure.preview()
-    wait_for_rest(session)
+    wait_while(lambda: figure.is_drawing)
     save_screenshot(viewer, folder / "figure.png")
 
     impute = dock.turn_to(ImputePage)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.spatial_neighbors import spatial_neighbors, spatial_weights
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
     from napari_smoother.analyses.umap_layout import umap
+    from napari_smoother.batch.figure_again import figure_from_file
     from napari_smoother.batch.task import run_recipe
+    from napari_smoother.figures.embedded import recipe_of_figure
     from napari_smoother.io.opening import read
     from napari_smoother.losses.contrastive import ContrastiveSpatialLoss
     from napari_smoother.losses.spatial import SpatialLoss
@@ -35,12 +37,14 @@ __all__ = [
     "compare_regions",
     "deconvolve",
     "domains",
+    "figure_from_file",
     "impute",
     "posterior_deviation",
     "predict_at",
     "prior_reach",
     "rank_genes",
     "read",
+    "recipe_of_figure",
     "run_recipe",
     "smooth_embedding",
     "spatial_neighbors",
@@ -59,12 +63,14 @@ _HOMES = {
     "compare_regions": "napari_smoother.analyses.comparison",
     "deconvolve": "napari_smoother.analyses.deconvolution",
     "domains": "napari_smoother.analyses.domains",
+    "figure_from_file": "napari_smoother.batch.figure_again",
     "impute": "napari_smoother.analyses.imputation",
     "predict_at": "napari_smoother.analyses.prediction",
     "posterior_deviation": "napari_smoother.analyses.deviation",
     "prior_reach": "napari_smoother.analyses.prior_reach",
     "rank_genes": "napari_smoother.analyses.ranked_genes",
     "read": "napari_smoother.io.opening",
+    "recipe_of_figure": "napari_smoother.figures.embedded",
     "run_recipe": "napari_smoother.batch.task",
     "smooth_embedding": "napari_smoother.analyses.smooth_embedding",
     "spatial_neighbors": "napari_smoother.analyses.spatial_neighbors",

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import Normalize
-from skimage.color import rgb2lab
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures import colours
@@ -62,17 +62,54 @@ def test_percentile_limits() -> None:
         colours.percentile_limits(values, 99, 1)
 
 
-def test_thirty_classes_can_be_told_apart() -> None:
-    palette = colours.categorical_palette(30)
-    assert palette.shape == (30, 4)
-    seen = np.vstack([palette[:, :3], [[1, 1, 1], colours.MISSING[:3]]])
-    lab = rgb2lab(seen[None])[0]
-    distance = np.linalg.norm(lab[:, None] - lab[None], axis=2)
-    np.fill_diagonal(distance, np.inf)
-    # A difference of 2.3 is just noticeable.
-    assert distance.min() > 15
+# What eyes see in linear RGB; Machado, Oliveira and Fernandes (2009), severity 1.
+EYES = {
+    "normal": np.eye(3),
+    "deuteranope": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "protanope": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+}
+
+
+def closest(colours_: np.ndarray, eyes: str) -> float:
+    """CIEDE2000 difference of the two colours that these eyes tell apart worst."""
+    linear = np.where(colours_ <= 0.04045, colours_ / 12.92, ((colours_ + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ EYES[eyes].T, 0, 1)
+    shown = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = rgb2lab(shown[None])[0]
+    difference = deltaE_ciede2000(lab[:, None], lab[None])
+    np.fill_diagonal(difference, np.inf)
+    return float(difference.min())
+
+
+@pytest.mark.parametrize(
+    ("classes", "normal", "others"), [(8, 20, 11), (12, 20, 11), (20, 14, 9.5), (40, 10.5, 6)]
+)
+def test_classes_can_be_told_apart_by_all_eyes(classes: int, normal: float, others: float) -> None:
+    palette = colours.categorical_palette(classes)[:, :3].astype(float)
+    assert closest(palette, "normal") > normal
+    assert closest(palette, "deuteranope") > others
+    assert closest(palette, "protanope") > others
+    on_paper = np.vstack([palette, [[1, 1, 1], colours.MISSING[:3]]])
+    assert min(closest(on_paper, eyes) for eyes in EYES) > 6
+
+
+def test_first_colours_do_not_depend_on_the_number_of_classes() -> None:
+    palette = colours.categorical_palette(40)
+    assert palette.shape == (40, 4)
     np.testing.assert_array_equal(colours.categorical_palette(5), palette[:5])
-    assert len(np.unique(colours.categorical_palette(60), axis=0)) == 60
+    assert len(np.unique(colours.categorical_palette(80), axis=0)) == 80
     assert colours.categorical_palette(0).shape == (0, 4)
 
 

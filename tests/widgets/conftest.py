@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from qtpy.QtCore import QSettings
 
+from napari_smoother.analyses.figure_settings import FigureSettings
 from napari_smoother.models.deconv.reference import Reference
+from napari_smoother.printing.plan import plan
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.widgets import autosave, files, unsaved
 from napari_smoother.widgets.contributions import show_dock
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import napari
     from pytestqt.qtbot import QtBot
 
+    from napari_smoother.figures.panels import Panel
     from napari_smoother.sample_data import Sample
     from napari_smoother.widgets.dock import SmootherDock
     from napari_smoother.widgets.session import Session
@@ -100,3 +103,16 @@ def told() -> Iterator[list[str]]:
     notification_manager.notification_ready.connect(note)
     yield messages
     notification_manager.notification_ready.disconnect(note)
+
+
+@pytest.fixture
+def printed() -> Callable[[Session, str], Panel]:
+    """Return the panel that a figure of a session has of something."""
+
+    def panel_of(session: Session, content: str) -> Panel:
+        settings = FigureSettings((content,))
+        (panel,), left_out = plan(session.study, settings, session.scene.painted).panels()
+        assert not left_out
+        return panel
+
+    return panel_of

@@ -201,8 +201,9 @@ def closes_windows_during_each_kind_of_job() -> None:
         return lambda: rows.is_busy
 
     def draw(dock: SmootherDock) -> Callable[[], bool]:
-        dock.page(FigurePage).preview()
-        return lambda: dock.session.is_loading
+        page = dock.turn_to(FigurePage)
+        page.drawing.draw()
+        return lambda: page.drawing.is_busy
 
     def save(dock: SmootherDock) -> Callable[[], bool]:
         opening.save_results(dock.session, Path(sys.argv[2]) / "saved.h5ad")

@@ -16,24 +16,19 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 import napari_smoother
-from napari_smoother.analyses.figure_settings import DOMINANT_TYPE, ON_SCREEN
 from napari_smoother.analyses.shown import View
 from napari_smoother.errors import Cancelled, InputError
-from napari_smoother.figures.panels import ClassKey
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.layers.plain_text import as_text
-from napari_smoother.layers.print_out import plan
 from napari_smoother.layers.tissue import IMAGE, SPOTS, obs_features, section_of
 from napari_smoother.widgets import contributions, opening
 from napari_smoother.widgets.contributions import show_dock
-from napari_smoother.widgets.figure_page import FigurePage
 from napari_smoother.widgets.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from pytestqt.qtbot import QtBot
 
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
@@ -264,69 +259,6 @@ def test_reader_without_a_window_returns_layers(tissue: Path) -> None:
     layers = reader(str(folder))
     assert [kind for _, _, kind in layers] == ["image", "points"]
     assert layers[1][0].shape == (100, 2)
-
-
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_figure_page_writes_what_is_on_screen(
-    qtbot: QtBot,
-    dock: SmootherDock,
-    solved: Session,
-    settle: Settle,
-    tmp_path: Path,
-    ending: str,
-) -> None:
-    page = dock.turn_to(FigurePage)
-    assert isinstance(page, FigurePage)
-    path = tmp_path / f"figure.{ending}"
-    page.dpi.setValue(100)
-    page.save(path)
-    settle(solved)
-    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-    assert path.read_bytes().startswith(starts[ending])
-
-
-def test_grid_of_types_genes_and_columns(
-    dock: SmootherDock, solved: Session, settle: Settle, sample: Sample
-) -> None:
-    page = dock.turn_to(FigurePage)
-    assert isinstance(page, FigurePage)
-    composition = solved.study.composition
-    assert composition is not None
-    gene = sample.section.adata.var_names[0]
-    page.tick(ON_SCREEN, DOMINANT_TYPE, composition.types[1], gene, "region")
-    settings = page.settings()
-    assert settings.contents == (ON_SCREEN, DOMINANT_TYPE, composition.types[1], gene, "region")
-    figure = plan(solved.scene, settings).compose()
-    texts = " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
-    titles = texts + " ".join(text.get_text() for text in figure.texts)
-    titles += " ".join(axes.get_title() for axes in figure.axes)
-    for name in (DOMINANT_TYPE, composition.types[1], gene, "region"):
-        assert name in titles
-    page.preview()
-    settle(solved)
-    assert not page.picture.pixmap().isNull()
-
-
-def test_print_has_the_colours_of_the_screen(solved: Session) -> None:
-    from napari_smoother.layers.print_out import panel
-    from napari_smoother.layers.scene import COMPOSITION
-
-    printed = panel(solved.scene, ON_SCREEN)
-    np.testing.assert_allclose(printed.colours, solved.scene.layer(COMPOSITION).face_color)
-    assert isinstance(printed.key, ClassKey)
-    assert printed.key == solved.scene.key
-
-
-def test_no_panel_ticked_is_told(
-    dock: SmootherDock, solved: Session, told: list[str], tmp_path: Path
-) -> None:
-    page = dock.turn_to(FigurePage)
-    assert isinstance(page, FigurePage)
-    for row in range(page.contents.count()):
-        page.contents.item(row).setCheckState(Qt.CheckState.Unchecked)
-    page.save(tmp_path / "nothing.png")
-    assert any("No panel is ticked" in message for message in told)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.tissue

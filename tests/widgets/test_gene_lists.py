@@ -12,7 +12,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_smoother.analyses.shown import View
-from napari_smoother.layers.print_out import panel
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.figure_page import FigurePage
@@ -21,6 +20,7 @@ from napari_smoother.widgets.impute_page import ImputePage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_smoother.figures.panels import Panel
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
     from napari_smoother.widgets.dock import SmootherDock
@@ -91,7 +91,12 @@ def test_every_list_shows_symbols_and_finds_identifiers(
 
 @pytest.mark.parametrize("by", ["symbol", "identifier"])
 def test_a_gene_is_typed_in_either_way(
-    dock: SmootherDock, opened: Session, section: Section, settle: Settle, by: str
+    dock: SmootherDock,
+    opened: Session,
+    section: Section,
+    settle: Settle,
+    by: str,
+    printed: Callable[[Session, str], Panel],
 ) -> None:
     row = row_of(section, GENE)
     typed = GENE if by == "symbol" else row
@@ -112,7 +117,7 @@ def test_a_gene_is_typed_in_either_way(
     assert page.analysis.result.label == GENE
     assert dock.key.quantity.text() == f"{GENE} smoothed, log1p of counts per 10,000"
 
-    shown = panel(opened.scene, typed)
+    shown = printed(opened, typed)
     assert shown.key.quantity == f"{GENE}, log1p of counts per 10,000"
 
 
@@ -141,7 +146,11 @@ def test_the_list_goes_back_to_the_gene_on_the_map(
 
 
 def test_a_column_has_its_own_colours_on_screen_and_in_print(
-    dock: SmootherDock, opened: Session, section: Section, told: list[str]
+    dock: SmootherDock,
+    opened: Session,
+    section: Section,
+    told: list[str],
+    printed: Callable[[Session, str], Panel],
 ) -> None:
     """napari-spatialdata#328: colours of scanpy, and spots without a class in the key."""
     data = dock.turn_to(DataPage)
@@ -149,7 +158,7 @@ def test_a_column_has_its_own_colours_on_screen_and_in_print(
     data.name.choose("cluster")
     rgb = np.array([[0xFF, 0x57, 0x33], [0x34, 0x98, 0xDB]]) / 255
     codes = section.adata.obs["cluster"].cat.codes.to_numpy()
-    for colours in (opened.scene.colours, panel(opened.scene, "cluster").colours):
+    for colours in (opened.scene.colours, printed(opened, "cluster").colours):
         for code in (0, 1):
             np.testing.assert_allclose(
                 colours[codes == code][:, :3],

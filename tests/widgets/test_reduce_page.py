@@ -14,7 +14,6 @@ from napari_smoother.analyses.autoencoder import Trained
 from napari_smoother.analyses.figure_settings import ON_SCREEN
 from napari_smoother.errors import Cancelled
 from napari_smoother.figures.panels import ClassKey
-from napari_smoother.layers.print_out import panel
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.reduce_page import COUNTS, NORMALISED, ReducePage
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import napari
     from pytestqt.qtbot import QtBot
 
+    from napari_smoother.figures.panels import Panel
     from napari_smoother.sample_data import Sample
     from napari_smoother.widgets.dock import SmootherDock
     from napari_smoother.widgets.session import Session
@@ -88,7 +88,11 @@ def test_a_page_of_its_own_finds_components_without_being_turned_to(
 
 
 def test_three_components_as_colours(
-    dock: SmootherDock, page: ReducePage, session: Session, settle: Settle
+    dock: SmootherDock,
+    page: ReducePage,
+    session: Session,
+    settle: Settle,
+    printed: Callable[[Session, str], Panel],
 ) -> None:
     page.map.setCurrentText("Three components as red, green, blue")
     page.channels[2].setValue(5)
@@ -107,9 +111,9 @@ def test_three_components_as_colours(
         "spatial component 5",
     ]
     assert [colour[:3] for _, colour in key.classes] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
-    printed = panel(session.scene, ON_SCREEN)
-    np.testing.assert_allclose(printed.colours, layer.face_color)
-    assert printed.key == key
+    panel = printed(session, ON_SCREEN)
+    np.testing.assert_allclose(panel.colours, layer.face_color)
+    assert panel.key == key
 
 
 def test_domains_are_found_when_they_are_looked_at(

@@ -193,7 +193,7 @@ def run_recipe(
         cell_type=cell_type,
     )
     content = from_toml(recipe)
-    return annotate(findings_of(_studied(task, content))).copy()
+    return annotate(findings_of(studied(task, content))).copy()
 
 
 def evaluate(section: Section, content: RecipeFile, reference: Reference | None = None) -> Study:
@@ -238,8 +238,14 @@ def evaluate(section: Section, content: RecipeFile, reference: Reference | None 
     return study
 
 
-def _studied(task: Task, content: RecipeFile) -> Study:
-    """Read what a task names, and find what its recipe wants."""
+def studied(task: Task, content: RecipeFile) -> Study:
+    """Read what a task names, and find what its recipe wants.
+
+    Raises
+    ------
+    InputError
+        If section, reference or regions cannot be used.
+    """
     section = open_section(task.path, library=task.library, counts=content.run.counts)
     wanted = content.run.analyses
     reference = None
@@ -257,7 +263,7 @@ def _studied(task: Task, content: RecipeFile) -> Study:
 
 
 def _found(task: Task, content: RecipeFile) -> dict[str, Any]:
-    study = _studied(task, content)
+    study = studied(task, content)
     findings = findings_of(study)
     section = findings.section
     adata = annotate(findings)

@@ -1,13 +1,15 @@
 """Publication figures of a section through matplotlib, without a window.
 
 :func:`spatial_figure` and :func:`spatial_grid` draw values on the tissue in one call;
-:func:`compose_figure` draws panels made elsewhere; :func:`save_figure` writes any of them.
+:func:`compose_figure` draws panels made elsewhere; :func:`save_figure` writes any of them, and
+:func:`recipe_of_figure` reads back what one was made by.
 matplotlib is loaded when the first figure is drawn.
 """
 
 from __future__ import annotations
 
 from napari_smoother.figures.compose import compose_figure
+from napari_smoother.figures.embedded import recipe_of_figure
 from napari_smoother.figures.panels import (
     ClassKey,
     EdgeOverlay,
@@ -25,6 +27,7 @@ __all__ = [
     "Panel",
     "RegionOutline",
     "compose_figure",
+    "recipe_of_figure",
     "save_figure",
     "spatial_figure",
     "spatial_grid",

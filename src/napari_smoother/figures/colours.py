@@ -18,14 +18,15 @@ Colours = NDArray[np.float32]
 MISSING: tuple[float, float, float, float] = (0.78, 0.78, 0.78, 1.0)
 """Grey of spots without a value."""
 
-# The first seven are Okabe and Ito's (2008). Each further one was chosen as far as possible
-# from those before it, from white, black and grey, in CIELAB distance as seen by normal,
-# deuteranope and protanope eyes (Machado et al. 2009), leaving out glaring and faint ones.
+# The first seven are Okabe and Ito's (2008). The others were chosen, four, eight, ten and ten at
+# a time, for the largest CIEDE2000 difference of the closest two as seen by normal, deuteranope
+# and protanope eyes (Machado et al. 2009), also from white, black and grey.
 _PALETTE = (
-    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#692D0F"),
-    *("#96F087", "#780069", "#2D5AD2", "#D22D4B", "#692D4B", "#B4A54B", "#96C387", "#4B96FF"),
-    *("#F0D2FF", "#1E7878", "#3C693C", "#964B00", "#FFD2B4", "#5A2D96", "#C3D25A", "#3CB4C3"),
-    *("#696996", "#D29696", "#5A961E", "#C3875A", "#A569D2", "#A53C69"),
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#880055"),
+    *("#552200", "#2222BB", "#446644", "#99EEAA", "#22EEFF", "#7777FF", "#886677", "#BB2200"),
+    *("#FF5577", "#555577", "#BB9999", "#553333", "#EEAA77", "#559944", "#BB4455", "#CC11AA"),
+    *("#44AABB", "#660088", "#AACCAA", "#DDBBDD", "#883322", "#334455", "#FF77DD", "#0055EE"),
+    *("#008888", "#CCEE88", "#9977CC", "#FF5544", "#EEDDCC", "#776633", "#66BBAA", "#AA7766"),
 )
 
 
@@ -143,12 +144,12 @@ def map_numbers(values: ArrayLike, low: float, high: float, colormap: str) -> Co
 
 
 def categorical_palette(n: int) -> Colours:
-    """Colours for ``n`` classes, told apart by most eyes up to thirty.
+    """Colours for ``n`` classes, told apart by most eyes up to forty.
 
     Parameters
     ----------
     n
-        Number of classes. The first colours do not depend on it; beyond thirty they
+        Number of classes. The first colours do not depend on it; beyond forty they
         repeat in darker shades.
 
     Returns

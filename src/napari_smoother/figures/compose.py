@@ -1,16 +1,27 @@
-"""Panels laid out on a page of given width, with keys and a scale bar."""
+"""Panels laid out on a page of given width, with letters, keys, insets and a scale bar."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures import drawing
-from napari_smoother.figures.keys import Key, key_drawing
-from napari_smoother.figures.legend import Legend
+from napari_smoother.figures.layout import (
+    BAR_GAP,
+    BLOCK_GAP,
+    KEY_GAP,
+    Page,
+    Wishes,
+    columns_of,
+    lay_out,
+    points_per_pixel,
+    share_of,
+)
+from napari_smoother.figures.legends import keys_of
 from napari_smoother.figures.sheet import Sheet
 from napari_smoother.figures.text import line_height, wrap
 
@@ -20,16 +31,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from napari_smoother.figures.drawing import Extent
+    from napari_smoother.figures.keys import Key
     from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
     from napari_smoother.section import Section, SectionImage
 
-BORDER = 1.5
-COLUMN_GAP = 4.0
-ROW_GAP = 3.0
-KEY_GAP = 2.0
-BLOCK_GAP = 2.5
-MOST_FOR_KEYS = 0.45
-"""Share of a panel's room that keys beside it may take; wider ones go below."""
+VECTOR_SPOTS = 20_000
+"""Most spots, and most edges, that vector files hold as shapes."""
 
 
 def compose_figure(
@@ -45,11 +53,18 @@ def compose_figure(
     scale_bar: bool = True,
     background: str = "white",
     font_size: float = 7.0,
+    letters: Literal["none", "a", "A"] = "none",
+    letter_size: float = 8.0,
+    view: Extent | None = None,
+    insets: Sequence[Extent] = (),
+    vector_spots: int = VECTOR_SPOTS,
+    spot_size: float = 1.0,
 ) -> Figure:
     """Lay out panels of a section for print.
 
-    Every panel shows the extent of all spots, at the same scale. Spots are circles of their
-    true diameter in the section's own units. The height follows from the width.
+    Every panel shows the same extent at the same scale. Spots are circles of their true
+    diameter in the section's own units; classes that are hardly seen on the page have an edge.
+    Panels with the same key share it. The height follows from the width.
 
     Parameters
     ----------
@@ -62,7 +77,7 @@ def compose_figure(
     image_opacity
         0 to 1; a paler image lets the spots' colours speak.
     edges, outlines
-        Drawn in every panel under and over the spots; explained beside the first.
+        Drawn in every panel under and over the spots; explained once.
     columns
         Panels beside each other; chosen by their number and the width when None.
     width_mm
@@ -74,6 +89,21 @@ def compose_figure(
         Of the page, as a matplotlib colour; text is black on light and white on dark.
     font_size
         In points.
+    letters
+        Small or capital letters, bold, in front of the titles where there are several panels.
+    letter_size
+        Of the letters, in points.
+    view
+        Left, right, top, bottom of what is drawn, in full-resolution pixels; all spots when
+        None.
+    insets
+        Extents of parts that are drawn again below every panel, enlarged, in a frame; a scale
+        bar of their own goes with that of the panels.
+    vector_spots
+        Most spots, and most edges, of the figure that vector files hold as shapes: more are a
+        picture of the resolution of the file, under text and outlines that stay shapes.
+    spot_size
+        Diameter of the spots, times their own.
 
     Returns
     -------
@@ -85,241 +115,208 @@ def compose_figure(
     InputError
         If there is no panel, one does not fit the section, or a size cannot be used.
     """
-    _check(section, panels, columns, width_mm, font_size)
+    view = drawing.view_of(section) if view is None else view
+    _check(section, panels, columns, width_mm, font_size, letter_size, spot_size, (view, *insets))
     if not 0 <= image_opacity <= 1:
         raise InputError(
             f"{image_opacity:g} cannot be used", where="image_opacity", remedy="Choose 0 to 1"
         )
-    keys = _keys(panels, edges, outlines)
-    view = drawing.view_of(section)
-    page = _lay_out(panels, keys, view, columns, width_mm, font_size, scale_bar)
-    sheet = _new_sheet(page, background, font_size)
+    paper = _colour_of(background)
+    marks = panel_letters(letters, len(panels))
+    beside = columns_of(len(panels), columns, width_mm)
+    wishes = Wishes(
+        tuple(panel.title for panel in panels),
+        marks,
+        keys_of(panels, edges, outlines, marks, beside, paper),
+        view,
+        tuple(insets),
+        beside,
+        width_mm,
+        font_size,
+        letter_size,
+        scale_bar,
+    )
+    page = lay_out(wishes)
+    sheet = _new_sheet(page, paper, font_size)
     shown = (section.images[0] if section.images else None) if image == "best" else image
+    diameter = spot_size * drawing.spot_diameter(section)
+    content = _Content(section, diameter, shown, image_opacity, edges, tuple(outlines), paper)
+    content = content.rasterised_past(vector_spots, panels, (view, *insets))
     for number, panel in enumerate(panels):
         row, column = divmod(number, page.columns)
-        left = BORDER + column * (page.cell + COLUMN_GAP)
-        top = page.tops[row]
-        _write_title(sheet, page, panel, left, top, number)
+        left, top = page.lefts[column], page.tops[row]
+        _write_title(sheet, page, wishes, number, left, top)
         top += page.title_heights[row]
         axes = sheet.axes(left, top, page.panel[0], page.panel[1], f"panel {number}")
-        axes.set_xlim(view[0], view[1])
-        axes.set_ylim(view[3], view[2])
-        if shown is not None:
-            drawing.draw_image(axes, shown, view, image_opacity, f"image-{number}")
-            axes.set_xlim(view[0], view[1])
-            axes.set_ylim(view[3], view[2])
-        if edges is not None:
-            drawing.draw_edges(axes, edges, f"edges-{number}")
-        drawing.draw_spots(axes, section, panel, f"spots-{number}")
-        drawing.draw_outlines(axes, outlines, 1.0, f"outline-{number}")
-        bar_here = scale_bar and number == (len(page.tops) - 1) * page.columns
-        if bar_here:
-            _draw_scale_bar(sheet, axes, page, view, section.micrometres_per_pixel)
-        _draw_keys(sheet, page, keys[number], left, top, row)
+        content.draw(axes, panel, view, page.panel[0], str(number))
+        has_bars = scale_bar and number == (len(page.tops) - 1) * page.columns
+        if has_bars:
+            _draw_scale_bar(sheet, axes, page.panel[0], view, section, "scale-bar")
+        for place, (inset, extent) in enumerate(zip(page.insets, insets, strict=True)):
+            drawing.draw_frame(axes, extent, place, sheet.ink, f"frame-{number}-{place}")
+            name = f"{number}-inset-{place}"
+            part = sheet.axes(
+                left + inset.left,
+                top + page.inset_top[row],
+                inset.width,
+                inset.height,
+                f"inset {place} of panel {number}",
+            )
+            content.draw(part, panel, extent, inset.width, name)
+            drawing.draw_frame(part, extent, place, sheet.ink, f"frame-{name}")
+            if has_bars:
+                _draw_scale_bar(sheet, part, inset.width, extent, section, f"scale-bar-{place}")
+        below = page.below
+        _draw_keys(
+            sheet,
+            wishes.keys.of_panels[number],
+            left if below else left + page.panel[0] + KEY_GAP,
+            top + page.bodies[row] + KEY_GAP if below else top,
+            page.room,
+            below,
+        )
+    _draw_keys(sheet, wishes.keys.common, *page.common, page.below)
     return sheet.figure
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
-    """Where everything goes, in millimetres.
+class _Content:
+    """What every picture of a figure has, beside the colours of its spots."""
 
-    Parameters
-    ----------
-    width, height
-        Of the figure.
-    columns
-        Panels beside each other.
-    cell
-        Room for a panel and its keys, from side to side.
-    panel
-        Width and height of the picture.
-    below
-        Whether keys are below panels.
-    room
-        What keys are measured with.
-    tops
-        Upper edge of each row.
-    title_heights, bodies
-        Of each row: its titles, and from the panels' upper edge to the keys below them.
-    """
+    section: Section
+    diameter: float
+    image: SectionImage | None
+    image_opacity: float
+    edges: EdgeOverlay | None
+    outlines: tuple[RegionOutline, ...]
+    paper: tuple[float, float, float]
+    spots_as_picture: bool = False
+    edges_as_picture: bool = False
 
-    width: float
-    height: float
-    columns: int
-    cell: float
-    panel: tuple[float, float]
-    below: bool
-    room: float
-    tops: tuple[float, ...]
-    title_heights: tuple[float, ...]
-    bodies: tuple[float, ...]
+    def rasterised_past(
+        self, most: int, panels: Sequence[Panel], views: Sequence[Extent]
+    ) -> _Content:
+        """Return the same, with pictures of what would be more than so many shapes."""
+        spots = count_spots(self.section, panels, views, self.diameter)
+        lines = 0 if self.edges is None else len(self.edges.segments) * len(panels) * len(views)
+        return replace(self, spots_as_picture=spots > most, edges_as_picture=lines > most)
 
-
-def _lay_out(
-    panels: Sequence[Panel],
-    keys: Sequence[Sequence[Key]],
-    view: drawing.Extent,
-    columns: int | None,
-    width: float,
-    font_size: float,
-    scale_bar: bool,
-) -> _Page:
-    """Find the largest panels that leave room for their keys."""
-    if columns is None:
-        columns = int(np.clip(width // 55, 1, 4))
-        columns = -(-len(panels) // -(-len(panels) // columns))
-    columns = min(columns, len(panels))
-    cell = (width - 2 * BORDER - COLUMN_GAP * (columns - 1)) / columns
-    if cell < 15:
-        raise InputError(
-            f"{columns} panels do not fit beside each other in {width:g} mm",
-            where="columns of the figure",
-            remedy="Choose fewer columns or a wider figure",
+    def draw(self, axes: Axes, panel: Panel, view: Extent, width: float, name: str) -> None:
+        """Draw one picture, ``width`` millimetres wide."""
+        section = self.section
+        if self.image is not None:
+            drawing.draw_image(axes, self.image, view, self.image_opacity, f"image-{name}")
+        axes.set_xlim(view[0], view[1])
+        axes.set_ylim(view[3], view[2])
+        if self.edges is not None:
+            drawing.draw_edges(
+                axes, self.edges, view, f"edges-{name}", as_picture=self.edges_as_picture
+            )
+        drawn = drawing.in_view(section, view, self.diameter)
+        if panel.visible is not None:
+            drawn &= panel.visible
+        drawing.draw_spots(
+            axes,
+            section,
+            panel,
+            drawn,
+            f"spots-{name}",
+            diameter=self.diameter,
+            page=self.paper,
+            points_per_pixel=points_per_pixel(width, view),
+            as_picture=self.spots_as_picture,
         )
-    shape = (view[3] - view[2]) / (view[1] - view[0])
-    key_width = _key_width(keys, cell, shape, font_size)
-    below = key_width > MOST_FOR_KEYS * cell
-    panel_width = cell if below or key_width == 0 else cell - KEY_GAP - key_width
-    panel = (panel_width, panel_width * shape)
-    room = cell if below else panel[1]
+        drawing.draw_outlines(axes, self.outlines, 1.0, f"outline-{name}")
 
-    rows = [range(s, min(s + columns, len(panels))) for s in range(0, len(panels), columns)]
-    line = line_height(font_size)
-    title_lines = [
-        max(len(wrap(panels[k].title, font_size, cell, bold=True)) for k in row) for row in rows
-    ]
-    title_heights = tuple(lines * line + (0.6 if lines else 0.0) for lines in title_lines)
-    bodies, tops, top = [], [], BORDER
-    for number, row in enumerate(rows):
-        strip = 1.0 + line if scale_bar and number == len(rows) - 1 else 0.0
-        body = panel[1] + strip
-        heights = [_stack_size(keys[k], font_size, room, below)[1] for k in row]
-        tops.append(top)
-        bodies.append(body)
-        tallest = max(heights)
-        needed = body + (KEY_GAP + tallest if tallest else 0) if below else max(body, tallest)
-        top += title_heights[number] + needed + ROW_GAP
-    return _Page(
-        width,
-        top - ROW_GAP + BORDER,
-        columns,
-        cell,
-        panel,
-        below,
-        room,
-        tuple(tops),
-        title_heights,
-        tuple(bodies),
+
+def count_spots(
+    section: Section,
+    panels: Sequence[Panel],
+    views: Sequence[Extent],
+    diameter: float | None = None,
+) -> int:
+    """Return how many circles a figure of panels, each in several extents, draws."""
+    seen = [drawing.in_view(section, view, diameter) for view in views]
+    return sum(
+        int(np.sum(each if panel.visible is None else each & panel.visible))
+        for panel in panels
+        for each in seen
     )
 
 
-def _key_width(
-    keys: Sequence[Sequence[Key]], cell: float, shape: float, font_size: float
-) -> float:
-    """Width of the widest keys when put beside panels."""
-    width = 0.0
-    # Wider keys make panels smaller, and smaller panels may ask for wider keys.
-    for _ in range(6):
-        height = max(cell - KEY_GAP - width, 0.2 * cell) * shape
-        widest = max(_stack_size(stack, font_size, height, below=False)[0] for stack in keys)
-        if widest <= width:
-            break
-        width = widest
-    return width
-
-
-def _stack_size(
-    stack: Sequence[Key], font_size: float, room: float, below: bool
-) -> tuple[float, float]:
-    """Width and height of keys above one another."""
-    share = room if below else _share(stack, room)
-    sizes = [key.size(font_size, share, below=below) for key in stack]
-    width = max((size[0] for size in sizes), default=0.0)
-    height = sum(size[1] for size in sizes) + BLOCK_GAP * max(len(sizes) - 1, 0)
-    return width, height
-
-
-def _share(stack: Sequence[Key], room: float) -> float:
-    """Height each of several keys beside a panel may take."""
-    return (room - BLOCK_GAP * (len(stack) - 1)) / max(len(stack), 1)
+def panel_letters(kind: Literal["none", "a", "A"], count: int) -> tuple[str, ...]:
+    """Return the letter of each panel: a to z, then aa, ab and so on; none for one panel."""
+    if kind == "none" or count < 2:
+        return ("",) * count
+    found = []
+    for number in range(count):
+        turn, place = divmod(number, 26)
+        letter = (ascii_lowercase[turn - 1] if turn else "") + ascii_lowercase[place]
+        found.append(letter if kind == "a" else letter.upper())
+    return tuple(found)
 
 
 def _draw_keys(
-    sheet: Sheet, page: _Page, stack: Sequence[Key], left: float, top: float, row: int
+    sheet: Sheet, stack: Sequence[Key], left: float, top: float, room: float, below: bool
 ) -> None:
-    """Draw a panel's keys beside or below it."""
-    if page.below:
-        top += page.bodies[row] + KEY_GAP
-        share = page.room
-    else:
-        left += page.panel[0] + KEY_GAP
-        share = _share(stack, page.room)
+    """Draw keys under each other."""
+    share = room if below else share_of(stack, room)
     for key in stack:
-        key.draw(sheet, left, top, share, below=page.below)
-        top += key.size(sheet.font_size, share, below=page.below)[1] + BLOCK_GAP
+        key.draw(sheet, left, top, share, below=below)
+        top += key.size(sheet.font_size, share, below=below)[1] + BLOCK_GAP
 
 
-def _keys(
-    panels: Sequence[Panel], edges: EdgeOverlay | None, outlines: Sequence[RegionOutline]
-) -> list[list[Key]]:
-    """Keys of each panel; what is alike in all is explained beside the first."""
-    keys: list[list[Key]] = [
-        [] if panel.key is None else [key_drawing(panel.key)] for panel in panels
-    ]
-    names = dict.fromkeys((outline.name, outline.colour) for outline in outlines)
-    if names:
-        keys[0].append(Legend("Regions", tuple(names), lines=True))
-    if edges is not None and edges.key is not None:
-        keys[0].append(key_drawing(edges.key, lines=True))
-    return keys
-
-
-def _new_sheet(page: _Page, background: str, font_size: float) -> Sheet:
-    """Make an empty figure of the page's size."""
+def _colour_of(background: str) -> tuple[float, float, float]:
     from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
 
     try:
-        red, green, blue = to_rgb(background)
+        return to_rgb(background)
     except ValueError as error:
         raise InputError(
             f"{background!r} is not a colour",
             where="background",
             remedy="Give a name or code that matplotlib knows, for example white or #202020",
         ) from error
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-    size = (page.width / 25.4, page.height / 25.4)
-    figure = Figure(figsize=size, facecolor=(red, green, blue))
+
+
+def _new_sheet(page: Page, paper: tuple[float, float, float], font_size: float) -> Sheet:
+    """Make an empty figure of the page's size."""
+    from matplotlib.figure import Figure
+
+    dark = float(np.dot((0.299, 0.587, 0.114), paper)) < 0.5
+    figure = Figure(figsize=(page.width / 25.4, page.height / 25.4), facecolor=paper)
     figure.set_layout_engine("none")
     return Sheet(figure, page.width, page.height, font_size, "white" if dark else "black")
 
 
 def _write_title(
-    sheet: Sheet, page: _Page, panel: Panel, left: float, top: float, number: int
+    sheet: Sheet, page: Page, wishes: Wishes, number: int, left: float, top: float
 ) -> None:
-    """Write a title, on as many lines as it needs."""
-    lines = wrap(panel.title, sheet.font_size, page.cell, bold=True)
-    if not lines:
+    """Write letter and title, on as many lines as it needs."""
+    letter, indent = wishes.letters[number], wishes.letter_room(number)
+    cell = page.cells[number % page.columns]
+    lines = wrap(wishes.titles[number], sheet.font_size, cell - indent, bold=not letter)
+    if not lines and not letter:
         return
-    height = len(lines) * line_height(sheet.font_size)
-    axes = sheet.paper(left, top, page.cell, height, f"title {number}")
-    for row, line in enumerate(lines):
-        sheet.write(axes, 0, (row + 0.5) * line_height(sheet.font_size), line, bold=True)
+    line = line_height(sheet.font_size)
+    first = max(line, line_height(wishes.letter_size) if letter else 0.0) / 2
+    height = page.title_heights[number // page.columns]
+    axes = sheet.paper(left, top, cell, height, f"title {number}")
+    if letter:
+        sheet.write(axes, 0, first, letter, bold=True, size=wishes.letter_size)
+    for row, text in enumerate(lines):
+        sheet.write(axes, indent, first + row * line, text, bold=not letter)
 
 
 def _draw_scale_bar(
-    sheet: Sheet,
-    axes: Axes,
-    page: _Page,
-    view: drawing.Extent,
-    micrometres_per_pixel: float | None,
+    sheet: Sheet, axes: Axes, width: float, view: Extent, section: Section, name: str
 ) -> None:
-    """Draw the bar below a panel, in the panel's own units."""
+    """Draw the bar below a picture of a width, in the picture's own units."""
     from matplotlib.patches import Rectangle
 
-    length, text = drawing.scale_bar_length(view, micrometres_per_pixel)
-    millimetre = (view[1] - view[0]) / page.panel[0]
-    middle = view[3] + (1.0 + line_height(sheet.font_size) / 2) * millimetre
+    length, text = drawing.scale_bar_length(view, section.micrometres_per_pixel)
+    millimetre = (view[1] - view[0]) / width
+    middle = view[3] + (BAR_GAP + line_height(sheet.font_size) / 2) * millimetre
     bar = Rectangle(
         (view[0], middle - 0.3 * millimetre),
         length,
@@ -327,7 +324,7 @@ def _draw_scale_bar(
         facecolor=sheet.ink,
         linewidth=0,
         clip_on=False,
-        gid="scale-bar",
+        gid=name,
     )
     axes.add_patch(bar)
     sheet.write(axes, view[0] + length + millimetre, middle, text)
@@ -339,6 +336,9 @@ def _check(
     columns: int | None,
     width_mm: float,
     font_size: float,
+    letter_size: float,
+    spot_size: float,
+    extents: Sequence[Extent],
 ) -> None:
     """Refuse what cannot be laid out."""
     if not panels:
@@ -355,9 +355,18 @@ def _check(
     for name, value, least, most in (
         ("width_mm", width_mm, 30, 1000),
         ("font_size", font_size, 3, 40),
+        ("letter_size", letter_size, 3, 40),
+        ("spot_size", spot_size, 0.01, 100),
         ("columns", columns if columns is not None else 1, 1, 100),
     ):
         if not least <= value <= most:
             raise InputError(
                 f"{value:g} cannot be used", where=name, remedy=f"Choose {least} to {most}"
+            )
+    for left, right, top, bottom in extents:
+        if not (left < right and top < bottom):
+            raise InputError(
+                "The part has no width or no height",
+                where="part of a figure",
+                remedy="Give left, right, top and bottom, rising, in full-resolution pixels",
             )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from napari_smoother.errors import InputError
+from napari_smoother.figures.colours import MISSING
+from napari_smoother.figures.pale import edge_colours, edge_width
+from napari_smoother.figures.panels import ClassKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
     from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
     from napari_smoother.section import Section, SectionImage
+
+_diameters: WeakKeyDictionary[Section, float] = WeakKeyDictionary()
 
 Extent = tuple[float, float, float, float]
 """Left, right, top, bottom in full-resolution pixels."""
@@ -27,11 +33,17 @@ def spot_diameter(section: Section) -> float:
     Where the section does not know it: 0.55 of the median distance to the nearest other
     spot, as on a Visium slide; 1 for a single spot.
     """
-    from scipy.spatial import cKDTree
-
     if section.spot_diameter is not None:
         return float(section.spot_diameter)
-    positions = np.unique(section.positions, axis=0)
+    if section not in _diameters:
+        _diameters[section] = _found_diameter(section.positions)
+    return _diameters[section]
+
+
+def _found_diameter(positions: NDArray[np.float64]) -> float:
+    from scipy.spatial import cKDTree
+
+    positions = np.unique(positions, axis=0)
     if len(positions) < 2:
         return 1.0
     distance = np.asarray(cKDTree(positions).query(positions, k=2)[0])[:, 1]
@@ -120,39 +132,110 @@ def as_rgb(image: SectionImage) -> NDArray[np.uint8]:
     return np.rint(255 * np.clip(colour, 0, 1)).astype(np.uint8)
 
 
-def draw_spots(axes: Axes, section: Section, panel: Panel, name: str) -> None:
-    """Draw spots as circles of their true diameter, whatever the figure's size."""
+def in_view(section: Section, view: Extent, diameter: float | None = None) -> NDArray[np.bool_]:
+    """Return which spots of a diameter, or of their own, lie in an extent or touch it."""
+    left, right, top, bottom = view
+    x, y = section.positions.T
+    rim = (spot_diameter(section) if diameter is None else diameter) / 2
+    across = (x > left - rim) & (x < right + rim)
+    return np.asarray(across & (y > top - rim) & (y < bottom + rim))
+
+
+def draw_spots(
+    axes: Axes,
+    section: Section,
+    panel: Panel,
+    drawn: NDArray[np.bool_],
+    name: str,
+    *,
+    diameter: float,
+    page: tuple[float, float, float],
+    points_per_pixel: float,
+    as_picture: bool = False,
+) -> None:
+    """Draw spots as circles of a diameter in full-resolution pixels, whatever the figure's size.
+
+    Classes whose colour can hardly be seen on the page have an edge.
+
+    Parameters
+    ----------
+    axes
+        Of the picture.
+    section, panel
+        Places and colours.
+    drawn
+        Which spots.
+    name
+        Their id in an SVG.
+    diameter
+        Of a spot, in full-resolution pixels.
+    page
+        Red, green, blue behind them.
+    points_per_pixel
+        Of the page, for a full-resolution pixel.
+    as_picture
+        Whether vector files hold pixels instead of a shape for every spot.
+    """
     from matplotlib.collections import EllipseCollection
 
-    visible = np.ones(section.n_spots, bool) if panel.visible is None else panel.visible
-    diameter = spot_diameter(section)
+    colours = panel.colours[drawn]
+    size, width, rims = diameter, 0.0, colours
+    if isinstance(panel.key, ClassKey):
+        edges = _edges_of_classes(panel.key, colours, page)
+        pale = edges[:, 3] > 0
+        if pale.any():
+            # Half of an edge is outside. All have one, the others in their own colour: spots of
+            # one size are written once to a vector file, and placed many times.
+            width = edge_width(diameter * points_per_pixel)
+            size = diameter - width / points_per_pixel
+            rims = np.where(pale[:, None], edges, colours)
     spots = EllipseCollection(
-        [diameter],
-        [diameter],
+        [size],
+        [size],
         [0.0],
         units="xy",
-        offsets=section.positions[visible],
+        offsets=section.positions[drawn],
         offset_transform=axes.transData,
-        facecolors=panel.colours[visible],
-        linewidths=0,
+        facecolors=colours,
+        edgecolors=rims if width else "none",
+        linewidths=width,
         zorder=3,
         gid=name,
+        rasterized=as_picture,
     )
     axes.add_collection(spots, autolim=False)
 
 
-def draw_edges(axes: Axes, edges: EdgeOverlay, name: str) -> None:
-    """Draw the graph beneath the spots."""
+def _edges_of_classes(
+    key: ClassKey, colours: NDArray[np.floating], page: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """Return the edge of each spot; none where colours are mixed, not those of classes."""
+    known = {tuple(np.round(colour, 3)) for _, colour in key.classes} | {tuple(MISSING)}
+    different, which = np.unique(np.round(colours, 3), axis=0, return_inverse=True)
+    if len(different) > len(known):
+        return np.zeros((len(colours), 4))
+    return edge_colours(different, page)[which.ravel()]
+
+
+def draw_edges(
+    axes: Axes, edges: EdgeOverlay, view: Extent, name: str, *, as_picture: bool = False
+) -> None:
+    """Draw the graph beneath the spots, as far as it lies in view."""
     from matplotlib.collections import LineCollection
 
+    left, right, top, bottom = view
+    x, y = edges.segments[..., 0], edges.segments[..., 1]
+    seen = (x.max(axis=1) > left) & (x.min(axis=1) < right)
+    seen &= (y.max(axis=1) > top) & (y.min(axis=1) < bottom)
     colours = np.atleast_2d(edges.colours)
     lines = LineCollection(
-        list(edges.segments),
-        colors=[tuple(map(float, colour)) for colour in colours],
+        list(edges.segments[seen]),
+        colors=colours[seen] if len(colours) > 1 else colours,
         linewidths=edges.width,
         capstyle="round",
         zorder=2,
         gid=name,
+        rasterized=as_picture,
     )
     axes.add_collection(lines, autolim=False)
 
@@ -197,3 +280,31 @@ def scale_bar_length(view: Extent, micrometres_per_pixel: float | None) -> tuple
     micrometres = round_length(limit * micrometres_per_pixel)
     shown = f"{micrometres / 1000:g} mm" if micrometres >= 1000 else f"{micrometres:g} µm"
     return micrometres / micrometres_per_pixel, shown
+
+
+FRAME_STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)))
+"""Of the frames of insets, in turn: what tells them apart where there are several."""
+
+
+def draw_frame(axes: Axes, extent: Extent, number: int, ink: str, name: str) -> None:
+    """Draw the frame of an inset, in its panel or around itself, to be seen on any colour."""
+    from matplotlib.patches import Rectangle
+
+    left, right, top, bottom = extent
+    paper = "white" if ink == "black" else "black"
+    style = FRAME_STYLES[number % len(FRAME_STYLES)]
+    for layer, (colour, width, line) in enumerate(((paper, 1.8, "-"), (ink, 0.8, style))):
+        axes.add_patch(
+            Rectangle(
+                (left, top),
+                right - left,
+                bottom - top,
+                fill=False,
+                edgecolor=colour,
+                linewidth=width,
+                linestyle=line,
+                clip_on=False,
+                zorder=5 + layer,
+                gid=f"{name}-{layer}",
+            )
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari_smoother.figures.colour_bar import ColourBar
 from napari_smoother.figures.colours import MISSING
-from napari_smoother.figures.legend import Legend
+from napari_smoother.figures.legend import WHITE, Legend
 from napari_smoother.figures.panels import ClassKey, NumberKey
 
 if TYPE_CHECKING:
@@ -23,9 +23,14 @@ class Key(Protocol):
         """Draw with the upper left corner given."""
 
 
-def key_drawing(key: NumberKey | ClassKey, *, lines: bool = False) -> Key:
-    """Choose how a key is drawn."""
+def key_drawing(
+    key: NumberKey | ClassKey,
+    *,
+    lines: bool = False,
+    page: tuple[float, float, float] = WHITE,
+) -> Key:
+    """Choose how a key is drawn on a page of a colour."""
     if isinstance(key, NumberKey):
         return ColourBar(key)
     classes = (*key.classes, (key.missing_name, MISSING)) if key.missing else key.classes
-    return Legend(key.quantity, classes, lines)
+    return Legend(key.quantity, classes, lines, page)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_smoother.figures.pale import EDGE_POINTS, edge_colours
 from napari_smoother.figures.sheet import GAP, SWATCH, Sheet
 from napari_smoother.figures.text import line_height, text_width, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.patches import Patch
+
     from napari_smoother.figures.panels import Colour
 
 COLUMN_GAP = 2.2
+WHITE = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,14 @@ class Legend:
         (name, colour) pairs.
     lines
         Whether colours are shown as lines, not as spots.
+    page
+        Red, green, blue of the page: spots that can hardly be seen on it have an edge.
     """
 
     heading: str
     entries: tuple[tuple[str, Colour], ...]
     lines: bool = False
+    page: tuple[float, float, float] = WHITE
 
     def _columns(self, font_size: float, room: float, below: bool) -> list[Sequence[int]]:
         """Places of the entries, column by column."""
@@ -92,11 +99,14 @@ class Legend:
             for row, place in enumerate(column):
                 name, colour = self.entries[place]
                 y = first + (row + 0.5) * line_height(size)
-                patch = (
-                    Rectangle((x, y - 0.25), SWATCH, 0.5, facecolor=colour, linewidth=0)
+                edge = edge_colours(colour, self.page)[0]
+                patch: Patch = (
+                    Rectangle((x, y - 0.25), SWATCH, 0.5, facecolor=colour)
                     if self.lines
-                    else Ellipse((x + SWATCH / 2, y), SWATCH, SWATCH, facecolor=colour, lw=0)
+                    else Ellipse((x + SWATCH / 2, y), SWATCH, SWATCH, facecolor=colour)
                 )
+                patch.set_edgecolor((float(edge[0]), float(edge[1]), float(edge[2])))
+                patch.set_linewidth(EDGE_POINTS if edge[3] else 0.0)
                 patch.set_clip_on(False)
                 axes.add_patch(patch)
                 sheet.write(axes, x + SWATCH + GAP, y, name)

@@ -45,6 +45,10 @@ SPELLINGS = (
 """Examples of pairs that are understood, for the message."""
 
 
+class NoPositions(InputError):
+    """Spots without positions: cells of a reference, perhaps, and no section."""
+
+
 def find_positions(adata: Any, *, where: str) -> tuple[NDArray[np.float64], str]:
     """Find the positions, whether or not they are those of one flat section.
 
@@ -152,7 +156,7 @@ def _find(adata: Any, where: str) -> tuple[str, Any]:
     arrays = ", ".join(f'obsm["{name}"]' for name in ARRAYS[:2])
     columns = ", ".join(f"{x}/{y}" for x, y in SPELLINGS)
     array = {"array_row", "array_col"} <= set(adata.obs.columns)
-    raise InputError(
+    raise NoPositions(
         f"The spots have no positions; looked for {arrays} and columns of obs such as {columns}"
         + ("; array_row and array_col number the spots and are no pixels" if array else ""),
         where=where,

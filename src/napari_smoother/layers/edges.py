@@ -9,7 +9,6 @@ from napari.layers import Vectors
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import EDGE_WEIGHT, map_numbers
-from napari_smoother.figures.panels import NumberKey
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 EDGES = "graph: edges"
 CASING = "graph: edge casing"
 CUT_EDGES = "graph: cut edges"
-CUT_COLOUR = (1.0, 0.27, 0.23)
 CASING_COLOUR = (0.06, 0.06, 0.09, 0.75)
 CUT_CASING_COLOUR = (1.0, 1.0, 1.0, 1.0)
 """Around lines that lie on anything: light lines in dark ones are seen on light and dark tissue.
@@ -138,18 +136,6 @@ def edges_of(graph: Graph, spots: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return chosen
 
 
-def weight_colours(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> Colours:
-    """Return the colour of each edge by its weight before regions scale it, m x 4.
-
-    An edge of weight 0 has the colour of a cut one.
-    """
-    key = weight_key(graph)
-    weights = graph.edge_weights if chosen is None else graph.edge_weights[chosen]
-    colours = map_numbers(weights, key.low, key.high, key.colormap)
-    colours[weights == 0] = (*CUT_COLOUR, 1.0)
-    return colours
-
-
 def casing_colours(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> Colours:
     """Return the colour around each edge, m x 4: dark, and the lighter the more of it is cut."""
     every = slice(None) if chosen is None else chosen
@@ -157,12 +143,6 @@ def casing_colours(graph: Graph, chosen: NDArray[np.bool_] | None = None) -> Col
     cut[graph.edge_weights[every] == 0] = 1.0
     dark, light = np.array(CASING_COLOUR), np.array(CUT_CASING_COLOUR)
     return np.asarray(dark + cut[:, None] * (light - dark), dtype=np.float32)
-
-
-def weight_key(graph: Graph) -> NumberKey:
-    """Return the key to the colours of edges."""
-    highest = float(graph.edge_weights.max(initial=0.0)) or 1.0
-    return NumberKey("edge weight", 0.0, highest, EDGE_WEIGHT)
 
 
 def edge_layer(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_smoother.layers.analysis_map import AnalysisMap
+from napari_smoother.printing.on_screen import embedding_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +35,7 @@ class EmbeddingMap(AnalysisMap["Embedding"]):
 
     def values(self, result: Embedding) -> Numbers | Classes | Mixture | None:
         """Return what is shown; None while domains are not known yet."""
-        last = result.n_dims - 1
-        if self.shown.what == "domains":
-            return result.domain_classes()
-        if self.shown.what == "mixture":
-            red, green, blue = (min(channel, last) for channel in self.shown.channels)
-            return result.mixture((red, green, blue))
-        return result.component(min(self.shown.component, last))
+        return embedding_values(result, self.shown)
 
     def table(self, result: Embedding) -> pd.DataFrame:
         """Return every component, and the domains where they are known."""

@@ -12,6 +12,7 @@ from napari_smoother.layers.coordinates import World, to_xy
 from napari_smoother.layers.neighbour_highlight import NeighbourHighlight
 from napari_smoother.layers.reach_ring import ReachRing
 from napari_smoother.layers.region_shapes import REGIONS
+from napari_smoother.printing import overlays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,7 +173,7 @@ class GraphLayers:
         vectors, width = edges.edge_vectors(graph, chosen), edges.edge_width(graph)
         for name, colours, wide in (
             (edges.CASING, edges.casing_colours(graph, chosen), edges.CASING_WIDTH),
-            (edges.EDGES, edges.weight_colours(graph, chosen), 1.0),
+            (edges.EDGES, overlays.weight_colours(graph, chosen), 1.0),
         ):
             self._draw(graph, name, wide * width, vectors, colours)
         self._show_cut(graph, chosen & graph.crossing)
@@ -180,7 +181,7 @@ class GraphLayers:
 
     def _show_cut(self, graph: Graph, chosen: NDArray[np.bool_]) -> None:
         vectors = edges.edge_vectors(graph, chosen)
-        colours = np.tile(np.array((*edges.CUT_COLOUR, 1.0), np.float32), (len(vectors), 1))
+        colours = np.tile(np.array((*overlays.CUT_COLOUR, 1.0), np.float32), (len(vectors), 1))
         width = edges.CUT_WIDTH * edges.edge_width(graph)
         self._draw(graph, edges.CUT_EDGES, width, vectors, colours)
         layer = self._shelf.layer(edges.CUT_EDGES)

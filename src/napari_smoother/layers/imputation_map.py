@@ -14,20 +14,21 @@ from napari_smoother.analyses.imputed import (
     imputed_numbers,
     raw_numbers,
 )
-from napari_smoother.analyses.quantities import Numbers
 from napari_smoother.figures.colours import map_numbers, percentile_limits
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.analysis_map import COLORMAP, PERCENTILES, AnalysisMap
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
+from napari_smoother.printing.on_screen import imputed_picture
 
 if TYPE_CHECKING:
     from napari.layers import Image, Points
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.imputed import DenserGrid
-    from napari_smoother.analyses.quantities import Classes, Mixture
+    from napari_smoother.analyses.quantities import Classes, Mixture, Numbers
     from napari_smoother.analyses.shown import ImputationShown
+    from napari_smoother.figures.picture import Picture
     from napari_smoother.layers.scene import Scene
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Analysis
@@ -36,7 +37,6 @@ GRID = "imputed grid"
 RAW = "imputed raw"
 RAW_IMAGE = "imputed raw image"
 
-DIVERGING = "RdBu_r"
 COVER = 1.2
 """Diameter of a position of the denser grid relative to their distance, to leave no gaps."""
 
@@ -85,21 +85,15 @@ class ImputationMap(AnalysisMap[Imputed]):
 
     def colours(self, values: Numbers | Classes | Mixture) -> tuple[NDArray[Any], spot_map.Key]:
         """Return the colour of each spot (n x 4) and the key to them."""
-        assert isinstance(values, Numbers)
-        low, high = self.limits(values)
-        colormap = DIVERGING if self.shown.what == "difference" else COLORMAP
-        if self.shown.what == "both":
-            values = Numbers(f"left: raw, right: {values.quantity}", values.values)
-        return spot_map.colour_numbers(values, colormap=colormap, limits=(low, high))
+        return self._picture().colours()
 
-    def limits(self, values: Numbers) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         """Return the numbers at the ends of the colour bar."""
-        if self.shown.what == "difference":
-            high = percentile_limits(np.abs(values.values), 0, PERCENTILES[1])[1]
-            return -high, high
-        own = self.shown.own_limits and self.shown.what == "smoothed"
+        return self._picture().found_limits()
+
+    def _picture(self) -> Picture:
         assert self._announced is not None
-        return percentile_limits(values.values if own else self._announced.raw, *PERCENTILES)
+        return imputed_picture(self._announced, self.shown)
 
     def change(self, **changes: Any) -> None:
         """Show something else of the result: fields of `ImputationShown`."""
@@ -134,7 +128,7 @@ class ImputationMap(AnalysisMap[Imputed]):
             self._drawn = grid.positions
             # Right above the spots, so that edges and outlines stay above it.
             shelf.put(GRID, layer, below="", above=self.analysis.name)
-        low, high = self.limits(imputed_numbers(result))
+        low, high = self.limits()
         tissue.recolour(layer, map_numbers(grid.values, low, high, COLORMAP))
         quantity = imputed_numbers(result).quantity
         name = as_text(f"denser grid: {quantity}")

@@ -14,6 +14,7 @@ from napari_smoother.layers import edges
 from napari_smoother.layers.coordinates import World, to_rows_and_columns, to_xy
 from napari_smoother.layers.region_shapes import REGIONS
 from napari_smoother.layers.tissue import protect
+from napari_smoother.printing import overlays
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -115,9 +116,9 @@ class NeighbourHighlight:
         ends = np.column_stack([np.full(len(found.spots), found.spot), found.spots])
         places = to_rows_and_columns(graph.section.positions[ends])
         vectors = np.stack([places[:, 0], places[:, 1] - places[:, 0]], axis=1)
-        key = edges.weight_key(graph)
+        key = overlays.weight_key(graph)
         colours = map_numbers(found.weights, key.low, key.high, key.colormap)
-        colours[found.weights == 0] = (*edges.CUT_COLOUR, 1.0)
+        colours[found.weights == 0] = (*overlays.CUT_COLOUR, 1.0)
         layer = self._shelf.layer(LINKS)
         if layer is None:
             width = LINK_WIDTH * edges.edge_width(graph)

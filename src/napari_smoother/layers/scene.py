@@ -13,20 +13,19 @@ import numpy as np
 from napari.layers import Image, Points
 from psygnal import Signal
 
-from napari_smoother.analyses.quantities import Classes, Mixture, Numbers
 from napari_smoother.analyses.stage import Stage
 from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.graph_layers import GraphLayers
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.region_drawing import RegionDrawing
 from napari_smoother.layers.shelf import Shelf
-from napari_smoother.study.view import (
-    deviation_of,
-    dominant_types,
-    misfit_of,
-    proportion_of,
-    values_of,
+from napari_smoother.printing.on_screen import (
+    composition_picture,
+    picture_on_screen,
+    region_picture,
+    view_picture,
 )
+from napari_smoother.study.view import values_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -35,8 +34,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.composition import Composition
+    from napari_smoother.analyses.quantities import Classes, Mixture, Numbers
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.shown import Quantity, Shown, View
+    from napari_smoother.figures.picture import Colouring
     from napari_smoother.section import Section
     from napari_smoother.study.study import Study
 
@@ -258,6 +259,27 @@ class Scene:
         """Colour of each spot on screen, n x 4 from 0 to 1."""
         return np.asarray((self.layer(self._on_top) or self._spots()).face_color)
 
+    @property
+    def view_extent(self) -> tuple[float, float, float, float] | None:
+        """Left, top, right, bottom of what is in view, in full-resolution pixels, if spots are."""
+        corners = np.asarray(self._spots().corner_pixels, dtype=np.float64)
+        (top, left), (bottom, right) = corners[:, -2:]
+        return (left, top, right, bottom) if left < right and top < bottom else None
+
+    @property
+    def painted(self) -> Colouring | None:
+        """Colours and key on screen, where something else than the recipe has painted them."""
+        study, section = self.study, self.study.section
+        if section is None or self.key is None:
+            return None
+        found = {name: analysis.result for name, analysis in study.analyses.items()}
+        picture = picture_on_screen(
+            section, study.recipe, study.region_labels, study.composition, found
+        )
+        if picture is not None and picture.values.quantity == self.key.quantity:
+            return None
+        return self.colours, self.key
+
     def colour_by(self, view: View | None) -> None:
         """Colour the spots by a gene or a column; None for one plain colour.
 
@@ -281,17 +303,9 @@ class Scene:
         if view is None:
             self._paint_plain(layer)
             return
-        values = self._values(section, view)
-        if isinstance(values, Classes):
-            self.paint(layer, values, *spot_map.colour_classes(values))
-        else:
-            self.paint(
-                layer,
-                values,
-                *spot_map.colour_numbers(
-                    values, colormap=view.colormap, percentiles=(view.low, view.high)
-                ),
-            )
+        picture = view_picture(section, view, self._values)
+        values = picture.values
+        self.paint(layer, values, *picture.colours())
         spot_map.label(layer, section, values)
 
     def show_stage(self, stage: str) -> None:
@@ -408,16 +422,12 @@ class Scene:
             return
         self.put_on_top(tissue.SPOTS)
         layer = self._spots()
-        if not regions.classes:
+        picture = region_picture(regions, self.study.region_labels)
+        if picture is None:
             self._paint_plain(layer)
             return
-        names = tuple(region.name for region in regions.classes)
-        palette = np.array([(*region.colour, 1.0) for region in regions.classes])
-        classes = Classes("region", self.study.region_labels, names)
-        self.paint(
-            layer, classes, *spot_map.colour_classes(classes, palette, missing_name="no region")
-        )
-        spot_map.label(layer, section, classes)
+        self.paint(layer, picture.values, *picture.colours())
+        spot_map.label(layer, section, picture.values)
 
     # Composition
 
@@ -438,17 +448,6 @@ class Scene:
             shown=replace(self.shown, stage=COMPOSITION, quantity=quantity, cell_type=cell_type),
             deconvolution=replace(study.deconvolution, deviation=quantity == "deviation"),
         )
-
-    def _composition_values(self, composition: Composition) -> Numbers | Classes | None:
-        """Return what the map shows; None while it is not known yet."""
-        quantity, cell_type = self.shown.quantity, self.cell_type
-        if quantity == "misfit":
-            return misfit_of(composition)
-        if cell_type not in composition.types:
-            return dominant_types(composition)
-        if quantity == "deviation":
-            return deviation_of(composition, cell_type)
-        return proportion_of(composition, cell_type)
 
     def _show_composition(self, composition: Composition | None) -> None:
         section = self.study.section
@@ -472,19 +471,11 @@ class Scene:
             return
         if not layer.visible:
             self.put_on_top(COMPOSITION)
-        values = self._composition_values(composition)
-        if values is None:
+        picture = composition_picture(composition, self.shown)
+        if picture is None:
             return  # the map stays as it is until the deviation is known
-        if isinstance(values, Classes):
-            self.paint(layer, values, *spot_map.colour_classes(values))
-        elif self.shown.quantity == "proportion":
-            self.paint(layer, values, *spot_map.colour_proportion(values))
-        else:
-            self.paint(
-                layer,
-                values,
-                *spot_map.colour_numbers(values, colormap="magma", percentiles=(1.0, 99.0)),
-            )
+        values = picture.values
+        self.paint(layer, values, *picture.colours())
         layer.metadata[spot_map.TABLE] = composition.table(self.shown.quantity)
         if layer.name != as_text(values.quantity):
             layer.name = as_text(values.quantity)

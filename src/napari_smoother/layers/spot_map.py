@@ -9,14 +9,8 @@ import pandas as pd
 
 from napari_smoother.analyses.quantities import Mixture, Numbers
 from napari_smoother.errors import InputError
-from napari_smoother.figures.colours import (
-    MISSING,
-    categorical_palette,
-    map_classes,
-    map_numbers,
-    percentile_limits,
-)
-from napari_smoother.figures.panels import ClassKey, NumberKey
+from napari_smoother.figures.panels import NumberKey
+from napari_smoother.figures.picture import Key, colour_classes, colour_mixture, colour_numbers
 from napari_smoother.layers.tissue import SPOT_FEATURE, obs_features, recolour, section_of
 
 if TYPE_CHECKING:
@@ -27,8 +21,18 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.quantities import Classes
     from napari_smoother.section import Section
 
-
-Key = NumberKey | ClassKey
+__all__ = [
+    "SHOWN",
+    "TABLE",
+    "Key",
+    "colour_classes",
+    "colour_mixture",
+    "colour_numbers",
+    "label",
+    "paint",
+    "show_quantity",
+    "table_of",
+]
 
 SHOWN = "shown"
 """Key of a layer's metadata with the features that are what its colours show."""
@@ -38,86 +42,6 @@ VALUES = "values"
 
 TABLE = "table"
 """Key of a layer's metadata with all of a result of which its colours show a part."""
-
-
-def colour_numbers(
-    numbers: Numbers,
-    *,
-    colormap: str,
-    percentiles: tuple[float, float] | None = None,
-    limits: tuple[float, float] | None = None,
-) -> tuple[NDArray[np.floating], NumberKey]:
-    """Return the colour of each spot (n x 4) and the key to them.
-
-    Parameters
-    ----------
-    numbers
-        What to show.
-    colormap
-        Name of the colour map.
-    percentiles
-        Of the values, at the ends of the colour map; not used when `limits` are given.
-    limits
-        Values at the ends of the colour map.
-    """
-    low, high = limits or percentile_limits(numbers.values, *(percentiles or (0.0, 100.0)))
-    colours = map_numbers(numbers.values, low, high, colormap)
-    missing = bool(np.isnan(numbers.values).any())
-    return colours, NumberKey(numbers.quantity, float(low), float(high), colormap, missing)
-
-
-def colour_proportion(numbers: Numbers) -> tuple[NDArray[np.floating], NumberKey]:
-    """Return colours and key of a proportion.
-
-    The scale runs from 0 to the largest proportion rounded up to a twentieth, so that it stays
-    where it is while a slider moves a little.
-    """
-    largest = np.nanmax(numbers.values, initial=0.0)
-    high = max(np.ceil(20 * float(largest) - 1e-9) / 20, 0.05)
-    return colour_numbers(numbers, colormap="viridis", limits=(0.0, high))
-
-
-def colour_classes(
-    classes: Classes,
-    palette: NDArray[np.floating] | None = None,
-    *,
-    missing_name: str = "no value",
-) -> tuple[NDArray[np.floating], ClassKey]:
-    """Return the colour of each spot (n x 4) and the key to them.
-
-    Without a palette classes have the colours they bring along, or else ours.
-    """
-    if palette is None:
-        palette = classes.palette
-    if palette is None:
-        palette = categorical_palette(len(classes.names))
-    pairs = tuple(
-        (name, (float(red), float(green), float(blue), float(alpha)))
-        for name, (red, green, blue, alpha) in zip(classes.names, palette, strict=True)
-    )
-    missing = bool((classes.codes < 0).any())
-    key = ClassKey(classes.quantity, pairs, missing, missing_name)
-    return map_classes(classes.codes, palette), key
-
-
-def colour_mixture(
-    mixture: Mixture, *, percentiles: tuple[float, float]
-) -> tuple[NDArray[np.floating], ClassKey]:
-    """Return the colour of each spot (n x 4), and a key that says what each channel is.
-
-    Each channel is dark at the lower and full at the upper percentile of its values.
-    """
-    colours = np.ones((len(mixture.values), 4))
-    channels = []
-    pure = ((1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0))
-    for channel, name in enumerate(mixture.names):
-        values = mixture.values[:, channel]
-        low, high = percentile_limits(values, *percentiles)
-        colours[:, channel] = np.clip((values - low) / (high - low), 0.0, 1.0)
-        channels.append((f"{name}: {low:.3g} to {high:.3g}", pure[channel]))
-    missing = np.isnan(mixture.values).any(axis=1)
-    colours[missing] = MISSING
-    return colours, ClassKey(mixture.quantity, tuple(channels), bool(missing.any()))
 
 
 def paint(layer: Points, colours: NDArray[np.floating], key: Key) -> None:

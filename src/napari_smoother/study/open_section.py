@@ -309,8 +309,15 @@ class OpenSection:
             self._state.history.present = recipe
             self._announce(before, self._state.labels)
 
-    def take_settings(self, recipe: Recipe) -> None:
-        """Take the settings of another section's recipe; what is shown stays, in one step.
+    def take_settings(self, recipe: Recipe, *, with_shown: bool = False) -> None:
+        """Take the settings of another section's recipe in one step.
+
+        Parameters
+        ----------
+        recipe
+            Its regions are taken where it has any.
+        with_shown
+            Whether what is shown is taken too; it stays otherwise.
 
         Raises
         ------
@@ -327,7 +334,8 @@ class OpenSection:
             )
         if not regions.classes:
             regions = self.regions
-        self.recipe = replace(recipe, regions=regions, shown=self.recipe.shown)
+        shown = recipe.shown if with_shown else self.recipe.shown
+        self.recipe = replace(recipe, regions=regions, shown=shown)
 
     def begin_step(self) -> None:
         """Take all changes until `end_step` for one: the hand holds a slider."""

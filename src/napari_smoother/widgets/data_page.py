@@ -248,7 +248,8 @@ class DataPage(Page):
             recipes.save_recipe(self.session, path if path.suffix else path.with_suffix(".toml"))
 
     def _ask_for_recipe(self) -> None:
-        path = files.ask_for_file(self, "Recipe", "Recipes (*.toml)")
+        kinds = "Recipes, and figures that hold one (*.toml *.png *.tiff *.tif *.svg *.pdf)"
+        path = files.ask_for_file(self, "Recipe", kinds)
         if path is not None:
             recipes.open_recipe(self.session, path)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -15,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_smoother.widgets import cheat_sheet, keys, opening, picture, unsaved
+from napari_smoother.widgets import cheat_sheet, figure_saving, keys, opening, picture, unsaved
 from napari_smoother.widgets.autosave import Autosave
 from napari_smoother.widgets.compare_page import ComparePage
 from napari_smoother.widgets.data_page import DataPage
@@ -100,6 +101,10 @@ class FramedPages(QWidget):
             Autosave(session)
         self.undo = self._step_button("↶", "Undo", "Ctrl+Z", session.study.undo)
         self.redo = self._step_button("↷", "Redo", "Ctrl+Shift+Z", session.study.redo)
+        self.save_figure = QShortcut(QKeySequence(figure_saving.SHORTCUT), self)
+        # Several docks of a window have it: then it is ambiguous, and the first answers.
+        for pressed in (self.save_figure.activated, self.save_figure.activatedAmbiguously):
+            pressed.connect(self._save_figure)
         top = QHBoxLayout()
         top.addWidget(self.sections, 1)
         top.addWidget(self.close_section)
@@ -218,6 +223,9 @@ class FramedPages(QWidget):
         button.setShortcut(keys)
         button.clicked.connect(lambda: move())
         return button
+
+    def _save_figure(self) -> None:
+        figure_saving.ask_and_save(self.session, self.window())
 
     def _show_steps(self) -> None:
         self.undo.setEnabled(self.session.study.can_undo)

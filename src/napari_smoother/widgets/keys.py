@@ -12,7 +12,7 @@ from napari.utils.action_manager import action_manager
 
 from napari_smoother.layers import tissue
 from napari_smoother.layers.stepping import step_map, step_shown
-from napari_smoother.widgets import picture
+from napari_smoother.widgets import figure_saving, picture
 from napari_smoother.widgets.session import open_session
 
 if TYPE_CHECKING:
@@ -103,6 +103,12 @@ ACTIONS = (
     Action("larger_spots", "Larger spots", "K", resize(LARGER)),
     Action("fit_tissue", "Fit the view to the tissue", "W", fit),
     Action("next_section", "Next open section", "Q", next_section),
+    Action(
+        "save_figure",
+        "Save the figure",
+        figure_saving.SHORTCUT.replace("Ctrl", "Control").replace("+", "-"),
+        lambda s: figure_saving.ask_and_save(s, None),
+    ),
     Action("copy_picture", "Copy the view with its key as a picture", "Shift-C", picture.copy),
     Action("undo", "Undo the last change", "Control-Z", lambda s: s.study.undo()),
     Action("redo", "Redo it", "Control-Shift-Z", lambda s: s.study.redo()),

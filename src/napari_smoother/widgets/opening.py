@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
 
+TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "layered cortex": simulate_cortex,
     "tumour": simulate_tumour,
@@ -49,12 +51,6 @@ SAMPLES: dict[str, Callable[[], Sample]] = {
 
 def open_path(session: Session, path: Path, library: str | None = None) -> None:
     """Open a Space Ranger folder or an .h5ad file, asking which library where it holds several."""
-
-    def read(cancelled: Callable[[], bool]) -> Section | SeveralLibraries:
-        try:
-            return open_section(path, library=library, cancelled=cancelled)
-        except SeveralLibraries as several:
-            return several
 
     def use(found: Section | SeveralLibraries) -> None:
         if isinstance(found, SeveralLibraries):
@@ -65,7 +61,16 @@ def open_path(session: Session, path: Path, library: str | None = None) -> None:
             files.note_opened(path)
             session.study.open(found, beside=True)
 
-    session.load(read, use, f"opening {path.name}")
+    session.load(partial(_section_in, path, library), use, f"opening {path.name}")
+
+
+def _section_in(
+    path: Path, library: str | None, cancelled: Callable[[], bool]
+) -> Section | SeveralLibraries:
+    try:
+        return open_section(path, library=library, cancelled=cancelled)
+    except SeveralLibraries as several:
+        return several
 
 
 def choose_counts(session: Session, counts: str) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings, from_toml, to_toml
 from napari_smoother.atomic import replacing
 from napari_smoother.errors import InputError
+from napari_smoother.figures.embedded import recipe_of_figure
+from napari_smoother.figures.save import ENDINGS as FIGURE_ENDINGS
 from napari_smoother.widgets.notices import tell, tell_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.analyses.recipe_file import Wanted
@@ -52,6 +55,18 @@ def recipe_of(study: Study) -> RecipeFile:
     )
 
 
+def figure_recipe(study: Study) -> str:
+    """Return the recipe that goes into the file of a figure, as TOML.
+
+    Figures are published: of the reference it has the name of the file, not its folder.
+    """
+    content = recipe_of(study)
+    run = content.run
+    if run.reference is not None:
+        run = replace(run, reference=Path(run.reference).name)
+    return to_toml(replace(content, run=run))
+
+
 def _chosen_place(origin: CountsOrigin | None) -> str | None:
     """Return where counts were read, where the file had them to choose from."""
     return origin.place if origin is not None and len(origin.places) > 1 else None
@@ -71,19 +86,34 @@ def save_recipe(session: Session, path: Path) -> None:
 def open_recipe(session: Session, path: Path) -> None:
     """Take the settings of a recipe for the open section: one step of its history.
 
-    Regions of the recipe are taken where it has any; what is shown stays.
+    Parameters
+    ----------
+    session
+        Whose.
+    path
+        TOML, or a figure that was saved here: of a figure also what is shown is taken, so that
+        the same figure can be made again.
     """
 
     def read(cancelled: Callable[[], bool]) -> Recipe:
+        if of_figure:
+            return recipe_of_figure(path).recipe
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as fault:
             raise InputError(
-                f"The recipe cannot be read: {fault}", where=str(path), remedy="Choose a TOML file"
+                f"The recipe cannot be read: {fault}",
+                where=str(path),
+                remedy="Choose a TOML file, or a figure that was saved here",
             ) from fault
         return from_toml(text, str(path)).recipe
 
-    session.load(read, session.study.take_settings, f"reading {path.name}")
+    of_figure = path.suffix.lower() in FIGURE_ENDINGS
+    session.load(
+        read,
+        lambda recipe: session.study.take_settings(recipe, with_shown=of_figure),
+        f"reading {path.name}",
+    )
 
 
 def as_python(study: Study) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QLabel, QStatusBar
 
+from napari_smoother.analyses.context import Context
 from napari_smoother.errors import Cancelled
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.plain_text import as_text
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
+    from napari_smoother.analyses.context import Progress
     from napari_smoother.layers.analysis_map import AnalysisMap
     from napari_smoother.study.analysis import Analysis
 
@@ -215,6 +217,38 @@ class Session(QObject):
             lambda cancelled, report: (number, *heard(read, cancelled)), description
         )
         self.busy_changed.emit(description)
+
+    def load_telling(
+        self,
+        read: Callable[[Context], Any],
+        use: Callable[[Any], None],
+        description: str,
+    ) -> None:
+        """Do as `load` does with what tells how far it is; the status line shows it.
+
+        Parameters
+        ----------
+        read
+            Called with a context in the thread; it holds nothing of Qt.
+        use
+            Called with what was read.
+        description
+            For the activity dock and the status line.
+        """
+        self.busy_changed.emit(description)
+        number = next(self._numbers)
+        self._uses[number] = use
+
+        def work(
+            cancelled: Callable[[], bool], report: Callable[[Any], None]
+        ) -> tuple[int, Any, list[str]]:
+            def tell(progress: Progress) -> None:
+                of = f" {progress.done} of {progress.total}" if progress.total else ""
+                report(f"{description}: {progress.text}{of}")
+
+            return number, *heard(lambda asked: read(Context(asked, tell)), cancelled)
+
+        self._loader.submit(work, description)
 
     def wait_for(self, work: Callable[[Callable[[], bool]], Loaded], description: str) -> Loaded:
         """Do something in the thread, and return what it found; the window works on meanwhile.

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_smoother.figures.colours import EDGE_WEIGHT, map_numbers
-from napari_smoother.layers.edges import CUT_COLOUR
+from napari_smoother.printing.overlays import CUT_COLOUR
 from napari_smoother.weights.summary import BINS, HALVED, NEARLY_CUT
 
 if TYPE_CHECKING:
