@@ -56,7 +56,6 @@ def simulated(folder: Path) -> None:
     deconvolve = dock.turn_to(DeconvolvePage)
     deconvolve.lambda_.slider.setValue(round(1000 * deconvolve.lambda_.place_of(1.0)))
     deconvolve.types.selectRow(1)
-    session.scene.change(edges=False)
     wait_for_rest(session)
     save_screenshot(viewer, folder / "deconvolve.png")
     deconvolve.types.selectRow(0)
@@ -93,7 +92,6 @@ def measured(folder: Path) -> None:
     save_screenshot(viewer, folder / "cortex_layers.png")
 
     session.study.regions = Regions()
-    session.scene.change(edges=False)
     session.scene.resize_spots(1.6)
     session.scene.fade_image(0.25)
     reduce = dock.turn_to(ReducePage)

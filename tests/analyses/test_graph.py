@@ -212,6 +212,14 @@ def test_a_radius_that_takes_in_everything_is_refused_at_once() -> None:
     assert time.process_time() - began < 30, "minutes and gigabytes are spared"
 
 
+def test_very_many_nearest_neighbours_are_refused_at_once() -> None:
+    points = np.random.default_rng(0).uniform(size=(20_000, 2))
+    with pytest.raises(InputError, match="million edges") as refused:
+        link(points, k=15_000)
+    assert refused.value.remedy == "Take up to 200"
+    assert link(points[:300], k=15_000).weights.nnz == 300 * 299
+
+
 def test_few_spots_may_all_be_neighbours() -> None:
     points = np.random.default_rng(0).uniform(size=(600, 2))
     assert link(points, radius=5.0).weights.nnz == 600 * 599

@@ -65,6 +65,8 @@ class Graph:
     radius
         Up to which spots were linked, in full-resolution pixels: the one that was set or found, or
         else the length of the longest edge.
+    window
+        Side of the window in which the image is compared, in full-resolution pixels.
     places
         To find the spot at a place, (x, y) in full-resolution pixels.
     """
@@ -80,6 +82,7 @@ class Graph:
     weakening: Weakening
     typical_length: float
     radius: float
+    window: float
     places: KDTree
 
     @property
@@ -135,6 +138,26 @@ class GraphSteps:
         self.summary = Stage(graph_summary)
         self.crossing = Stage(_crossing)
         self.made = Stage(Graph)
+
+    def window(self, section: Section, window: float | None) -> float:
+        """Return the side of the window in which the image is compared.
+
+        Parameters
+        ----------
+        section
+            Its scale turns micrometres into pixels.
+        window
+            In micrometres, or in pixels where the scale is unknown; None for the diameter of a
+            spot, or where that is unknown the typical spacing.
+
+        Returns
+        -------
+        float
+            In full-resolution pixels.
+        """
+        if window is None:
+            return section.spot_diameter or self.spacing(section).distance
+        return window / (section.micrometres_per_pixel or 1.0)
 
     def _radius(self, section: Section, rule: NeighbourRule, radius: float | None) -> float | None:
         """Return up to which distance spots are linked, in full-resolution pixels."""
@@ -202,6 +225,7 @@ def compute(
         context.look_up()
         upper, edges, typical_length, longest = steps.pairs(section, neighbourhood)
         context.look_up()
+        window = steps.window(section, settings.histology_window)
         expression = histology = None
         if settings.by_expression:
             context.say("comparing expression")
@@ -220,7 +244,7 @@ def compute(
                 neighbourhood,
                 settings.histology_features,
                 settings.histology_components,
-                settings.histology_window,
+                window,
                 settings.histology_metric,
                 settings.histology_width,
             )
@@ -242,6 +266,7 @@ def compute(
             steps.weakening(shares),
             typical_length,
             longest if radius is None else radius,
+            window,
             steps.places(section),
         )
 

@@ -10,7 +10,6 @@ import pandas as pd
 from napari_smoother.errors import InputError
 from napari_smoother.models.deconv.expression import normalise_counts
 from napari_smoother.weights.histology import spot_colours, spot_patches
-from napari_smoother.weights.lattice import spacing_of
 from napari_smoother.weights.scaling import similarity_factors
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def histology_factors(
     neighbourhood: Neighbourhood,
     compared: HistologyFeatures,
     n_components: int,
-    window: float | None,
+    side: float,
     metric: Metric,
     width: float,
 ) -> NDArray[np.float64]:
@@ -80,9 +79,8 @@ def histology_factors(
         What of the window: see `GraphSettings`.
     n_components
         Of its pixels.
-    window
-        Its side, in micrometres, or in full-resolution pixels where the scale is unknown; None for
-        the diameter of a spot.
+    side
+        Of the window, in full-resolution pixels.
     metric, width
         See `napari_smoother.weights.scaling.similarity_factors`.
 
@@ -98,10 +96,6 @@ def histology_factors(
             remedy="Open a section with an image, or untick the scaling by histology",
         )
     image = section.images[0]
-    if window is None:
-        side = section.spot_diameter or spacing_of(section.positions).distance
-    else:
-        side = window / (section.micrometres_per_pixel or 1.0)
     read: Any = spot_colours if compared == "mean" else spot_patches
     return similarity_factors(
         neighbourhood,

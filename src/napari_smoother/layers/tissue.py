@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,8 @@ SECTION = "section"
 PLAIN_SPOT = "#9ea8b8"
 SHARE_OF_SPACING = 0.55
 """Diameter of a spot of unknown size relative to the spacing, as on a Visium slide."""
+
+_spacings: WeakKeyDictionary[Section, float] = WeakKeyDictionary()
 
 
 def section_layer(section: Section, name: str) -> Layer | None:
@@ -94,7 +97,11 @@ def image_layer(section: Section, image: SectionImage) -> Image:
 
 def spot_diameter(section: Section) -> float:
     """Return the diameter to draw spots with, in full-resolution pixels."""
-    return section.spot_diameter or SHARE_OF_SPACING * spacing_of(section.positions).distance
+    if section.spot_diameter:
+        return section.spot_diameter
+    if section not in _spacings:  # a search of all spots, for every move of a slider
+        _spacings[section] = spacing_of(section.positions).distance
+    return SHARE_OF_SPACING * _spacings[section]
 
 
 def spot_layer(section: Section, diameter: float, name: str = SPOTS) -> Points:

@@ -93,6 +93,7 @@ def link(
     if radius is not None:
         _refuse_too_many(np.asarray(positions), radius)
         return neighbours_within(positions, radius, bandwidth=bandwidth)
+    _refuse_too_many_nearest(np.asarray(positions), k)
     if tie_tolerance is None:
         tie_tolerance = spacing_of(positions).tie_tolerance
     return nearest_neighbours(positions, k, mutual=mutual, tie_tolerance=tie_tolerance)
@@ -156,6 +157,22 @@ def _refuse_too_many(positions: np.ndarray, radius: float) -> None:
         f"{edges / 1e6:,.0f} million edges, {edges * BYTES_AN_EDGE / 1e9:,.1f} GB",
         where="graph radius",
         remedy=f"Take a radius below about {smaller:,.3g} (in the unit of the positions)",
+    )
+
+
+def _refuse_too_many_nearest(positions: np.ndarray, k: int) -> None:
+    if positions.ndim != 2 or not isinstance(k, int | np.integer):
+        return  # what is wrong is told by whoever links them
+    n_spots = len(positions)
+    each = min(int(k), n_spots - 1)
+    edges = n_spots * each / 2
+    if edges <= MOST_EDGES or each <= MOST_NEIGHBOURS:
+        return
+    raise InputError(
+        f"{k:,} neighbours of each of {n_spots:,} spots are up to {2 * edges / 1e6:,.0f} million "
+        f"edges, {2 * edges * BYTES_AN_EDGE / 1e9:,.1f} GB",
+        where="number of neighbours",
+        remedy=f"Take up to {max(MOST_NEIGHBOURS, 2 * MOST_EDGES // n_spots):,}",
     )
 
 

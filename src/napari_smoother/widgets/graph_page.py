@@ -226,9 +226,6 @@ class GraphPage(Page):
         self.radius_unit.setText(f"Radius, {unit}")
         self.window_unit.setText(f"Window, {unit}")
         tables = () if section is None else comparable_tables(section)
-        if section is not None and section.spot_diameter is not None:
-            pixel = section.micrometres_per_pixel or 1.0
-            self.form["histology_window"].suggest(section.spot_diameter * pixel)
         self.form.offer("expression_table", {"": LOG_EXPRESSION} | {key: key for key in tables})
         self._show_graph(None)
         self._show_settings(self.study.recipe)
@@ -272,6 +269,7 @@ class GraphPage(Page):
             return
         pixel = graph.section.micrometres_per_pixel or 1.0
         self.form["radius"].suggest(graph.radius * pixel)
+        self.form["histology_window"].suggest(graph.window * pixel)
         summary, weakening = graph.summary, graph.weakening
         self.weights.show_weights(weakening)
         for label, figure in zip(

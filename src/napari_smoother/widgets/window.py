@@ -69,7 +69,7 @@ def show(
 
 
 def demonstrate(screenshot: Path | None = None) -> None:
-    """Open the simulated cortex with its graph, a drawn region, and its composition.
+    """Open the simulated cortex with a drawn region, and its composition.
 
     Raises
     ------
@@ -84,7 +84,6 @@ def demonstrate(screenshot: Path | None = None) -> None:
             return
         if study.section is None or study.composition is None:
             raise RuntimeError(f"The demonstration has no composition: {session.status.text}")
-        session.scene.change(edges=True)
         regions = study.regions.with_class(RegionClass("lesion", (0.95, 0.45, 0.2)))
         study.regions = regions.with_shapes(
             [RegionShape("lesion", outline_around_centre(study.section.positions))]
