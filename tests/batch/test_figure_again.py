@@ -57,7 +57,7 @@ def test_the_reference_is_looked_for_beside_the_section_or_given(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     moved = shutil.copy(figure, elsewhere)
-    with pytest.raises(InputError, match="cells.h5ad is neither beside"):
+    with pytest.raises(InputError, match=r"cells\.h5ad is neither beside"):
         ns.figure_from_file(moved, cohort.sections[0])
     with pytest.warns(UserWarning, match="nowhere"):
         given = ns.figure_from_file(moved, cohort.sections[0], reference=cohort.cells)
