@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import struct
 import zlib
 from dataclasses import replace
@@ -20,6 +21,7 @@ from napari_smoother.analyses.figure_settings import (
     PanelSettings,
     Part,
 )
+from napari_smoother.analyses.plain import from_plain, to_plain
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings, from_toml, to_toml
 from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
@@ -75,6 +77,11 @@ def test_a_recipe_comes_back_from_every_format(
 
 def test_figure_settings_come_back_from_toml() -> None:
     assert from_toml(to_toml(RECIPE)) == RECIPE
+
+
+def test_figure_settings_come_back_from_a_session() -> None:
+    plain = json.loads(json.dumps(to_plain(RECIPE.recipe)))
+    assert from_plain(Recipe, plain) == RECIPE.recipe
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtGui import QAction, QDropEvent, QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
@@ -68,13 +68,11 @@ def drawn(qtbot: QtBot) -> Callable[[FigurePage], np.ndarray]:
 
     def wait(page: FigurePage) -> np.ndarray:
         qtbot.waitUntil(lambda: not page.is_drawing, timeout=60_000)
-        image = (
-            page.preview.sheet.picture.pixmap()
-            .toImage()
-            .convertToFormat(page.preview.grab().toImage().Format.Format_RGB888)
-        )
+        picture = page.preview.sheet.picture.pixmap().toImage()
+        image = picture.convertToFormat(QImage.Format.Format_RGB888)
         pixels = np.frombuffer(image.constBits().asarray(image.sizeInBytes()), np.uint8)
-        return pixels.reshape(image.height(), image.bytesPerLine())[:, : 3 * image.width()]
+        rows = pixels.reshape(image.height(), image.bytesPerLine())
+        return rows[:, : 3 * image.width()].copy()
 
     return wait
 
@@ -165,9 +163,8 @@ def test_the_keys_are_free_in_napari_and_in_its_menus(window: napari.Viewer) -> 
     taken = {
         str(key).lower() for found in get_settings().shortcuts.shortcuts.values() for key in found
     }
-    actions = window.window._qt_window.findChildren(
-        type(window.window._qt_window.file_menu.actions()[0])
-    )
+    actions = window.window._qt_window.findChildren(QAction)
+    assert len(actions) > 20
     taken |= {action.shortcut().toString().lower() for action in actions}
     assert keys not in taken
 

@@ -69,6 +69,20 @@ FIELDS: dict[str, dict[str, Any]] = {
     "scale_bar": {"text": "Scale bar"},
 }
 
+NAMES = {
+    "columns": "Columns of the figure",
+    "width_mm": "Width of the figure in millimetres",
+    "dpi": "Resolution in dots per inch",
+    "font_size": "Size of the text in points",
+    "letters": "Letters of panels",
+    "letter_size": "Size of the letters in points",
+    "limits": "Colour limits",
+    "vector_spots": "Most vector spots",
+    "spot_size": "Size of spots in the figure",
+    "image_opacity": "Opacity of the image in the figure",
+}
+"""Of the fields, for who cannot see what stands beside them."""
+
 
 class FigurePage(Page):
     """Chooses panels, shows the figure over the canvas, and writes it."""
@@ -137,6 +151,8 @@ class FigurePage(Page):
             self.form[name] for name in ("image", "edges", "outlines", "scale_bar")
         )
         self.columns.setSpecialValueText("automatic")
+        for field, name in NAMES.items():
+            self.form[field].setAccessibleName(name)
         self.journal = QComboBox()
         self.journal.setAccessibleName("Width of a journal's column")
         self.journal.setToolTip("Widths that journals ask for, in millimetres")

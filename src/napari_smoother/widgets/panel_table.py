@@ -47,6 +47,8 @@ class PanelTable(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(HEADINGS), parent)
         self.setAccessibleName("Panels of the figure")
+        self.setToolTip("Panels of the figure: tick, move, and type titles and limits")
+        self.setCornerButtonEnabled(False)
         self.setHorizontalHeaderLabels(HEADINGS)
         for column, tip in enumerate(TIPS):
             self.horizontalHeaderItem(column).setToolTip(tip)
