@@ -83,8 +83,6 @@ def test_edges_lie_over_the_spots_and_leave_with_the_page(
     dock.turn_to(DataPage)
     assert not visible(page)
     assert not visible(page, edges.CASING)
-    dock.turn_to(RegionsPage)
-    assert visible(page)
     dock.turn_to(DeconvolvePage)
     assert not visible(page)
     dock.turn_to(GraphPage)
@@ -118,7 +116,7 @@ def test_edges_leave_with_the_dock(
 
 
 def test_outlines_of_regions_stay_above_edges(
-    page: GraphPage, window: napari.Viewer, settle: Settle
+    dock: SmootherDock, page: GraphPage, window: napari.Viewer, settle: Settle
 ) -> None:
     page.study.boundary_connectivity = 0.25
     page.study.regions = left_half(page.study.section)
@@ -133,6 +131,9 @@ def test_outlines_of_regions_stay_above_edges(
     assert len(cut.data) == graph.crossing.sum()
     casing = page.scene.layer(edges.CASING).edge_color
     assert casing[graph.crossing].mean() > casing[~graph.crossing].mean() + 0.4
+    dock.turn_to(RegionsPage)
+    assert visible(page, edges.CUT_EDGES), "where regions part"
+    assert not visible(page), "the others would hide what is traced"
 
 
 def test_weak_edges_are_as_visible_as_strong_ones(page: GraphPage, settle: Settle) -> None:

@@ -25,6 +25,9 @@ SCALE = "log1p of counts per 10,000"
 
 TOTAL = 1e4
 
+_factors_of: WeakKeyDictionary[Section, NDArray[np.float64]] = WeakKeyDictionary()
+"""What the counts of each spot are multiplied by: 10,000 over its total, 0 where that is 0."""
+
 _gene_names: WeakKeyDictionary[Section, GeneNames] = WeakKeyDictionary()
 
 
@@ -128,6 +131,39 @@ def _factors(counts: Any) -> NDArray[np.float64]:
     """Return what counts of each spot are multiplied with; 0 where there is none."""
     totals = np.asarray(counts.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
     return np.divide(TOTAL, totals, out=np.zeros_like(totals), where=totals > 0)
+
+
+def gene_expression(section: Section, gene: str) -> NDArray[np.float64]:
+    """Return what `log_expression` returns of one gene of an open section, n spots.
+
+    The totals of the spots are summed once, and of a sparse matrix by rows the values of the
+    gene are picked out: the window shows one gene after the other.
+
+    Parameters
+    ----------
+    section
+        Whose X holds the counts.
+    gene
+        Row name.
+
+    Raises
+    ------
+    InputError
+        If there is no such gene, or a value of X is not finite.
+    """
+    if section not in _factors_of:
+        _factors_of[section] = _factors(expression_of(section.adata, None, where=section.name))
+    counts: Any = section.adata.X
+    if sparse.issparse(counts) and counts.format == "csr" and section.adata.var_names.is_unique:
+        (place,) = section.adata.var_names.get_indexer(pd.Index([gene]))
+        if place >= 0:
+            stored = np.flatnonzero(counts.indices == place)
+            spots = np.searchsorted(counts.indptr, stored, side="right") - 1
+            found = np.bincount(spots, weights=counts.data[stored], minlength=counts.shape[0])
+            return np.log1p(found * _factors_of[section])
+    values = _columns(section.adata, counts, [gene], section.name)
+    dense = values.toarray() if sparse.issparse(values) else np.asarray(values)
+    return np.log1p(dense[:, 0].astype(np.float64) * _factors_of[section])
 
 
 def layer_expression(

@@ -142,7 +142,8 @@ class Shown(ComparedByValue):
     edges
         Whether the edges of the graph are drawn over every map.
     edges_with_graph
-        Whether they are drawn while the page of the graph or of regions is in front.
+        Whether they are drawn while the page of the graph is in front, and those that are cut
+        while that of regions is.
     reach
         Whether rings on the map show how far the prior reaches, on the page of the graph.
     spot_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from psygnal import Signal
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari_smoother.figures.colours import Colours
     from napari_smoother.layers.shelf import Shelf
     from napari_smoother.study.study import Study
+
+EdgesShown = Literal["all", "cut", "none"]
 
 MARGIN = 0.5
 """Of the view that edges are drawn beyond each of its sides, so that it can be moved a little."""
@@ -68,8 +70,8 @@ class GraphLayers:
     def __init__(self, shelf: Shelf, study: Study) -> None:
         self._shelf = shelf
         self._study = study
-        self._pages: set[int] = set()
-        self._is_shown = False
+        self._pages: dict[int, EdgesShown] = {}
+        self._shown: EdgesShown = "none"
         self._within: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self.remark = ""
         self.highlight = NeighbourHighlight(shelf, study)
@@ -81,45 +83,51 @@ class GraphLayers:
             shelf.viewer.scene.camera.events.connect(self._on_camera)
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether edges are to be seen."""
-        shown = self._study.recipe.shown
-        return shown.edges or (shown.edges_with_graph and bool(self._pages))
+    def wanted(self) -> EdgesShown:
+        """Which edges are to be seen."""
+        shown, pages = self._study.recipe.shown, self._pages.values()
+        if shown.edges or (shown.edges_with_graph and "all" in pages):
+            return "all"
+        return "cut" if shown.edges_with_graph and "cut" in pages else "none"
 
-    def want(self, window: object, wanted: bool) -> None:
-        """Note whether the page in front of a dock is about edges.
+    def want(self, window: object, wanted: EdgesShown) -> None:
+        """Note which edges the page in front of a dock is about.
 
         Parameters
         ----------
         window
             The dock, of which there may be several.
         wanted
-            Whether it is.
+            All, those that are cut between regions, or none.
         """
-        (self._pages.add if wanted else self._pages.discard)(id(window))
+        self._pages[id(window)] = wanted
         self.update()
 
     def update(self) -> None:
         """Show or hide the edges, as recipe and pages have it."""
-        graph, wanted = self._study.graph, self.is_wanted
-        self._is_shown = wanted
-        if wanted and graph is not None:
+        graph, wanted = self._study.graph, self.wanted
+        self._shown = wanted
+        if wanted != "none" and graph is not None:
             self._show(graph)
-        for name in (edges.CASING, edges.EDGES, edges.CUT_EDGES):
+        for name, seen in (
+            (edges.CASING, wanted == "all"),
+            (edges.EDGES, wanted == "all"),
+            (edges.CUT_EDGES, wanted != "none"),
+        ):
             layer = self._shelf.layer(name)
-            if layer is not None and layer.visible != wanted:
-                layer.visible = wanted
+            if layer is not None and layer.visible != seen:
+                layer.visible = seen
 
     def _on_graph(self, graph: Graph | None) -> None:
         self.update()
 
     def _on_recipe(self, recipe: Recipe) -> None:
-        if self.is_wanted != self._is_shown:
+        if self.wanted != self._shown:
             self.update()
 
     def _on_camera(self) -> None:
         graph = self._study.graph
-        if graph is None or not self.is_wanted:
+        if graph is None or self.wanted == "none":
             return
         self._fade(self.highlight.found)
         if len(graph.edges) <= edges.MOST_IN_VIEW:
@@ -171,11 +179,12 @@ class GraphLayers:
     def _show(self, graph: Graph) -> None:
         chosen = self._chosen(graph)
         vectors, width = edges.edge_vectors(graph, chosen), edges.edge_width(graph)
-        for name, colours, wide in (
-            (edges.CASING, edges.casing_colours(graph, chosen), edges.CASING_WIDTH),
-            (edges.EDGES, overlays.weight_colours(graph, chosen), 1.0),
-        ):
-            self._draw(graph, name, wide * width, vectors, colours)
+        if self.wanted == "all":
+            for name, colours, wide in (
+                (edges.CASING, edges.casing_colours(graph, chosen), edges.CASING_WIDTH),
+                (edges.EDGES, overlays.weight_colours(graph, chosen), 1.0),
+            ):
+                self._draw(graph, name, wide * width, vectors, colours)
         self._show_cut(graph, chosen & graph.crossing)
         self._fade(self.highlight.found)
 

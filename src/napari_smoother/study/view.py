@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_smoother.analyses.gene_values import SCALE, find_gene, gene_names, log_expression
+from napari_smoother.analyses.gene_values import SCALE, find_gene, gene_expression, gene_names
 from napari_smoother.analyses.quantities import Classes, Numbers, values_in
 from napari_smoother.errors import InputError
 from napari_smoother.palette import class_palette
@@ -55,9 +55,7 @@ def values_of(section: Section, view: View) -> Numbers | Classes:
     if view.source == "gene":
         names = gene_names(section)
         row = find_gene(names, view.key, where=section.name)
-        values = log_expression(section.adata, [row], where=section.name)
-        dense = values.toarray() if hasattr(values, "toarray") else values
-        return Numbers(f"{names.label(row)}, {SCALE}", np.asarray(dense)[:, 0])
+        return Numbers(f"{names.label(row)}, {SCALE}", gene_expression(section, row))
     if view.source == "obs":
         if view.key not in section.adata.obs:
             raise _not_found(section, "obs column", view.key)

@@ -185,7 +185,7 @@ class FramedPages(QWidget):
         super().hideEvent(event)
         if not event.spontaneous() and not self.session.is_closed:
             self._front.leave()
-            self.session.scene.graph.want(self, False)
+            self.session.scene.graph.want(self, "none")
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Let files and folders be dropped."""

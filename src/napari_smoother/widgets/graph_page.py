@@ -113,7 +113,7 @@ class GraphPage(Page):
     """Connects neighbours and shows the edges over the tissue."""
 
     title = "Graph"
-    shows_edges = True
+    shows_edges = "all"
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)

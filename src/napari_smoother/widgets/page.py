@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
     from qtpy.QtGui import QPaintEvent, QShowEvent
 
+    from napari_smoother.layers.graph_layers import EdgesShown
     from napari_smoother.layers.spot_map import Key
     from napari_smoother.widgets.session import Session
 
@@ -42,8 +43,8 @@ class Page(QWidget):
     title = ""
     scrolls_itself = False
     """Whether it has the height of the dock, and scrolls what does not fit by itself."""
-    shows_edges = False
-    """Whether the edges of the graph are to be seen while it is in front."""
+    shows_edges: EdgesShown = "none"
+    """Which edges of the graph are to be seen while it is in front."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

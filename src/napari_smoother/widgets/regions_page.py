@@ -44,7 +44,7 @@ class RegionsPage(Page):
     """Draws regions over whatever map is shown, and weakens the graph between them."""
 
     title = "Regions"
-    shows_edges = True
+    shows_edges = "cut"
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)

@@ -117,7 +117,7 @@ class Session(QObject):
         self.preview = self.keep_up_to_date(self.study.composition_analysis)
         self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)
         self.autoencoder = self.add_analysis(Autoencoder(self.study), EmbeddingMap)
-        self.umap = self._keep_up_to_date(Umap(self.study))
+        self.umap = self.keep_up_to_date(Umap(self.study))
         self.highlight = SpotHighlight(self.scene)
         self.scene.stage_changed.connect(self._bring_forward)
         self._bring_forward(self.scene.stage)
@@ -211,12 +211,11 @@ class Session(QObject):
         description
             For the activity dock and the status line.
         """
-        number = next(self._numbers)
-        self._uses[number] = use
-        self.loader.submit(
-            lambda cancelled, report: (number, *heard(read, cancelled)), description
+        self.load_telling(
+            lambda context: read(lambda: bool(context.cancelled and context.cancelled())),
+            use,
+            description,
         )
-        self.busy_changed.emit(description)
 
     def load_telling(
         self,
@@ -235,20 +234,16 @@ class Session(QObject):
         description
             For the activity dock and the status line.
         """
-        self.busy_changed.emit(description)
         number = next(self._numbers)
         self._uses[number] = use
 
         def work(
-            cancelled: Callable[[], bool], report: Callable[[Any], None]
+            cancelled: Callable[[], bool], report: Callable[[Progress], None]
         ) -> tuple[int, Any, list[str]]:
-            def tell(progress: Progress) -> None:
-                of = f" {progress.done} of {progress.total}" if progress.total else ""
-                report(f"{description}: {progress.text}{of}")
+            return number, *heard(lambda asked: read(Context(asked, report)), cancelled)
 
-            return number, *heard(lambda asked: read(Context(asked, tell)), cancelled)
-
-        self._loader.submit(work, description)
+        self.loader.submit(work, description)
+        self.busy_changed.emit(description)
 
     def wait_for(self, work: Callable[[Callable[[], bool]], Loaded], description: str) -> Loaded:
         """Do something in the thread, and return what it found; the window works on meanwhile.
