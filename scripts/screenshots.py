@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_smoother.analyses.figure_settings import DOMINANT_TYPE
 from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
 from napari_smoother.widgets import opening
+from napari_smoother.widgets.compare_page import ComparePage
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.figure_page import FigurePage
@@ -74,6 +75,16 @@ def simulated(folder: Path) -> None:
     impute.map_buttons["both"].click()
     wait_for_rest(session)
     save_screenshot(viewer, folder / "impute.png")
+
+    compare = dock.turn_to(ComparePage)
+    layers = compare.groups.findText("Column region")
+    compare.groups.setCurrentIndex(layers)
+    compare.groups.activated.emit(layers)
+    compare.parts.setCurrentIndex(1)
+    compare.genes.rank.click()
+    wait_for_rest(session)
+    compare.genes.table.selectRow(0)
+    save_screenshot(viewer, folder / "compare.png")
     viewer.close()
 
 

@@ -197,6 +197,20 @@ def test_reports_name_the_column_that_regions_are_saved_in(study: Study) -> None
 
 
 @pytest.mark.filterwarnings("ignore:Results stand beside")
+def test_looking_at_a_comparison_is_no_unsaved_work(study: Study, tmp_path: Path) -> None:
+    write_h5ad(annotate(findings_of(study)), tmp_path / "a.h5ad")
+    again = Study()
+    again.open(read_h5ad_section(tmp_path / "a.h5ad"))
+    again.update()
+    comparison = Comparison(again)
+    comparison.update()
+    assert comparison.result is not None
+    assert not again.is_unsaved
+    choose(again, level=0.5)
+    assert again.is_unsaved
+
+
+@pytest.mark.filterwarnings("ignore:Results stand beside")
 def test_a_ranking_comes_back_with_the_session(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

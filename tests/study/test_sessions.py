@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from napari_smoother.analyses.autoencoder import Trained
+from napari_smoother.analyses.comparison_settings import ComparisonSettings
 from napari_smoother.analyses.embedding_settings import DomainSettings
 from napari_smoother.analyses.regions import RegionClass, RegionShape
-from napari_smoother.analyses.shown import Shown, View
+from napari_smoother.analyses.shown import ComparisonShown, Shown, View
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import read_h5ad_section, write_h5ad
 from napari_smoother.models.deconv.reference import Reference
@@ -51,7 +52,13 @@ def study(sample) -> Study:
     study.graph_settings = replace(study.graph_settings, neighbours=5, boundary_connectivity=0.3)
     study.deconvolution = replace(study.deconvolution, lambda_=0.00183, rho=0.9995, deviation=True)
     view = View("gene", sample.section.adata.var_names[3], low=2.5)
-    study.recipe = replace(study.recipe, shown=Shown("composition", view, spot_size=1.25))
+    study.recipe = replace(
+        study.recipe,
+        comparison=ComparisonSettings("column", "layer", True, ((ODD, ""),), blocks=7, level=0.9),
+        shown=Shown(
+            "composition", view, spot_size=1.25, comparison=ComparisonShown("genes", ODD, 1.5)
+        ),
+    )
     study.update()
     return study
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_smoother.analyses import comparison
 from napari_smoother.analyses.comparison import RegionComparison, valued
 from napari_smoother.analyses.comparison_settings import ComparisonSettings
 from napari_smoother.analyses.spot_groups import Groups, compared_groups, pairs_among
+from napari_smoother.analyses.stage import Stage
 from napari_smoother.errors import InputError
 from napari_smoother.study.between_groups import BetweenGroups
 
@@ -20,6 +23,27 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.study.analysis import Request
     from napari_smoother.study.study import Study
+
+
+def check(groups: Groups, composition: Composition | None, settings: ComparisonSettings) -> None:
+    """Refuse what cannot be compared.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two groups with values, one is missing, or there are no values.
+    """
+    if composition is None:
+        used = np.ones(len(groups.codes), dtype=np.bool_)
+    else:
+        used = valued(composition.proportions, _deviation(composition))
+    pairs_among(settings, compared_groups(groups, settings, used))
+    if composition is None:
+        raise InputError(
+            "There is no composition yet",
+            where="comparison",
+            remedy="Choose a reference on the Deconvolve page",
+        )
 
 
 class Comparison(BetweenGroups[ComparisonSettings, RegionComparison]):
@@ -39,6 +63,7 @@ class Comparison(BetweenGroups[ComparisonSettings, RegionComparison]):
 
     def __init__(self, study: Study) -> None:
         super().__init__(study)
+        self._checked = Stage(check)
         study.composition_changed.connect(self._on_others)
 
     def part_of(self, recipe: Recipe) -> ComparisonSettings:
@@ -48,14 +73,8 @@ class Comparison(BetweenGroups[ComparisonSettings, RegionComparison]):
     def basis(self) -> tuple[Groups, Composition]:
         """Return groups and composition, if two groups have values."""
         groups, composition = self.groups, self.study.composition
-        if composition is None:
-            raise InputError(
-                "There is no composition yet",
-                where="comparison",
-                remedy="Choose a reference on the Deconvolve page",
-            )
-        used = valued(composition.proportions, _deviation(composition))
-        pairs_among(self.settings, compared_groups(groups, self.settings, used))
+        self._checked(groups, composition, self.settings)
+        assert composition is not None
         return groups, composition
 
     def compute(

@@ -32,6 +32,17 @@ def counted_in(section: Section) -> NDArray[Any]:
     return spots_with_counts(section.adata, where=section.name)
 
 
+def chosen_of(groups: Groups, counted: NDArray[Any], settings: RankingSettings) -> Groups:
+    """Return those of the groups that a ranking is of.
+
+    Raises
+    ------
+    InputError
+        If they cannot be ranked.
+    """
+    return ranked_genes.choose(compared_groups(groups, settings, counted), settings)[0]
+
+
 class RankedGenes(BetweenGroups[RankingSettings, GeneRanking]):
     """`napari_smoother.rank_genes` on the groups of a study.
 
@@ -52,6 +63,7 @@ class RankedGenes(BetweenGroups[RankingSettings, GeneRanking]):
     def __init__(self, study: OpenSection) -> None:
         super().__init__(study)
         self._counted = Stage(counted_in)
+        self._chosen = Stage(chosen_of)
 
     @property
     def missing(self) -> str:
@@ -70,10 +82,9 @@ class RankedGenes(BetweenGroups[RankingSettings, GeneRanking]):
 
     def _compared(self, groups: Groups) -> Groups:
         """Return those of the groups that a ranking is of."""
-        section, settings = self.study.section, self.settings
+        section = self.study.section
         assert section is not None
-        counted = self._counted(section)
-        return ranked_genes.choose(compared_groups(groups, settings, counted), settings)[0]
+        return self._chosen(groups, self._counted(section), self.settings)
 
     def compute(
         self, request: Request[RankingSettings, GeneRanking], context: Context

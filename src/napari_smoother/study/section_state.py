@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 GRAPH = "graph"
-"""Name of the analysis whose result the others share; it is made again in no time."""
+"""Name of the analysis whose result the others share."""
+
+MADE_AGAIN = frozenset({GRAPH, "region_comparison"})
+"""Names of the analyses whose results are made again in no time: no work is lost with them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +77,7 @@ class SectionState:
     def has_unsaved_work(self) -> bool:
         """Whether anything was decided or found that no file has.
 
-        What is shown does not count, nor does the graph.
+        What is shown does not count, nor does what is made again in no time.
         """
         saved = self.saved_recipe
         if saved is None or _decided(self.history.present) != _decided(saved):
@@ -82,7 +85,7 @@ class SectionState:
         return any(
             outcome.result is not self.saved_results.get(name)
             for name, outcome in self.outcomes.items()
-            if name != GRAPH and not outcome.is_kept
+            if name not in MADE_AGAIN and not outcome.is_kept
         )
 
 

@@ -197,7 +197,7 @@ class ComparePage(Page):
                 self.reference.setCurrentIndex(self.reference.findData(reference))
         self.reference.setEnabled(bool(self.group.currentData()))
         self.types.show_obstacle()
-        self.genes._show_state()
+        self.genes.show_state()
 
     def _names(self) -> tuple[str, ...]:
         try:

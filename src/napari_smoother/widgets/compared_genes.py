@@ -49,20 +49,20 @@ def p_text(row: Mapping[str, Any]) -> str:
 
 
 COLUMNS = (
-    Column("name", "Gene", "Click a row to see the gene on the tissue", "{name}".format_map, 92),
+    Column("name", "Gene", "Click a row to see the gene on the tissue", "{name}".format_map, 84),
     Column(
         "log2_fold_change",
         "log₂ FC",
         "Log2 fold change: of the means of log1p of counts per 10,000, as scanpy has it",
         "{log2_fold_change:+.2f}".format_map,
-        58,
+        54,
     ),
     Column(
         "share_difference",
         "Δ spots",
         "Difference of the shares of spots that express the gene",
         "{share_difference:+.0%}".format_map,
-        56,
+        52,
     ),
     Column(
         "share",
@@ -76,7 +76,7 @@ COLUMNS = (
         "Ref.",
         "Share of the spots of the reference that express it",
         "{share_reference:.0%}".format_map,
-        44,
+        42,
     ),
     Column(
         "adjusted_p_value",
@@ -84,9 +84,9 @@ COLUMNS = (
         "P-value of a Wilcoxon test, adjusted for the number of genes by Benjamini and Hochberg; "
         "takes spots for independent, so that it is too small",
         p_text,
-        66,
+        62,
     ),
-    Column("score", "Score", "Z-score of the rank sum", "{score:.1f}".format_map, 52),
+    Column("score", "Score", "Z-score of the rank sum", "{score:.1f}".format_map, 46),
 )
 FIELDS: dict[str, dict[str, Any]] = {
     "tie_correct": {
@@ -159,8 +159,8 @@ class ComparedGenes(QWidget):
         self.volcano.gene_chosen.connect(self.colour_by)
         self.table.row_chosen.connect(lambda row: self.colour_by(str(row["gene"])))
         preview.progressed.connect(self._show_progress)
-        preview.busy_changed.connect(self._show_state)
-        preview.status_changed.connect(self._show_state)
+        preview.busy_changed.connect(self.show_state)
+        preview.status_changed.connect(self.show_state)
         listen(self, self.ranking.result_changed, self.show_result)
         listen(self, self.study.recipe_changed, self._show_recipe)
         self.show_result(self.ranking.result)
@@ -264,7 +264,7 @@ class ComparedGenes(QWidget):
             if wanted != self._listed_of:
                 self._take(result, group)
                 self._listed_of = wanted
-        self._show_state()
+        self.show_state()
         self._show_gene()
 
     def _take(self, result: GeneRanking, group: str) -> None:
@@ -294,7 +294,7 @@ class ComparedGenes(QWidget):
         self.volcano.show_ranking(
             table, table["name"].to_numpy(), listed, (shown.fold_change, shown.adjusted_p)
         )
-        self._show_state()
+        self.show_state()
         self._show_gene()
 
     def _show_gene(self) -> None:
@@ -309,7 +309,7 @@ class ComparedGenes(QWidget):
         if "gene" in self.table.rows.table:
             self.table.show_row(gene=gene)
 
-    def _show_state(self, *news: Any) -> None:
+    def show_state(self, *news: Any) -> None:
         """Show whether genes can be ranked, are being ranked, or belong to earlier settings."""
         ranking, busy, result = self.ranking, self.preview.is_busy, self.ranking.result
         obstacle = ranking.obstacle

@@ -202,6 +202,8 @@ def describe(result: RegionComparison) -> str:
     if table["region"].nunique() == 1 and table["reference"].nunique() == 1:
         parts.append(compared(table.iloc[0]))
     parts.append(f"{result.describe()}.")
+    if result.report["deviation"]:
+        parts.append("Intervals count in the deconvolution's error.")
     if result.unsure:
         parts.append(f"No interval, for too few spots: {', '.join(result.unsure)}.")
     if result.report["n_left_out"]:

@@ -205,14 +205,14 @@ class Volcano(QWidget):
         painter.setPen(text)
         for value in (*-ticks(0, wide)[1:], *ticks(0, wide)):
             x = frame.center().x() + value / wide * frame.width() / 2
-            box = QRectF(x - 20, frame.bottom() + 1, 40, 14)
+            box = QRectF(x - 20, frame.bottom() + 4, 40, 14)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, f"{value:g}")
         for value in ticks(0, high):
             y = frame.bottom() - value / high * frame.height()
             box = QRectF(14, y - 7, LEFT - 18, 14)
             beside = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(box, beside, f"{value:g}")
-        box = QRectF(frame.left(), frame.bottom() + 16, frame.width(), 16)
+        box = QRectF(frame.left(), frame.bottom() + 18, frame.width(), 16)
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "log₂ fold change")
         painter.save()
         painter.translate(QPointF(8, frame.center().y()))
