@@ -355,6 +355,20 @@ def test_the_reduce_page_opens_the_dock_once(
     assert opened[0].isVisible()
 
 
+def test_escape_in_the_canvas_lets_the_spots_go(
+    qtbot: QtBot, view: EmbeddingView, session: Session, window: napari.Viewer
+) -> None:
+    circle(qtbot, view, (0.5, 0.5), 0.15)
+    session.scene.resize_spots(2.0)
+    layer = session.scene.layer(SELECTED)
+    np.testing.assert_allclose(layer.size, session.scene.spot_diameter)
+    canvas = window.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+    assert session.highlight.spots is None
+    assert session.scene.layer(SELECTED) is None
+
+
 def test_another_section_begins_without_a_selection(
     qtbot: QtBot, view: EmbeddingView, session: Session, sample: Sample
 ) -> None:

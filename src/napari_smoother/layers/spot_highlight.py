@@ -53,6 +53,7 @@ class SpotHighlight:
         self.spots: NDArray[np.bool_] | None = None
         scene.key_changed.connect(self._paint)
         scene.study.section_changed.connect(self.clear)
+        scene.study.recipe_changed.connect(self._resize)
 
     def select(self, spots: NDArray[np.bool_] | None) -> None:
         """Bring spots out, n booleans; None, or none of them, for the whole map."""
@@ -105,6 +106,12 @@ class SpotHighlight:
             layer.size = scene.spot_diameter
             layer.face_color = colours
         layer.refresh()
+
+    def _resize(self) -> None:
+        """Draw the spots as large as those of the map."""
+        layer = self._scene.shelf.layer(SELECTED)
+        if layer is not None and len(layer.size) and layer.size[0] != self._scene.spot_diameter:
+            layer.size = self._scene.spot_diameter
 
     def _fade(self, top: Points) -> None:
         faded = None if self._faded is None else self._faded()

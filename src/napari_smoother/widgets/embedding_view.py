@@ -130,6 +130,7 @@ class EmbeddingView(Page):
         listen(self, self.highlight.changed, self._show_selected)
         for name in (session.umap.analysis.name, *(kind.name for kind in FOUND_BY.values())):
             listen(self, self.study.analyses[name].result_changed, self._show_result)
+        session.umap.busy_changed.connect(self._show_points)  # what is waited for
         self._listen_to_the_tissue()
         self._show_section()
 
@@ -202,7 +203,9 @@ class EmbeddingView(Page):
             self._spots = np.flatnonzero(np.isfinite(pairs).all(axis=1))
             self._points = pairs[self._spots]
             axes = (found.axis(across), found.axis(up))
-        self.canvas.show_points(self._points, axes, WAITING[shown.of.kind])
+        laid_out = shown.of.kind == "umap" and self.session.umap.is_busy
+        message = "Laying out …" if laid_out else WAITING[shown.of.kind]
+        self.canvas.show_points(self._points, axes, message)
         self._show_colours()
         self._show_selected(self.highlight.spots)
 

@@ -82,6 +82,7 @@ class ScatterCanvas(QWidget):
         self._frame = Frame.around(self._raster.points, *self._size())
         self._home = self._frame
         self._seen: NDArray[np.int32] | None = None
+        self._shades: NDArray[np.uint32] | None = None
         self._pixels: NDArray[np.uint32] | None = None
         self._outline: list[QPointF] = []
         self._moved_from: QPointF | None = None
@@ -113,19 +114,19 @@ class ScatterCanvas(QWidget):
         self._raster = PointRaster(points)
         self.axes, self.message = axes, message
         self._selected, self._marked, self._outline = None, -1, []
-        self._colours = np.full((len(points), 3), 0.5)
+        self._colours, self._shades = np.full((len(points), 3), 0.5), None
         self.show_all()
 
     def show_colours(self, colours: NDArray[np.floating]) -> None:
         """Colour the points, n x 3 or more from 0 to 1."""
-        self._colours, self._pixels = colours, None
+        self._colours, self._shades, self._pixels = colours, None, None
         self.update()
 
     def select(self, points: NDArray[np.bool_] | None) -> None:
         """Bring points out, n booleans; None for none in particular."""
         if points is None and self._selected is None:
             return
-        self._selected, self._seen, self._pixels = points, None, None
+        self._selected, self._seen, self._shades, self._pixels = points, None, None, None
         self.update()
 
     def mark(self, point: int) -> None:
@@ -179,11 +180,13 @@ class ScatterCanvas(QWidget):
         return self._seen
 
     def _picture(self) -> NDArray[np.uint32]:
-        if self._pixels is None:
+        if self._shades is None:
             opacity = np.ones(len(self._colours), dtype=np.float32)
             if self._selected is not None:
                 opacity[~self._selected] = FAINT
-            self._pixels = packed(self._colours, opacity)[self._on_top()]
+            self._shades = packed(self._colours, opacity)
+        if self._pixels is None:
+            self._pixels = self._shades[self._on_top()]
         return self._pixels
 
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,8 +114,9 @@ def _follow(
 ) -> None:
     """Hand a folder to a process, and wait until it is laid out or has failed."""
     assert process.stdin is not None
-    process.stdin.write(f"{folder}\n".encode())
-    process.stdin.flush()
+    with suppress(OSError):  # it has ended, which is seen below
+        process.stdin.write(f"{folder}\n".encode())
+        process.stdin.flush()
     told = None
     while not any((folder / name).exists() for name in ("places.npy", "fault.txt")):
         if cancelled is not None and cancelled():
@@ -183,7 +185,7 @@ class _IdleProcess:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    with process:  # waits, and closes what leads to it
+    with suppress(OSError), process:  # waits, and closes what leads to it
         pass
 
 
