@@ -194,12 +194,7 @@ class Session(QObject):
         description
             For the activity dock and the status line.
         """
-        self.busy_changed.emit(description)
-        number = next(self._numbers)
-        self._uses[number] = use
-        self._loader.submit(
-            lambda cancelled, report: (number, *heard(read, cancelled)), description
-        )
+        self.load_telling(lambda context: read(context.asked), use, description)
 
     def load_telling(
         self,
