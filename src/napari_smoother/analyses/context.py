@@ -46,6 +46,10 @@ class Context:
     cancelled: Callable[[], bool] | None = None
     tell: Callable[[Any], None] | None = None
 
+    def asked(self) -> bool:
+        """Whether to stop."""
+        return self.cancelled is not None and self.cancelled()
+
     def look_up(self) -> None:
         """Stop if told to.
 
@@ -54,7 +58,7 @@ class Context:
         Cancelled
             If so.
         """
-        if self.cancelled is not None and self.cancelled():
+        if self.asked():
             raise Cancelled("the analysis was cancelled")
 
     def say(self, text: str, done: int = 0, total: int = 0) -> None:

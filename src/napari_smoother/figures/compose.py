@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from napari_smoother.errors import InputError
 from napari_smoother.figures import drawing
+from napari_smoother.figures.content import VECTOR_SPOTS, Content
 from napari_smoother.figures.layout import (
     BAR_GAP,
     BLOCK_GAP,
@@ -18,7 +18,6 @@ from napari_smoother.figures.layout import (
     Wishes,
     columns_of,
     lay_out,
-    points_per_pixel,
     share_of,
 )
 from napari_smoother.figures.legends import keys_of
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from napari_smoother.figures.keys import Key
     from napari_smoother.figures.panels import EdgeOverlay, Panel, RegionOutline
     from napari_smoother.section import Section, SectionImage
-
-VECTOR_SPOTS = 20_000
-"""Most spots, and most edges, that vector files hold as shapes."""
 
 
 def compose_figure(
@@ -140,7 +136,7 @@ def compose_figure(
     sheet = _new_sheet(page, paper, font_size)
     shown = (section.images[0] if section.images else None) if image == "best" else image
     diameter = spot_size * drawing.spot_diameter(section)
-    content = _Content(section, diameter, shown, image_opacity, edges, tuple(outlines), paper)
+    content = Content(section, diameter, shown, image_opacity, edges, tuple(outlines), paper)
     content = content.rasterised_past(vector_spots, panels, (view, *insets))
     for number, panel in enumerate(panels):
         row, column = divmod(number, page.columns)
@@ -177,71 +173,6 @@ def compose_figure(
         )
     _draw_keys(sheet, wishes.keys.common, *page.common, page.below)
     return sheet.figure
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """What every picture of a figure has, beside the colours of its spots."""
-
-    section: Section
-    diameter: float
-    image: SectionImage | None
-    image_opacity: float
-    edges: EdgeOverlay | None
-    outlines: tuple[RegionOutline, ...]
-    paper: tuple[float, float, float]
-    spots_as_picture: bool = False
-    edges_as_picture: bool = False
-
-    def rasterised_past(
-        self, most: int, panels: Sequence[Panel], views: Sequence[Extent]
-    ) -> _Content:
-        """Return the same, with pictures of what would be more than so many shapes."""
-        spots = count_spots(self.section, panels, views, self.diameter)
-        lines = 0 if self.edges is None else len(self.edges.segments) * len(panels) * len(views)
-        return replace(self, spots_as_picture=spots > most, edges_as_picture=lines > most)
-
-    def draw(self, axes: Axes, panel: Panel, view: Extent, width: float, name: str) -> None:
-        """Draw one picture, ``width`` millimetres wide."""
-        section = self.section
-        if self.image is not None:
-            drawing.draw_image(axes, self.image, view, self.image_opacity, f"image-{name}")
-        axes.set_xlim(view[0], view[1])
-        axes.set_ylim(view[3], view[2])
-        if self.edges is not None:
-            drawing.draw_edges(
-                axes, self.edges, view, f"edges-{name}", as_picture=self.edges_as_picture
-            )
-        drawn = drawing.in_view(section, view, self.diameter)
-        if panel.visible is not None:
-            drawn &= panel.visible
-        drawing.draw_spots(
-            axes,
-            section,
-            panel,
-            drawn,
-            f"spots-{name}",
-            diameter=self.diameter,
-            page=self.paper,
-            points_per_pixel=points_per_pixel(width, view),
-            as_picture=self.spots_as_picture,
-        )
-        drawing.draw_outlines(axes, self.outlines, 1.0, f"outline-{name}")
-
-
-def count_spots(
-    section: Section,
-    panels: Sequence[Panel],
-    views: Sequence[Extent],
-    diameter: float | None = None,
-) -> int:
-    """Return how many circles a figure of panels, each in several extents, draws."""
-    seen = [drawing.in_view(section, view, diameter) for view in views]
-    return sum(
-        int(np.sum(each if panel.visible is None else each & panel.visible))
-        for panel in panels
-        for each in seen
-    )
 
 
 def panel_letters(kind: Literal["none", "a", "A"], count: int) -> tuple[str, ...]:

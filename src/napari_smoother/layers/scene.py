@@ -274,7 +274,7 @@ class Scene:
             return None
         found = {name: analysis.result for name, analysis in study.analyses.items()}
         picture = picture_on_screen(
-            section, study.recipe, study.region_labels, study.composition, found
+            section, study.recipe, study.region_labels, study.composition, found, self._values
         )
         if picture is not None and picture.values.quantity == self.key.quantity:
             return None

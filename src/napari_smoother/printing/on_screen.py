@@ -41,6 +41,7 @@ def picture_on_screen(
     labels: NDArray[np.integer],
     composition: Composition | None,
     found: Mapping[str, Any],
+    values: Callable[[Section, View], Numbers | Classes] = values_of,
 ) -> Picture | None:
     """Return what a recipe puts on screen; None for one plain colour.
 
@@ -56,6 +57,8 @@ def picture_on_screen(
         As it was found, if it was.
     found
         Results of the other analyses, by their names.
+    values
+        Finds genes and columns; it may remember what it found last.
     """
     shown = recipe.shown
     if shown.stage == "composition" and composition is not None:
@@ -67,9 +70,9 @@ def picture_on_screen(
         return imputed_picture(result, shown.imputation)
     if result is not None:
         field = "reduction" if shown.stage == "spatial_pca" else "autoencoder"
-        values = embedding_values(result, getattr(shown, field))
-        return None if values is None else Picture(values)
-    return None if shown.view is None else view_picture(section, shown.view)
+        embedded = embedding_values(result, getattr(shown, field))
+        return None if embedded is None else Picture(embedded)
+    return None if shown.view is None else view_picture(section, shown.view, values)
 
 
 def view_picture(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.figure_settings import ON_SCREEN
 from napari_smoother.errors import InputError
-from napari_smoother.figures.compose import compose_figure, count_spots
+from napari_smoother.figures.compose import compose_figure
+from napari_smoother.figures.content import count_spots
 from napari_smoother.figures.drawing import spot_diameter, view_of
 from napari_smoother.figures.panels import Panel
 from napari_smoother.figures.picture import with_common_limits

@@ -30,14 +30,14 @@ from napari_smoother.printing.plan import plan
 from napari_smoother.study.view import viewable
 from napari_smoother.widgets import figure_saving
 from napari_smoother.widgets.figure_drawing import FigureDrawing
+from napari_smoother.widgets.figure_fields import FIELDS, NAMES, OWN_WIDTH, beside
 from napari_smoother.widgets.figure_preview import FigurePreview
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, form, listen, silent, text_label, wrapped_label
+from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.panel_table import PanelTable, with_panel
 from napari_smoother.widgets.part_rows import PartRows
 from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.settings_form import SettingsForm
-from napari_smoother.widgets.sliders import ExactField
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,38 +50,6 @@ if TYPE_CHECKING:
     from napari_smoother.printing.contents import Source
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
-
-OWN_WIDTH = "Own width"
-FIELDS: dict[str, dict[str, Any]] = {
-    "columns": {"range": (0, 12)},
-    "width_mm": {"editor": lambda: ExactField(30, 1000)},
-    "dpi": {"range": (50, 2400)},
-    "font_size": {"editor": lambda: ExactField(3, 40)},
-    "letters": {"choices": {"none": "none", "a": "a, b, c", "A": "A, B, C"}},
-    "letter_size": {"editor": lambda: ExactField(3, 40)},
-    "limits": {"choices": {"own": "own of each panel", "common": "common to all alike"}},
-    "vector_spots": {"range": (0, 10_000_000), "step": 5000},
-    "spot_size": {"editor": lambda: ExactField(0.01, 100), "text": "as on screen"},
-    "image_opacity": {"editor": lambda: ExactField(0, 1), "text": "as on screen"},
-    "image": {"text": "Image"},
-    "edges": {"text": "Edges"},
-    "outlines": {"text": "Regions"},
-    "scale_bar": {"text": "Scale bar"},
-}
-
-NAMES = {
-    "columns": "Columns of the figure",
-    "width_mm": "Width of the figure in millimetres",
-    "dpi": "Resolution in dots per inch",
-    "font_size": "Size of the text in points",
-    "letters": "Letters of panels",
-    "letter_size": "Size of the letters in points",
-    "limits": "Colour limits",
-    "vector_spots": "Most vector spots",
-    "spot_size": "Size of spots in the figure",
-    "image_opacity": "Opacity of the image in the figure",
-}
-"""Of the fields, for who cannot see what stands beside them."""
 
 
 class FigurePage(Page):
@@ -202,9 +170,9 @@ class FigurePage(Page):
         box = QGroupBox("Page")
         rows = form()
         rows.addRow("Journal", self.journal)
-        rows.addRow("Width, mm", _beside(self.width_mm, "columns", self.columns))
-        rows.addRow("Text, pt", _beside(self.font_size, "resolution, dpi", self.dpi))
-        rows.addRow("Letters", _beside(self.letters, "pt", self.letter_size))
+        rows.addRow("Width, mm", beside(self.width_mm, "columns", self.columns))
+        rows.addRow("Text, pt", beside(self.font_size, "resolution, dpi", self.dpi))
+        rows.addRow("Letters", beside(self.letters, "pt", self.letter_size))
         rows.addRow(self.text_note)
         box.setLayout(rows)
         return box
@@ -364,18 +332,6 @@ class FigurePage(Page):
         name, contents = self.extra.currentText(), self.study.recipe.figure.contents
         if name and name not in contents:
             self._change(contents=(*contents, name))
-
-
-def _beside(first: QWidget, text: str, second: QWidget) -> QHBoxLayout:
-    """Return a row of two fields with a word between them, as narrow as may be."""
-    row = QHBoxLayout()
-    for widget in (first, second):
-        widget.setMinimumWidth(48)
-        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    row.addWidget(first, 1)
-    row.addWidget(text_label(text))
-    row.addWidget(second, 1)
-    return row
 
 
 def _columns(section: Section) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -211,11 +211,7 @@ class Session(QObject):
         description
             For the activity dock and the status line.
         """
-        self.load_telling(
-            lambda context: read(lambda: bool(context.cancelled and context.cancelled())),
-            use,
-            description,
-        )
+        self.load_telling(lambda context: read(context.asked), use, description)
 
     def load_telling(
         self,
