@@ -27,15 +27,29 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 @st.composite
 def recipes(draw) -> RecipeFile:
     names = draw(st.lists(texts.filter(lambda text: text.strip()), unique=True, max_size=3))
-    classes = tuple(RegionClass(name, (0.1, draw(st.floats(0, 1)), 1 / 3)) for name in names)
-    shapes = tuple(
-        RegionShape(name, np.array(draw(st.lists(st.tuples(numbers, numbers), min_size=3))))
+    corners = st.lists(st.tuples(numbers, numbers), min_size=3).map(np.array)
+    classes = tuple(
+        RegionClass(
+            name, (0.1, draw(st.floats(0, 1)), 1 / 3), draw(st.booleans()), draw(st.booleans())
+        )
         for name in names
     )
-    imported = draw(st.none() | st.lists(st.integers(-1, 2), min_size=1, max_size=9))
-    regions = Regions(
-        classes, shapes, None if imported is None else np.array(imported, dtype=np.int32)
+    shapes = tuple(
+        RegionShape(
+            name,
+            draw(corners),
+            tuple(draw(st.lists(corners, max_size=2))),
+            draw(texts),
+            draw(texts),
+        )
+        for name in names
     )
+    codes = st.lists(st.integers(-2, 2), min_size=4, max_size=4)
+    imported, assigned = (
+        None if each is None else np.array(each, dtype=np.int32)
+        for each in (draw(st.none() | codes), draw(st.none() | codes))
+    )
+    regions = Regions(classes, shapes, imported, assigned)
     graph = GraphSettings(
         neighbours=draw(st.integers(1, 50)), radius=draw(st.none() | st.floats(1e-9, 1e9))
     )

@@ -387,3 +387,57 @@ def test_missing_file(tmp_path):
         read_regions_geojson(tmp_path / "none.geojson")
     with pytest.raises(InputError, match="no such file"):
         read_regions_geojson(tmp_path)
+
+
+def annotation(identity: object, area: object, **properties: object) -> dict:
+    return {
+        "type": "Feature",
+        "id": identity,
+        "geometry": shapely.geometry.mapping(area),
+        "properties": {"objectType": "annotation", **properties},
+    }
+
+
+def test_what_qupath_knows_of_its_annotations_goes_back(tmp_path) -> None:
+    follicle = {"name": "Follicle", "color": [200, 0, 7]}
+    two = shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(3, 3, 4, 4)])
+    features = [
+        annotation("5c1f-a", two, classification=follicle, name="the first"),
+        annotation("5c1f-b", shapely.box(5, 5, 6, 6), classification=follicle, isLocked=True),
+        annotation(7, shapely.box(7, 7, 8, 8), name="own name"),
+        annotation(None, shapely.box(8, 8, 9, 9), isLocked="yes"),
+    ]
+    path = tmp_path / "annotations.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    found = read_regions_geojson(path)
+    assert [each.identity for each in found] == ["5c1f-a", "5c1f-a", "5c1f-b", "7", ""]
+    assert [each.title for each in found] == ["the first", "the first", "", "", ""]
+    assert [each.locked for each in found] == [False, False, True, False, False]
+    assert [each.name for each in found] == ["Follicle"] * 3 + ["own name", "Unclassified"]
+
+    written = tmp_path / "again.geojson"
+    write_regions_geojson(found, written)
+    again = json.loads(written.read_text())["features"]
+    assert [each.get("id") for each in again] == ["5c1f-a", "5c1f-b", "7", None]
+    assert shapely.geometry.shape(again[0]["geometry"]).equals(two)
+    assert again[0]["properties"]["classification"] == follicle
+    assert again[0]["properties"]["name"] == "the first"
+    assert again[1]["properties"]["isLocked"] is True
+    assert "isLocked" not in again[0]["properties"]
+    reread = read_regions_geojson(written)
+    for one, other in zip(found, reread, strict=True):
+        assert (one.name, one.identity, one.title, one.locked, one.colour) == (
+            other.name,
+            other.identity,
+            other.title,
+            other.locked,
+            other.colour,
+        )
+        assert one.geometry.equals(other.geometry)
+
+
+def test_outlines_without_an_identity_stay_apart(tmp_path) -> None:
+    areas = [shapely.box(0, 0, 1, 1), shapely.box(0, 0, 1, 1)]
+    path = tmp_path / "two.geojson"
+    write_regions_geojson([NamedPolygon("a", None, area) for area in areas], path)
+    assert len(json.loads(path.read_text())["features"]) == 2

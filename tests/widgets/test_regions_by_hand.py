@@ -18,7 +18,7 @@ from napari_smoother.io.regions_geojson import (
 )
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.section import SectionImage
-from napari_smoother.widgets import opening
+from napari_smoother.widgets import region_files
 from napari_smoother.widgets.regions_page import RegionsPage
 
 if TYPE_CHECKING:
@@ -49,17 +49,25 @@ def page(
     return page
 
 
-def drag(qtbot: QtBot, viewer: napari.Viewer, places: list[tuple[float, float]]) -> None:
+def drag(
+    qtbot: QtBot,
+    viewer: napari.Viewer,
+    places: list[tuple[float, float]],
+    keys: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
     """Drag with the button held along places given as shares of the canvas."""
     canvas = viewer.window._qt_viewer.canvas.native
     points = [QPoint(int(x * canvas.width()), int(y * canvas.height())) for x, y in places]
     qtbot.mouseMove(canvas, points[0])
     qtbot.wait(20)
-    qtbot.mousePress(canvas, LEFT, pos=points[0])
+    qtbot.mousePress(canvas, LEFT, keys, pos=points[0])
     for point in points[1:]:
         qtbot.mouseMove(canvas, point)
-        qtbot.wait(10)
-    qtbot.mouseRelease(canvas, LEFT, pos=points[-1])
+        qtbot.wait(20)
+        if meanwhile is not None:
+            meanwhile()
+    qtbot.mouseRelease(canvas, LEFT, keys, pos=points[-1])
     qtbot.wait(30)
 
 
@@ -162,7 +170,7 @@ def test_geojson_comes_in_and_goes_out(
     middle = np.median(positions, axis=0)
     ring = shapely.Point(middle).buffer(900).difference(shapely.Point(middle).buffer(400))
     write_regions_geojson([NamedPolygon("ring", (10, 200, 30), ring)], tmp_path / "in.geojson")
-    opening.import_regions(session, tmp_path / "in.geojson")
+    region_files.import_regions(session, tmp_path / "in.geojson")
     settle(session)
     distance = np.hypot(*(positions - middle).T)
     inside = shapely.intersects_xy(ring, *positions.T)
@@ -172,7 +180,7 @@ def test_geojson_comes_in_and_goes_out(
     assert session.study.regions.classes[0].colour == pytest.approx(
         (10 / 255, 200 / 255, 30 / 255)
     )
-    opening.export_regions(session, tmp_path / "out.geojson")
+    region_files.export_regions(session, tmp_path / "out.geojson")
     settle(session)
     (written,) = read_regions_geojson(tmp_path / "out.geojson")
     assert written.name == "ring"
@@ -193,14 +201,14 @@ def test_names_with_blanks_and_markup_come_in_and_go_out(
     areas = [shapely.Point(middle).buffer(900 - 200 * at) for at in range(4)]
     drawn = [NamedPolygon(name, None, area) for name, area in zip(names, areas, strict=True)]
     write_regions_geojson(drawn, tmp_path / "in.geojson")
-    opening.import_regions(session, tmp_path / "in.geojson")
+    region_files.import_regions(session, tmp_path / "in.geojson")
     settle(session)
     study = session.study
     assert [region.name for region in study.regions.classes] == names
     assert [page.table.item(row, 1).text() for row in range(4)] == names
     assert (study.region_sizes > 0).all()
     assert told == []
-    opening.export_regions(session, tmp_path / "out.geojson")
+    region_files.export_regions(session, tmp_path / "out.geojson")
     settle(session)
     assert [each.name for each in read_regions_geojson(tmp_path / "out.geojson")] == names
     page.table.item(1, 1).setText("Tumor ")  # taken
@@ -228,7 +236,7 @@ def test_outlines_drawn_on_the_hires_picture_are_asked_about(
     inside = int(shapely.intersects_xy(ring, *section.positions.T).sum())
     on_picture = shapely.transform(ring, lambda corners: scale * corners)
     write_regions_geojson([NamedPolygon("a", None, on_picture)], tmp_path / "in.geojson")
-    opening.import_regions(session, tmp_path / "in.geojson")
+    region_files.import_regions(session, tmp_path / "in.geojson")
     settle(session)
     (message,) = told
     assert f"{inside} if they were drawn on the hires picture" in message
@@ -251,7 +259,7 @@ def test_outlines_of_elsewhere_are_told(
 ) -> None:
     far = shapely.box(1e6, 1e6, 2e6, 2e6)
     write_regions_geojson([NamedPolygon("far", None, far)], tmp_path / "in.geojson")
-    opening.import_regions(session, tmp_path / "in.geojson")
+    region_files.import_regions(session, tmp_path / "in.geojson")
     settle(session)
     assert any("No spot lies in the outlines of in.geojson" in message for message in told)
     assert len(session.study.regions.shapes) == 1
@@ -272,7 +280,7 @@ def test_regions_without_outlines_are_told_on_export(
     outline = RegionShape.around(first, shapely.Point(middle).buffer(900))
     session.study.regions = session.study.regions.with_shapes([outline])
     settle(session)
-    opening.export_regions(session, tmp_path / "out.geojson")
+    region_files.export_regions(session, tmp_path / "out.geojson")
     settle(session)
     assert [each.name for each in read_regions_geojson(tmp_path / "out.geojson")] == [first]
     (message,) = [message for message in told if "written without" in message]

@@ -197,6 +197,30 @@ def copied(
     )
 
 
+def joined(regions: Regions, others: Regions, spots: SpotsWithin) -> Regions:
+    """Return the regions with others, whose spots they have then; those of one name are one.
+
+    Raises
+    ------
+    InputError
+        If a region of the same name is locked.
+    """
+    before = regions
+    for region in others.classes:
+        if region.name in regions.names:
+            check_unlocked(regions, region.name)
+        else:
+            regions = regions.with_class(region)
+    after = regions.with_shapes([*regions.shapes, *others.shapes])
+    codes = np.array([regions.code(name) for name in others.names], dtype=np.int32)
+    theirs = others.labels(spots)
+    differs = (theirs >= 0) & (codes[theirs] != after.labels(spots))
+    for code, name in enumerate(others.names):
+        if (chosen := differs & (theirs == code)).any():
+            after = after.with_spots(name, chosen)
+    return _holding_locked(before, after, spots)
+
+
 def check_unlocked(regions: Regions, name: str) -> None:
     """Raise an `InputError` if a region is locked, or is not there."""
     if regions.classes[regions.code(name)].locked:

@@ -52,8 +52,8 @@ class SpotsWithin:
         near = near[(down >= low) & (down <= high)]
         shapely.prepare(area)
         inside = shapely.intersects_xy(area, self.positions[near, 0], self.positions[near, 1])
-        within: NDArray[np.intp] = near[inside]
-        return within
+        found: NDArray[np.intp] = near[inside]
+        return found
 
     def outline(self, outline: Outline) -> NDArray[np.intp]:
         """Return the spots within an outline or on it, remembered by the outline itself."""

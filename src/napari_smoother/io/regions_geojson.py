@@ -7,6 +7,7 @@ import os
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,38 +15,22 @@ import numpy as np
 import shapely
 from PIL import ImageColor
 from shapely import geometry
-from shapely.errors import ShapelyError
 
 from napari_smoother.atomic import replacing
 from napari_smoother.errors import InputError
+from napari_smoother.io.geojson_areas import areas_of, is_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 
 UNNAMED = "Unclassified"
 """What QuPath's annotations without a class and without a name are called."""
 
-FARTHEST = 1e9
-"""No picture has more pixels along a side."""
-
 COLOURS = ("color", "colorRGB")
 """What QuPath's versions call a colour."""
-
-KINDS = frozenset(
-    {
-        "Point",
-        "MultiPoint",
-        "LineString",
-        "MultiLineString",
-        "Polygon",
-        "MultiPolygon",
-        "GeometryCollection",
-    }
-)
 
 EXPORT_AGAIN = (
     "Export the annotations as GeoJSON again, areas only "
@@ -65,11 +50,20 @@ class NamedPolygon:
         Red, green, blue, 0 to 255; None when the file gives none.
     geometry
         Valid, not empty, possibly with holes, as (x, y) in full-resolution pixels.
+    identity
+        The id of its feature; "" where it has none. Parts of a feature share it.
+    title
+        The name of the annotation itself, where it has one beside that of its class.
+    locked
+        Whether QuPath lets nobody move it.
     """
 
     name: str
     colour: Colour | None
     geometry: shapely.Polygon
+    identity: str = ""
+    title: str = ""
+    locked: bool = False
 
 
 def read_regions_geojson(path: str | Path, *, scale: float = 1.0) -> tuple[NamedPolygon, ...]:
@@ -89,8 +83,9 @@ def read_regions_geojson(path: str | Path, *, scale: float = 1.0) -> tuple[Named
         In the order of the file, in full-resolution pixels; a MultiPolygon becomes one polygon a
         part, and so does every area in a GeometryCollection. Names and colours are
         ``properties.classification`` (``name``, ``color``), else ``properties.name`` and
-        ``properties.color``. Outlines that cross themselves are split where they do. Heights
-        (third coordinates) are dropped.
+        ``properties.color``; identities are ``id`` of the features, and those are locked whose
+        ``properties.isLocked`` is true. Outlines that cross themselves are split where they do.
+        Heights (third coordinates) are dropped.
 
     Raises
     ------
@@ -121,9 +116,13 @@ def read_regions_geojson(path: str | Path, *, scale: float = 1.0) -> tuple[Named
             holder.get(key) is not None for holder in holders for key in COLOURS
         ):
             faded.append(number)
-        areas, others = _areas(feature)
-        name = _name(holders)
-        polygons += [NamedPolygon(name, colour, _scaled(area, scale)) for area in areas]
+        areas, others = areas_of(feature)
+        polygons += [
+            NamedPolygon(
+                _name(holders), colour, _scaled(area, scale), _identity(feature), *_own(holders)
+            )
+            for area in areas
+        ]
         for other in others:
             left_out[other].append(number)
     told = ", ".join(f"{len(where)} {what} {_at(where)}" for what, where in left_out.items())
@@ -149,7 +148,8 @@ def write_regions_geojson(polygons: Iterable[NamedPolygon], path: str | Path) ->
     Parameters
     ----------
     polygons
-        In full-resolution pixels.
+        In full-resolution pixels. Those of one identity that follow each other are written as
+        one feature.
     path
         Where to; an existing file is replaced.
 
@@ -160,21 +160,40 @@ def write_regions_geojson(polygons: Iterable[NamedPolygon], path: str | Path) ->
     """
     content = {
         "type": "FeatureCollection",
-        "features": [_feature_of(polygon) for polygon in polygons],
+        "features": [
+            _feature_of(list(parts)) for _, parts in groupby(polygons, key=_feature_key(count()))
+        ],
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, allow_nan=False, indent=1), encoding="ascii")
 
 
-def _feature_of(polygon: NamedPolygon) -> dict[str, Any]:
-    classification: dict[str, Any] = {"name": polygon.name}
-    if polygon.colour is not None:
-        classification["color"] = [int(part) for part in polygon.colour]
-    return {
-        "type": "Feature",
-        "geometry": geometry.mapping(polygon.geometry),
-        "properties": {"objectType": "annotation", "classification": classification},
-    }
+def _feature_key(numbers: Iterator[int]) -> Callable[[NamedPolygon], tuple[object, ...]]:
+    """Return what parts of a feature have in common; a polygon without identity is one itself."""
+    return lambda polygon: (
+        polygon.identity or next(numbers),
+        polygon.name,
+        polygon.title,
+        polygon.locked,
+    )
+
+
+def _feature_of(parts: list[NamedPolygon]) -> dict[str, Any]:
+    first = parts[0]
+    classification: dict[str, Any] = {"name": first.name}
+    if first.colour is not None:
+        classification["color"] = [int(part) for part in first.colour]
+    properties: dict[str, Any] = {"objectType": "annotation", "classification": classification}
+    if first.title:
+        properties["name"] = first.title
+    if first.locked:
+        properties["isLocked"] = True
+    areas = [part.geometry for part in parts]
+    area = areas[0] if len(areas) == 1 else shapely.MultiPolygon(areas)
+    feature: dict[str, Any] = {"type": "Feature"}
+    if first.identity:
+        feature["id"] = first.identity
+    return feature | {"geometry": geometry.mapping(area), "properties": properties}
 
 
 def _content(path: Path) -> Any:
@@ -195,7 +214,7 @@ def _features(content: Any, path: Path) -> list[Any]:
         features = content
     elif kind == "FeatureCollection":
         features = content.get("features")
-    elif kind == "Feature" or _is_kind(kind):
+    elif kind == "Feature" or is_kind(kind):
         features = [content]
     if not isinstance(features, list):
         raise InputError(
@@ -215,7 +234,20 @@ def _holders(feature: Any) -> tuple[dict[str, Any], ...]:
     return (classification, properties) if isinstance(classification, dict) else (properties,)
 
 
-def _name(holders: Iterable[dict[str, Any]]) -> str:
+def _identity(feature: Any) -> str:
+    return _text(feature.get("id")) if isinstance(feature, dict) else ""
+
+
+def _own(holders: tuple[dict[str, Any], ...]) -> tuple[str, bool]:
+    """Return the annotation's own name, where its class has one too, and whether it is locked."""
+    if not holders:
+        return "", False
+    properties = holders[-1]
+    title = "" if len(holders) == 1 or not _name(holders[:1], "") else _name(holders[1:], "")
+    return title, properties.get("isLocked") is True
+
+
+def _name(holders: Iterable[dict[str, Any]], otherwise: str = UNNAMED) -> str:
     """Return the first name that holds more than blanks, as it stands there."""
     for holder in holders:
         for value in (holder.get("name"), holder.get("names")):
@@ -223,7 +255,7 @@ def _name(holders: Iterable[dict[str, Any]]) -> str:
             text = ": ".join(word for word in words if word.strip())
             if text:
                 return text
-    return UNNAMED
+    return otherwise
 
 
 def _text(value: Any) -> str:
@@ -262,66 +294,6 @@ def _rgb(value: Any) -> Colour | None:
     shares = any(part % 1 for part in value[:3]) and max(value[:3]) <= 1
     red, green, blue = (round(255 * part if shares else part) for part in value[:3])
     return red, green, blue
-
-
-def _areas(feature: Any) -> tuple[list[shapely.Polygon], list[str]]:
-    """Take the geometry of a feature apart: its areas, and what is none, in words."""
-    areas: list[shapely.Polygon] = []
-    others: list[str] = []
-    waiting: list[Any] = [feature.get("geometry", feature) if isinstance(feature, dict) else None]
-    while waiting:
-        shape = waiting.pop()
-        shape = shape if isinstance(shape, dict) else {}
-        kind = shape.get("type")
-        if kind == "GeometryCollection" and isinstance(shape.get("geometries"), list):
-            waiting += reversed(shape["geometries"])
-        elif kind == "Polygon":
-            _take_polygon(shape.get("coordinates"), areas, others)
-        elif kind == "MultiPolygon" and isinstance(shape.get("coordinates"), list):
-            for part in shape["coordinates"]:
-                _take_polygon(part, areas, others)
-        elif kind is None:
-            others.append("without a geometry")
-        else:
-            others.append(kind if _is_kind(kind) else "of an unknown kind")
-    return areas, others
-
-
-def _take_polygon(rings: Any, areas: list[shapely.Polygon], others: list[str]) -> None:
-    """Add the valid parts of one polygon to the areas, or what is wrong with it to the others."""
-    try:
-        rim, *holes = [_ring(ring) for ring in rings]
-        # A hole of fewer than three corners takes nothing away.
-        holes = [hole for hole in holes if len(np.unique(hole, axis=0)) > 2]
-        found: Any = shapely.Polygon(rim, holes)
-        if not found.is_valid:
-            found = shapely.make_valid(found, method="structure", keep_collapsed=False)
-    except (ShapelyError, ValueError, TypeError, KeyError, OverflowError):
-        others.append("Polygon that is not well formed")
-        return
-    parts = [
-        part
-        for part in shapely.get_parts(found)
-        if isinstance(part, shapely.Polygon) and part.area > 0
-    ]
-    areas += parts
-    if not parts:
-        others.append("Polygon that encloses nothing")
-
-
-def _ring(ring: Any) -> NDArray[np.float64]:
-    """Corners of a ring as (x, y); a ValueError or TypeError where they are no numbers."""
-    corners = np.asarray([corner[:2] for corner in ring])
-    if corners.dtype.kind not in "iuf" or corners.ndim != 2 or corners.shape[1] != 2:
-        raise ValueError("not pairs of numbers")
-    places = corners.astype(np.float64)
-    if not (np.abs(places) <= FARTHEST).all():  # NaN is not either
-        raise ValueError("not places in a picture")
-    return places
-
-
-def _is_kind(kind: Any) -> bool:
-    return isinstance(kind, str) and kind in KINDS
 
 
 def _scaled(area: shapely.Polygon, scale: float) -> shapely.Polygon:

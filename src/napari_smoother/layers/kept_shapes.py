@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """A closed line in a layer.
+    """A line in a layer.
 
     Parameters
     ----------
@@ -29,11 +29,19 @@ class Line:
         Red, green, blue, alpha from 0 to 1.
     width
         In full-resolution pixels.
+    closed
+        Whether it leads back to its first corner.
     """
 
     corners: NDArray[np.float64]
     colour: tuple[float, float, float, float]
     width: float
+    closed: bool = True
+
+    @property
+    def is_one(self) -> bool:
+        """Whether there is anything to be drawn."""
+        return len(self.corners) > (2 if self.closed else 1)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -64,17 +72,22 @@ class KeptShapes:
 
     def show(self, wanted: Sequence[Line]) -> None:
         """Make the layer show these lines: those it shows already stay as they are."""
+        with self.layer.block_thumbnail_update():
+            self._show(wanted)
+
+    def _show(self, wanted: Sequence[Line]) -> None:
         keys = {line.key for line in wanted}
         gone = [place for place, line in enumerate(self.lines) if line.key not in keys]
+        gone += range(len(self.lines), len(self.layer.data))  # left half drawn
         if gone:
             self.layer.remove(gone)
             self.lines = [line for line in self.lines if line.key in keys]
         here = {line.key for line in self.lines}
-        new = [line for line in wanted if line.key not in here and len(line.corners) > 2]
+        new = [line for line in wanted if line.key not in here and line.is_one]
         if not new:
             return
         self.layer.add(
-            [self._placed(line.corners) for line in new],
+            [self._placed(line) for line in new],
             shape_type=self._kind,
             edge_width=[line.width for line in new],
             edge_color=np.array([line.colour for line in new]),
@@ -84,9 +97,10 @@ class KeptShapes:
 
     def misses(self, wanted: Sequence[Line]) -> bool:
         """Whether the layer shows other lines than these."""
-        keys = {line.key for line in wanted if len(line.corners) > 2}
+        keys = {line.key for line in wanted if line.is_one}
         return keys != {line.key for line in self.lines}
 
-    def _placed(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-        placed = to_rows_and_columns(corners)
-        return placed if self._kind == "polygon" else np.concatenate([placed, placed[:2]])
+    def _placed(self, line: Line) -> NDArray[np.float64]:
+        placed = to_rows_and_columns(line.corners)
+        by_itself = self._kind == "polygon" or not line.closed
+        return placed if by_itself else np.concatenate([placed, placed[:2]])

@@ -29,12 +29,22 @@ class Stroke:
         self._radius = radius
         self._way = [np.asarray(start, dtype=np.float64)]
 
-    def move(self, place: NDArray[np.float64]) -> bool:
-        """Go on to a place; whether it is far enough from the last one to make a difference."""
-        far = float(np.hypot(*(place - self._way[-1]))) >= FINENESS * self._radius
+    def move(self, place: NDArray[np.float64], *, last: bool = False) -> bool:
+        """Go on to a place; whether it is far enough from the one before to make a difference.
+
+        The last place always is, unless it is the same.
+        """
+        distance = float(np.hypot(*(place - self._way[-1])))
+        far = distance > 0 if last else distance >= FINENESS * self._radius
         if far:
             self._way.append(np.asarray(place, dtype=np.float64))
         return far
+
+    @property
+    def way(self) -> NDArray[np.float64]:
+        """The corners of its way, at least two: m x 2 (x, y) in full-resolution pixels."""
+        start = self._way[0]
+        return np.array([start, start + 1e-3 * self._radius, *self._way[1:]])
 
     def area(self) -> shapely.Geometry:
         """Return all that was swept over."""

@@ -48,9 +48,8 @@ class RegionCasing:
         self._width = outline_width(section)
         self._kept = KeptShapes(self.layer, "path")
 
-    def show(self, regions: Regions) -> None:
-        """Draw the lines of the regions that are visible."""
-        lines: list[Line] = []
+    def show(self, regions: Regions, stroke: Line | None = None) -> None:
+        """Draw the lines of the regions that are visible, and the stroke of a brush."""
         seen = {region.name: region for region in regions.classes if region.visible}
         shapes = [shape for shape in regions.shapes if shape.region in seen]
         lines = [
@@ -64,6 +63,8 @@ class RegionCasing:
             if seen[shape.region].locked
             for ring in shape.rings
         ]
+        if stroke is not None:
+            lines.append(stroke)
         self._kept.show(lines)
         self.layer.editable = False  # napari thinks again whenever data come
 
@@ -71,4 +72,4 @@ class RegionCasing:
 def contrast_to(colour: Colour) -> tuple[float, float, float, float]:
     """Return a dark colour for a light one, and a light colour for a dark one."""
     red, green, blue = colour
-    return DARK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.25 else LIGHT
+    return DARK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.5 else LIGHT

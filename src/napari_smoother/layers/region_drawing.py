@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
@@ -11,11 +11,12 @@ from psygnal import Signal
 from napari_smoother.analyses import region_edits
 from napari_smoother.analyses.regions import RegionClass
 from napari_smoother.errors import InputError
-from napari_smoother.figures.colours import categorical_palette
 from napari_smoother.layers import region_shapes
 from napari_smoother.layers.coordinates import World, data_to_full_resolution, to_xy
+from napari_smoother.layers.kept_shapes import Line
 from napari_smoother.layers.region_brush import Stroke
 from napari_smoother.layers.region_casing import CASING, RegionCasing
+from napari_smoother.layers.region_effects import WITH_ALT, applied, next_colour
 from napari_smoother.layers.region_rings import RegionRings
 
 if TYPE_CHECKING:
@@ -26,17 +27,19 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.regions import Colour, Regions, RegionShape
+    from napari_smoother.analyses.regions import Regions, RegionShape
+    from napari_smoother.layers.region_effects import Effect
     from napari_smoother.layers.shelf import Shelf
     from napari_smoother.study.study import Study
-
-Effect = Literal["add", "subtract", "spots"]
 
 NO_TOOL = "pan_zoom"
 """napari's name for moving the picture."""
 
 BRUSH = "brush"
 """Our only tool that napari does not have."""
+
+STROKE_OPACITY = 0.35
+"""Of the way of a brush while it paints."""
 
 MOVING = frozenset({"select", "direct"})
 """Tools that move outlines as long as the button is held."""
@@ -57,8 +60,7 @@ class RegionDrawing:
     region : str or None
         The region that the next outline will belong to.
     effect
-        What becomes of an area that is drawn: an outline of the region, taken away from it, or
-        its spots assigned to the region. With Alt held an area is taken away, or its spots.
+        What becomes of an area that is drawn; another with Alt held.
     brush
         Diameter of the brush, in units of the world.
     drawn
@@ -85,6 +87,7 @@ class RegionDrawing:
         self._is_outdated = False
         self._before: Regions | None = None  # as the hand that is moving them found them
         self._with_alt = False
+        self._is_painting = False
         self._brushes = False
         self.region: str | None = None
         self.effect: Effect = "add"
@@ -121,7 +124,7 @@ class RegionDrawing:
             self._fill(self._study.regions)
         return layer
 
-    def _show_casing(self, regions: Regions) -> None:
+    def _show_casing(self, regions: Regions, stroke: Line | None = None) -> None:
         """Draw what lies under the outlines, which nobody but us touches."""
         section = self._study.section
         if section is None:
@@ -130,7 +133,7 @@ class RegionDrawing:
         if self._casing is None or layer is None or layer is not self._casing.layer:
             self._casing = RegionCasing(section)
             self._shelf.put(CASING, self._casing.layer, below=region_shapes.REGIONS)
-        self._casing.show(regions)
+        self._casing.show(regions, stroke)
 
     # Tools
 
@@ -186,15 +189,6 @@ class RegionDrawing:
         if layer is not None and self._brushes:
             layer.cursor_size = diameter
 
-    def selected(self) -> tuple[RegionShape, ...]:
-        """Return the outlines that are selected in the layer."""
-        layer = self._shelf.layer(region_shapes.REGIONS)
-        if layer is None:
-            return ()
-        places = layer.features[region_shapes.OUTLINE_FEATURE].to_numpy()
-        chosen = sorted({int(places[row]) for row in layer.selected_data if row < len(places)})
-        return tuple(self._study.regions.shapes[place] for place in chosen if place >= 0)
-
     # What the hand does
 
     @contextmanager
@@ -224,6 +218,10 @@ class RegionDrawing:
         if missed:
             layer.selected_data = set(layer.selected_data) | missed
 
+    @property
+    def _present_effect(self) -> Effect:
+        return WITH_ALT[self.effect] if self._with_alt else self.effect
+
     def _note_alt(self, layer: Shapes, event: Event) -> None:
         self._with_alt = "Alt" in event.modifiers
 
@@ -242,21 +240,29 @@ class RegionDrawing:
             self._read(layer)
             self._before = None
             self._study.end_step()
-            self._mend()
+            if self._rings is not None:
+                self._settle(layer, self._rings)
 
     def _paint(self, layer: Shapes, event: Event) -> Iterator[None]:
         section, regions = self._study.section, self._study.regions
         if section is None or self.region is None:
             return
-        stroke = Stroke(self.brush / World.of(section).pixel / 2, self._place(layer, event))
+        diameter = self.brush / World.of(section).pixel
+        stroke = Stroke(diameter / 2, self._place(layer, event))
+        colour = (*regions.classes[regions.code(self.region)].colour, STROKE_OPACITY)
         self._study.begin_step()
+        self._is_painting = True  # outlines are drawn once it is over: napari is slow at that
         done = self._apply(regions, stroke.area())
-        yield
-        while done and event.type == "mouse_move":
-            if stroke.move(self._place(layer, event)):
-                self._apply(regions, stroke.area())
+        while done and event.type != "mouse_release":
+            self._show_casing(regions, Line(stroke.way, colour, diameter, closed=False))
             yield
+            while event.type == "mouse_move" and not stroke.move(self._place(layer, event)):
+                yield
+            stroke.move(self._place(layer, event), last=True)
+            self._apply(regions, stroke.area())
+        self._is_painting = False
         self._study.end_step()
+        self._show(self._study.regions)
 
     def _place(self, layer: Shapes, event: Event) -> NDArray[np.float64]:
         section = self._study.section
@@ -270,15 +276,7 @@ class RegionDrawing:
         study, name = self._study, self.region
         assert name is not None
         try:
-            if self.effect == "spots":
-                chosen = np.zeros(len(study.spots), dtype=bool)
-                chosen[study.spots.area(area)] = True
-                to = None if self._with_alt else name
-                study.regions = region_edits.assigned(regions, to, chosen, study.spots)
-            elif self.effect == "subtract" or self._with_alt:
-                study.regions = region_edits.subtracted(regions, name, area, study.spots)
-            else:
-                study.regions = region_edits.painted(regions, name, area, study.spots)
+            study.regions = applied(regions, name, area, self._present_effect, study.spots)
         except InputError as error:
             self.refused.emit(error)
             return False
@@ -303,36 +301,39 @@ class RegionDrawing:
         for shape in new:
             try:
                 regions = self._with_drawn(regions, shape)
-                if self.effect == "add" and not self._with_alt:
+                if self._present_effect == "add":
                     told.append((shape.region, len(study.spots.outline(shape))))
             except InputError as error:
                 self.refused.emit(error)
         with self._not_following():
             study.regions = regions
-        self._is_outdated = rings.misses(study.regions)
-        if not self._is_outdated:
+        if new:
             with self._not_following():
-                rings.number(study.regions)
-        elif not str(layer.mode).startswith("add_"):
-            self._mend()
+                layer.selected_data = set()  # whose handles would hide the line
+        if self._before is None:
+            self._settle(layer, rings)
         for each in told:
             self.drawn.emit(*each)
 
     def _with_drawn(self, regions: Regions, shape: RegionShape) -> Regions:
         """Return the regions with an outline just drawn, or what it is to do."""
-        spots = self._study.spots
+        spots, effect = self._study.spots, self._present_effect
         if shape.region not in regions.names:
             regions = regions.with_class(RegionClass(shape.region, next_colour(regions)))
-        if self.effect == "spots":
-            chosen = np.zeros(len(spots), dtype=bool)
-            chosen[spots.outline(shape)] = True
-            to = None if self._with_alt else shape.region
-            return region_edits.assigned(regions, to, chosen, spots)
-        if self.effect == "subtract" or self._with_alt:
-            return region_edits.subtracted(regions, shape.region, shape.area(), spots)
-        return region_edits.drawn(regions, shape, spots)
+        if effect == "add":
+            return region_edits.drawn(regions, shape, spots)
+        return applied(regions, shape.region, shape.area(), effect, spots)
 
     # What is shown
+
+    def _settle(self, layer: Shapes, rings: RegionRings) -> None:
+        """Let the layer show what the study has made of what was read."""
+        self._is_outdated = rings.misses(self._study.regions)
+        if not self._is_outdated:
+            with self._not_following():
+                rings.number(self._study.regions)
+        elif not str(layer.mode).startswith("add_"):
+            self._mend()
 
     def _on_rest(self, event: Event) -> None:
         """Mend what the layer shows once napari has finished a shape.
@@ -343,18 +344,19 @@ class RegionDrawing:
             self._mend()
 
     def _mend(self) -> None:
-        """Show the regions where the layer shows others, unless a hand is moving outlines."""
-        if self._is_outdated and self._before is None:
+        """Show the regions where the layer shows others."""
+        if self._is_outdated:
             self._is_outdated = False
             self._fill(self._study.regions)
 
     def _show(self, regions: Regions) -> None:
         layer = self._shelf.layer(region_shapes.REGIONS)
-        if layer is None and not regions.shapes:
+        if self._is_painting or (layer is None and not regions.shapes):
             return
         if layer is None:
             self.layer()
         elif self._follows_layer:
+            self._before = None
             self._end_drawing(layer)
             self._fill(regions)
         self._show_casing(regions)
@@ -376,19 +378,3 @@ class RegionDrawing:
             for region in regions.classes:
                 if region.name == self.region:
                     region_shapes.draw_into(layer, region.name, region.colour)
-
-
-def next_colour(regions: Regions) -> Colour:
-    """Return a colour that no region has yet."""
-    taken = {region.colour for region in regions.classes}
-    palette = categorical_palette(2 * len(taken) + 2)
-    free = ((float(red), float(green), float(blue)) for red, green, blue, _ in palette)
-    return next(colour for colour in free if colour not in taken)
-
-
-def next_name(regions: Regions) -> str:
-    """Return a name that no region has yet."""
-    known = {region.name for region in regions.classes}
-    return next(
-        name for number in range(1, len(known) + 2) if (name := f"Region {number}") not in known
-    )

@@ -154,7 +154,7 @@ class RegionRings:
         colours = {}
         for region in regions.classes:
             if region.visible and not region.locked:
-                red, green, blue = np.asarray(region.colour, np.float32).tolist()  # as napari has
+                red, green, blue = np.array(region.colour, dtype=np.float32).tolist()  # as napari
                 colours[region.name] = (red, green, blue, 1.0)
         return [
             Line(ring, colours[shape.region], self._width)
@@ -164,4 +164,5 @@ class RegionRings:
         ]
 
     def _is_still(self, ring: NDArray[np.float64], data: NDArray[np.float64]) -> bool:
-        return np.array_equal(self._raw[id(ring)][1], data)
+        known = self._raw.get(id(ring))
+        return known is not None and np.array_equal(known[1], data)

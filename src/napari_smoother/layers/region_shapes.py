@@ -19,7 +19,7 @@ from napari_smoother.layers.coordinates import (
 from napari_smoother.layers.tissue import SECTION, section_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -69,7 +69,7 @@ def features_of(rows: Sequence[tuple[str, int, int]]) -> pd.DataFrame:
 
 def outline_width(section: Section) -> float:
     """Return a width for outlines that is visible on the whole section, in pixels."""
-    return max(1.0, 0.004 * float(np.ptp(section.positions, axis=0).max(initial=0.0)))
+    return max(1.0, 0.006 * float(np.ptp(section.positions, axis=0).max(initial=0.0)))
 
 
 def draw_into(layer: Shapes, region: str, colour: Colour) -> None:
@@ -146,7 +146,11 @@ def corners_of(
     return to_xy(corners.astype(np.float64))
 
 
-def polygons(shapes: Iterable[RegionShape], colours: Mapping[str, Colour]) -> list[NamedPolygon]:
+def polygons(
+    shapes: Iterable[RegionShape],
+    colours: Mapping[str, Colour],
+    locked: Collection[str] = (),
+) -> list[NamedPolygon]:
     """Return outlines as the polygons of a file, one for each part of an outline.
 
     Parameters
@@ -155,9 +159,18 @@ def polygons(shapes: Iterable[RegionShape], colours: Mapping[str, Colour]) -> li
         Outlines.
     colours
         Of the regions they are of.
+    locked
+        Names of the regions that are locked.
     """
     return [
-        NamedPolygon(shape.region, _to_bytes(colours[shape.region]), part)
+        NamedPolygon(
+            shape.region,
+            _to_bytes(colours[shape.region]),
+            part,
+            shape.identity,
+            shape.title,
+            shape.region in locked,
+        )
         for shape in shapes
         for part in shape.area().geoms
     ]

@@ -13,12 +13,15 @@ import numpy as np
 import shapely
 from psygnal import Signal
 
+from napari_smoother.analyses.region_edits import reshaped
+from napari_smoother.analyses.regions import Regions
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_smoother.analyses.regions import Regions, RegionShape
+    from napari_smoother.analyses.regions import RegionShape
     from napari_smoother.section import Section
     from napari_smoother.study.study import Study
 
@@ -155,6 +158,7 @@ class ImportedOutlines:
         self.offer: tuple[DrawnOn, ...] = ()
         self._shapes: tuple[RegionShape, ...] = ()
         self._added: Regions | None = None
+        self._before = Regions()
         study.regions_changed.connect(self._on_regions_changed)
 
     def add(self, source: str, regions: Regions, shapes: Iterable[RegionShape]) -> str:
@@ -175,21 +179,20 @@ class ImportedOutlines:
             What is remarkable about them; empty when each holds spots.
         """
         shapes = tuple(shapes)
-        self._study.regions = regions.with_shapes([*regions.shapes, *shapes])
+        self._study.regions = self._with(regions, shapes)
         section = self._study.section
         if section is None:
             return ""
         self.source, self._shapes, self._added = source, shapes, self._study.regions
+        self._before = regions
         self._offer(pictures_drawn_on(shapes, section))
         return self._remark(*spots_within(shapes, section.positions))
 
     def scale(self, drawn_on: DrawnOn) -> None:
         """Place the outlines last added as they were drawn on a picture."""
         shapes = [shape.scaled(1 / drawn_on.scale) for shape in self._shapes]
-        added = self._study.regions
-        others = added.shapes[: len(added.shapes) - len(shapes)]
         self._study.undo()  # so that one undo takes the import back
-        self._study.regions = added.with_shapes([*others, *shapes])
+        self._study.regions = self._with(self._before, shapes)
 
     def leave(self) -> None:
         """Leave the outlines last added as they are."""
@@ -198,6 +201,10 @@ class ImportedOutlines:
     def _on_regions_changed(self, regions: Regions) -> None:
         if self.offer and regions is not self._added:
             self._offer(())
+
+    def _with(self, regions: Regions, shapes: Sequence[RegionShape]) -> Regions:
+        """Return regions with outlines that have the spots within."""
+        return reshaped(regions, [*regions.shapes, *shapes], self._study.spots)
 
     def _offer(self, drawn_on: tuple[DrawnOn, ...]) -> None:
         self.offer = drawn_on

@@ -10,7 +10,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QWidget
 
 from napari_smoother.io.file_kinds import FileKind, kind_of
-from napari_smoother.widgets import opening, recipes
+from napari_smoother.widgets import opening, recipes, region_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OPEN: dict[FileKind, Callable[[Session, Path], None]] = {
     "section": opening.open_path,
     "reference": opening.ask_and_open_reference,
-    "regions": opening.import_regions,
+    "regions": region_files.import_regions,
     "recipe": recipes.open_recipe,
 }
 """In the order in which they are opened: what needs a section finds the one dropped with it."""

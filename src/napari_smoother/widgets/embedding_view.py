@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.errors import InputError
-from napari_smoother.layers.region_drawing import next_colour, next_name
+from napari_smoother.layers.region_effects import next_colour, next_name
 from napari_smoother.layers.scene import REGIONS
 from napari_smoother.study.plotted_embedding import plotted, sources_of
 from napari_smoother.study.umap import FOUND_BY

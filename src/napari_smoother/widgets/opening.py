@@ -10,33 +10,24 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import request_values
 from qtpy.QtWidgets import QInputDialog
 
-from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.errors import InputError
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.io.opening import open_section
 from napari_smoother.io.reference import label_columns, read_reference
-from napari_smoother.io.regions_geojson import (
-    NamedPolygon,
-    read_regions_geojson,
-    write_regions_geojson,
-)
 from napari_smoother.keys import SMOOTHER
-from napari_smoother.layers import region_shapes
 from napari_smoother.layers.plain_text import as_text
-from napari_smoother.layers.region_drawing import next_colour
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
 from napari_smoother.study.annotated import annotate, findings_of
 from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.widgets import files
-from napari_smoother.widgets.notices import tell, tell_error, tell_warning
+from napari_smoother.widgets.notices import tell, tell_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qtpy.QtWidgets import QWidget
 
-    from napari_smoother.analyses.regions import Colour
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
     from napari_smoother.widgets.session import Session
@@ -245,56 +236,6 @@ def save_results(session: Session, path: Path) -> None:
 
 def _tell_saved(path: Path, nothing: None) -> None:
     tell(f"Saved {path}")
-
-
-def import_regions(session: Session, path: Path) -> None:
-    """Add the areas of a GeoJSON file to the regions, and tell where they hold no spot."""
-
-    def use(polygons: tuple[NamedPolygon, ...]) -> None:
-        regions = session.study.regions
-        known = {region.name for region in regions.classes}
-        for polygon in polygons:
-            if polygon.name not in known:
-                colour = polygon.colour
-                shade = next_colour(regions) if colour is None else _from_bytes(colour)
-                regions = regions.with_class(RegionClass(polygon.name, shade))
-                known.add(polygon.name)
-        added = [RegionShape.around(p.name, p.geometry) for p in polygons]
-        remark = session.outlines.add(path.name, regions, added)
-        if remark:
-            tell_warning(remark)
-
-    session.load(lambda cancelled: read_regions_geojson(path), use, f"reading {path.name}")
-
-
-def export_regions(session: Session, path: Path) -> None:
-    """Write the outlines to a GeoJSON file, in full-resolution pixels.
-
-    Regions without an outline, such as those taken from a column, are told.
-    """
-    if path.suffix.lower() not in (".geojson", ".json"):
-        path = path.with_name(path.name + ".geojson")
-    regions = session.study.regions
-    colours = {region.name: region.colour for region in regions.classes}
-    polygons = region_shapes.polygons(regions.shapes, colours)
-    written = {polygon.name for polygon in polygons}
-    without = [region.name for region in regions.classes if region.name not in written]
-    if without:
-        tell_warning(
-            f"{path.name} is written without {', '.join(without[:3])}"
-            f"{', …' if len(without) > 3 else ''}: "
-            f"{'these regions have' if len(without) > 1 else 'this region has'} no outline."
-        )
-    session.load(
-        lambda cancelled: write_regions_geojson(polygons, path),
-        partial(_tell_saved, path),
-        f"saving {path.name}",
-    )
-
-
-def _from_bytes(colour: tuple[int, int, int]) -> Colour:
-    red, green, blue = (channel / 255 for channel in colour)
-    return red, green, blue
 
 
 def describe(section: Section | None) -> str:

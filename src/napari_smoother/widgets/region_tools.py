@@ -22,7 +22,8 @@ from napari_smoother.widgets.page import listen, silent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_smoother.layers.region_drawing import Effect, RegionDrawing
+    from napari_smoother.layers.region_drawing import RegionDrawing
+    from napari_smoother.layers.region_effects import Effect
     from napari_smoother.section import Section
 
 TOOLS = {

@@ -21,15 +21,16 @@ from napari_smoother.analyses.region_columns import regions_from_column, texts_f
 from napari_smoother.analyses.regions import RegionClass
 from napari_smoother.errors import InputError
 from napari_smoother.figures.colours import categorical_palette
-from napari_smoother.layers.region_drawing import next_colour, next_name
+from napari_smoother.layers.region_effects import next_colour, next_name
 from napari_smoother.layers.scene import DATA, REGIONS
-from napari_smoother.widgets import files, opening
+from napari_smoother.widgets import files, opening, region_files
 from napari_smoother.widgets.notices import tell, tell_error
 from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
 from napari_smoother.widgets.picture_question import PictureQuestion
 from napari_smoother.widgets.region_table import RegionTable
 from napari_smoother.widgets.region_tools import RegionTools
 from napari_smoother.widgets.sliders import NumberSlider
+from napari_smoother.widgets.spot_assignment import SpotAssignment
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.recipe import Recipe
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_smoother.widgets.session import Session
 
 CHOOSE = "Take from a column…"
+COPY = "Copy to another section…"
 
 
 class RegionsPage(Page):
@@ -83,10 +85,21 @@ class RegionsPage(Page):
         )
         self.load_button = QPushButton("Import…")
         self.load_button.setToolTip(
-            "Adds the areas of a GeoJSON file, such as QuPath writes, in full-resolution pixels"
+            "Adds the areas of a GeoJSON file, such as QuPath writes, in full-resolution pixels; "
+            "or the classes of barcodes that Loupe has exported (.csv)"
         )
         self.save_button = QPushButton("Export…")
-        self.save_button.setToolTip("Writes the outlines as GeoJSON that QuPath reads")
+        self.save_button.setToolTip(
+            "Writes the outlines as GeoJSON that QuPath reads, or the region of each barcode as "
+            "a table that Loupe reads (.csv)"
+        )
+        self.copy = QComboBox()
+        self.copy.setAccessibleName("Copy regions to another section")
+        self.copy.setToolTip(
+            "Copies the regions to another open section, which comes to the front: outlines "
+            "stay where they are in the frame of the slide (µm, or pixels without a scale)"
+        )
+        self.assignment = SpotAssignment(session)
         borders = QGroupBox("Borders")
         rows = form()
         rows.addRow("Boundary connectivity", self.connectivity)
@@ -105,7 +118,9 @@ class RegionsPage(Page):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.unassigned)
         layout.addLayout(edit)
+        layout.addWidget(self.assignment)
         layout.addLayout(source)
+        layout.addWidget(self.copy)
         layout.addWidget(self.picture)
         layout.addWidget(borders)
 
@@ -117,6 +132,7 @@ class RegionsPage(Page):
         self.column.activated.connect(self._take_column)
         self.load_button.clicked.connect(self._ask_what_to_import)
         self.save_button.clicked.connect(self._ask_where_to_export)
+        self.copy.activated.connect(self._copy)
         self.connectivity.value_changed.connect(self._change_connectivity)
         self.merge.clicked.connect(self._merge)
         self.table.chosen.connect(self.drawing.draw_into)
@@ -128,10 +144,12 @@ class RegionsPage(Page):
         listen(self, self.drawing.refused, tell_error)
         listen(self, self.scene.stage_changed, self._show_stage)
         listen(self, self.study.section_changed, self._show_section)
+        listen(self, self.study.sections_changed, self._show_sections)
         listen(self, self.study.recipe_changed, self._show_settings)
         listen(self, self.study.regions_changed, self._show_regions)
         listen(self, self.study.graph_changed, self._show_cut)
         self._show_section(self.study.section)
+        self._show_sections()
         self._show_stage(self.scene.stage)
 
     def leave(self) -> None:
@@ -158,6 +176,25 @@ class RegionsPage(Page):
         self.drawing_tools.show_tool(self.drawing.tool)
         self._show_regions(self.study.regions)
         self._show_settings(self.study.recipe)
+
+    def _show_sections(self) -> None:
+        """List the sections that regions can be copied to."""
+        self.copy.clear()
+        self.copy.addItem(COPY)
+        for place, section in enumerate(self.study.sections):
+            if section is not self.study.section:
+                self.copy.addItem(section.name, place)
+        self.copy.setVisible(self.copy.count() > 1)
+
+    def _copy(self, index: int) -> None:
+        place = self.copy.itemData(index)
+        self.copy.setCurrentIndex(0)
+        if place is None:
+            return
+        try:
+            region_files.copy_regions(self.session, place)
+        except InputError as error:
+            tell_error(error)
 
     def _show_settings(self, recipe: Recipe) -> None:
         self.connectivity.set_value(recipe.graph.boundary_connectivity)
@@ -190,7 +227,7 @@ class RegionsPage(Page):
         )
         self.remove.setEnabled(bool(names))
         self.merge.setEnabled(bool(regions.shapes))
-        self.save_button.setEnabled(bool(regions.shapes))
+        self.save_button.setEnabled(bool(names))
 
     def _show_cut(self) -> None:
         graph = self.study.graph
@@ -267,18 +304,21 @@ class RegionsPage(Page):
             tell(f"In {column.name} are {', '.join(none)}: taken for no region.")
 
     def _ask_what_to_import(self) -> None:
-        path = files.ask_for_file(self, "Regions", "GeoJSON (*.geojson *.json)")
+        path = files.ask_for_file(self, "Regions", region_files.TO_READ)
         if path is not None:
-            opening.import_regions(self.session, path)
+            region_files.import_regions(self.session, path)
 
     def _ask_where_to_export(self) -> None:
         section = self.study.section
         if section is None:
             return
         proposed = opening.proposed_path(section).with_suffix(".geojson")
-        answer = files.ask_where_to_save(self, "Regions", proposed, "GeoJSON (*.geojson)")
+        answer = files.ask_where_to_save(self, "Regions", proposed, region_files.TO_WRITE)
         if answer is not None:
-            opening.export_regions(self.session, answer[0])
+            path, kind = answer
+            if ".csv" in kind and path.suffix.lower() != ".csv":
+                path = path.with_name(path.name + ".csv")
+            region_files.export_regions(self.session, path)
 
     def _change_connectivity(self, connectivity: float) -> None:
         self.study.boundary_connectivity = connectivity
