@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QComboBox,
+    QFormLayout,
     QScrollArea,
     QScrollBar,
     QSpinBox,
@@ -92,6 +93,9 @@ def reveal(control: QWidget, page: QWidget) -> None:
         parent = control.parentWidget()
         if isinstance(parent, QStackedWidget):
             parent.setCurrentWidget(control)
+        layout = parent.layout()
+        if isinstance(layout, QFormLayout) and layout.indexOf(control) >= 0:
+            layout.setRowVisible(control, True)
         control.show()
         control = parent
 
