@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.domains import domains
     from napari_smoother.analyses.imputation import impute
     from napari_smoother.analyses.prediction import predict_at
+    from napari_smoother.analyses.quality import spot_quality
     from napari_smoother.analyses.smooth_embedding import smooth_embedding
     from napari_smoother.analyses.spatial_neighbors import spatial_neighbors, spatial_weights
     from napari_smoother.analyses.spatially_variable_genes import spatially_variable_genes
@@ -42,6 +43,7 @@ __all__ = [
     "spatial_pca",
     "spatial_weights",
     "spatially_variable_genes",
+    "spot_quality",
 ]
 
 # Loaded when first asked for: they need torch or compiled loops, which take seconds to import.
@@ -63,6 +65,7 @@ _HOMES = {
     "spatial_pca": "napari_smoother.analyses.components",
     "spatial_weights": "napari_smoother.analyses.spatial_neighbors",
     "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
+    "spot_quality": "napari_smoother.analyses.quality",
 }
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.analyses.field_descriptions import describe_fields
 from napari_smoother.analyses.graph_settings import GraphSettings
+from napari_smoother.analyses.quality_settings import QualitySettings
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings, from_toml, to_toml
 from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
@@ -40,7 +41,13 @@ def recipes(draw) -> RecipeFile:
     )
     deconvolution = DeconvolutionSettings(lambda_=draw(numbers), rho=draw(st.floats(0, 1)))
     view = draw(st.none() | st.builds(View, st.just("gene"), texts, texts))
-    recipe = Recipe(graph, regions, deconvolution, shown=Shown(view=view, cell_type=draw(texts)))
+    limit = st.none() | numbers
+    counts = sorted([draw(limit), draw(limit)], key=lambda value: value is None)
+    if None not in counts:
+        counts.sort()
+    quality = QualitySettings(counts[0], counts[1], max_genes=draw(st.none() | st.integers(0, 99)))
+    shown = Shown(view=view, cell_type=draw(texts))
+    recipe = Recipe(quality, graph, regions, deconvolution, shown=shown)
     run = RunSettings(reference=draw(st.none() | texts), cell_type=draw(st.none() | texts))
     return RecipeFile(recipe, run)
 

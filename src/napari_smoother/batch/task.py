@@ -225,6 +225,8 @@ def evaluate(section: Section, content: RecipeFile, reference: Reference | None 
                 remedy="Give a reference, or leave deconvolution out of run.analyses",
             )
         study.set_reference(reference)  # which tells what is wrong with it
+    if content.recipe.quality.are_limits:
+        study.quality_analysis.update()
     study.graph_analysis.update()
     for wanted in content.run.analyses:
         analysis = (

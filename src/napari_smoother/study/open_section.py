@@ -12,6 +12,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_smoother.analyses.graph import GraphSteps
+from napari_smoother.analyses.quality import QualitySteps
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.analyses.shown import Shown
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.graph_settings import GraphSettings
+    from napari_smoother.analyses.quality_settings import QualitySettings
     from napari_smoother.models.deconv.genes import GeneMatch
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
@@ -63,6 +65,7 @@ class OpenSection:
     closed = Signal(object)
 
     def __init__(self) -> None:
+        self.quality_steps = QualitySteps()
         self.graph_steps = GraphSteps()
         # Each an `Analysis`, which knows its section: the section need not know what it is.
         self.analyses: dict[str, Any] = {}
@@ -223,6 +226,7 @@ class OpenSection:
         graph_settings: GraphSettings,
         labels: NDArray[np.integer],
         reference: Reference | None,
+        quality: QualitySettings,
     ) -> Any:
         """Return what a file has kept of a result, if it belongs to all that is given."""
         state = self._state
@@ -231,6 +235,7 @@ class OpenSection:
             name in record.results
             and settings == getattr(record.recipe, recipe_field)
             and graph_settings == record.recipe.graph
+            and quality == record.recipe.quality
             and np.array_equal(labels, state.record_labels)
             and reference in (None, state.record_reference)
         ):

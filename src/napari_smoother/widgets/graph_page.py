@@ -174,8 +174,9 @@ class GraphPage(Page):
             return
         self.key.show_key(weight_key(graph))
         # Known without work now: the graph was built with the spacing it may need.
-        pixel = graph.section.micrometres_per_pixel or 1.0
-        radius = self.study.graph_steps.radius(graph.section, self.study.graph_settings.radius)
+        analysed = self.study.analysed_graph or graph
+        pixel = analysed.section.micrometres_per_pixel or 1.0
+        radius = self.study.graph_steps.radius(analysed.section, self.study.graph_settings.radius)
         self.form["radius"].suggest(radius * pixel)
         summary = graph.summary
         self.counts["Edges"].setText(f"{summary.n_edges:,}")
