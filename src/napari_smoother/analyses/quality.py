@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_smoother.analyses.context import Context
+from napari_smoother.analyses.histogram import Axis, Histogram, LogAxis
 from napari_smoother.analyses.kept_spots import KeptSpots
 from napari_smoother.analyses.quality_settings import METRICS, Metric, QualitySettings
 from napari_smoother.analyses.quantities import Numbers
@@ -69,6 +70,8 @@ class SpotMetrics:
         Of every gene.
     mitochondrial_genes
         Their symbols.
+    histograms
+        Of every metric that is known.
     """
 
     spots: pd.Index[str]
@@ -77,6 +80,7 @@ class SpotMetrics:
     mitochondrial: NDArray[np.float64] | None
     is_mitochondrial: NDArray[np.bool_]
     mitochondrial_genes: tuple[str, ...]
+    histograms: dict[Metric, Histogram]
 
     def values(self, metric: Metric) -> NDArray[Any] | None:
         """Return a metric of every spot; None where it is not known."""
@@ -216,13 +220,21 @@ def spot_metrics(counts: SectionCounts, mitochondrial_prefix: str) -> SpotMetric
         part = _sums(values[:, np.flatnonzero(is_mitochondrial)])
         share = np.full(len(totals), np.nan)
         np.divide(100 * part, totals, out=share, where=totals > 0)
+    genes = _sums(values > 0).astype(np.int64)
+    histograms: dict[Metric, Histogram] = {
+        "counts": Histogram.of(totals, LogAxis()),
+        "genes": Histogram.of(genes, Axis()),
+    }
+    if share is not None:
+        histograms["mitochondrial"] = Histogram.of(share, Axis(decimals=2))
     return SpotMetrics(
         spots=counts.spots,
         counts=totals,
-        genes=_sums(values > 0).astype(np.int64),
+        genes=genes,
         mitochondrial=share,
         is_mitochondrial=is_mitochondrial,
         mitochondrial_genes=tuple(map(str, names[is_mitochondrial])),
+        histograms=histograms,
     )
 
 

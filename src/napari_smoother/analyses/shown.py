@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from napari_smoother.analyses.quality_settings import Metric
 from napari_smoother.analyses.stage import ComparedByValue
 
 Source = Literal["gene", "obs", "obsm"]
@@ -92,6 +93,8 @@ class Shown(ComparedByValue):
     quantity
         What it shows of that type: its proportion, the posterior deviation of that, or what the
         mixture leaves unexplained.
+    quality
+        What the map of the quality of spots shows.
     reduction, autoencoder, imputation
         What the maps of these analyses show.
     edges
@@ -106,6 +109,7 @@ class Shown(ComparedByValue):
     view: View | None = None
     cell_type: str = ""
     quantity: Quantity = "proportion"
+    quality: Metric = "counts"
     reduction: EmbeddingShown = EmbeddingShown()
     autoencoder: EmbeddingShown = EmbeddingShown()
     imputation: ImputationShown = ImputationShown()

@@ -17,7 +17,8 @@ from napari_smoother.figures.colours import (
     percentile_limits,
 )
 from napari_smoother.figures.panels import ClassKey, NumberKey
-from napari_smoother.layers.tissue import SPOT_FEATURE, obs_features, recolour, section_of
+from napari_smoother.layers.recolouring import recolour
+from napari_smoother.layers.tissue import SPOT_FEATURE, obs_features, section_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from napari_smoother.analyses.graph import GraphSteps
 from napari_smoother.analyses.quality import QualitySteps
+from napari_smoother.analyses.quality_settings import QualitySettings
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.analyses.shown import Shown
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.graph_settings import GraphSettings
-    from napari_smoother.analyses.quality_settings import QualitySettings
     from napari_smoother.models.deconv.genes import GeneMatch
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
@@ -103,7 +103,8 @@ class OpenSection:
             To open.
         record
             What was decided and found about it; None for what came with it, or else for the
-            present settings, without regions.
+            present settings, without regions and limits of
+            quality.
         beside
             Whether the section that was in front stays open; otherwise its results and its
             history are let go.
@@ -115,7 +116,9 @@ class OpenSection:
             except InputError as fault:
                 remark = str(fault)
         if record is None:
-            record = SessionRecord(replace(self.recipe, regions=Regions(), shown=Shown()))
+            record = SessionRecord(
+                replace(self.recipe, quality=QualitySettings(), regions=Regions(), shown=Shown())
+            )
         recipe, reference = record.recipe, record.reference or self.reference
         labels = recipe.regions.labels(section.positions)
         state = SectionState(

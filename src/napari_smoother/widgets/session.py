@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QLabel, QStatusBar
 from napari_smoother.errors import Cancelled
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.plain_text import as_text
+from napari_smoother.layers.quality_map import QualityMap
 from napari_smoother.layers.scene import Scene
 from napari_smoother.study.autoencoder import Autoencoder
 from napari_smoother.study.imported_outlines import ImportedOutlines
@@ -94,6 +95,7 @@ class Session(QObject):
         self.scene = Scene(viewer, self.study)
         self.outlines = ImportedOutlines(self.study)
         self.analyses: dict[str, Preview] = {}
+        self.quality = self.add_analysis(self.study.quality_analysis, QualityMap)
         self.connecting = self._keep_up_to_date(self.study.graph_analysis)
         self.preview = self._keep_up_to_date(self.study.composition_analysis)
         self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)
