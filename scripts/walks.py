@@ -124,17 +124,20 @@ def lymph_node(folder: Path) -> None:
     deconvolve = dock.turn_to(DeconvolvePage)
     walk.session.scene.resize_spots(1.6)
     composition = study.composition
-    deconvolve.types.selectRow(1 + composition.types.index("T_CD4"))
-    walk.look("CD4 T cells: follicles are the holes in them")
+    assert composition is not None
+    deconvolve.types.selectRow(1 + composition.types.index("B"))
+    deconvolve.lambda_.slider.setValue(round(1000 * deconvolve.lambda_.place_of(1.0)))
+    walk.look("B cells, smoothed by hand: follicles come out of the map")
+    composition = study.composition
 
     regions = dock.turn_to(RegionsPage)
     regions.tools["Lasso"].click()
-    share = composition.proportions[:, composition.types.index("T_CD4")]
-    few = share < np.nanquantile(share, 0.25)
+    share = composition.proportions[:, composition.types.index("B")]
+    many = share > np.nanquantile(share, 0.7)
     spacing = np.median(
         cKDTree(study.section.positions).query(study.section.positions, 4)[0][:, 3]
     )
-    for outline in patches(study.section.positions, few, 1.6 * spacing, 3):
+    for outline in patches(study.section.positions, many, 1.6 * spacing, 3):
         walk.drag(outline)
     study.regions = study.regions.with_renamed(study.regions.names[0], "follicles")
     walk.look("three follicles, drawn with the lasso on the map that stays")

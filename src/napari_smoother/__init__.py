@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.imputation import impute
     from napari_smoother.analyses.prediction import predict_at
     from napari_smoother.analyses.prior_reach import prior_reach
+    from napari_smoother.analyses.quality import spot_quality
     from napari_smoother.analyses.ranked_genes import rank_genes
     from napari_smoother.analyses.smooth_embedding import smooth_embedding
     from napari_smoother.analyses.spatial_neighbors import spatial_neighbors, spatial_weights
@@ -51,6 +52,7 @@ __all__ = [
     "spatial_pca",
     "spatial_weights",
     "spatially_variable_genes",
+    "spot_quality",
     "umap",
 ]
 
@@ -78,6 +80,7 @@ _HOMES = {
     "spatial_weights": "napari_smoother.analyses.spatial_neighbors",
     "spatially_variable_genes": "napari_smoother.analyses.spatially_variable_genes",
     "umap": "napari_smoother.analyses.umap_layout",
+    "spot_quality": "napari_smoother.analyses.quality",
 }
 
 

@@ -14,6 +14,7 @@ from napari_smoother.analyses.comparison_settings import ComparisonSettings
 from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
 from napari_smoother.analyses.field_descriptions import describe_fields
 from napari_smoother.analyses.graph_settings import GraphSettings
+from napari_smoother.analyses.quality_settings import QualitySettings
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings, from_toml, to_toml
 from napari_smoother.analyses.regions import RegionClass, Regions, RegionShape
@@ -62,7 +63,13 @@ def recipes(draw) -> RecipeFile:
         pairs=tuple(draw(st.lists(st.tuples(texts, texts), max_size=3))),
         blocks=draw(st.integers(2, 99)),
     )
+    limit = st.none() | numbers
+    counts = sorted([draw(limit), draw(limit)], key=lambda value: value is None)
+    if None not in counts:
+        counts.sort()
+    quality = QualitySettings(counts[0], counts[1], max_genes=draw(st.none() | st.integers(0, 99)))
     recipe = Recipe(
+        quality,
         graph,
         regions,
         deconvolution,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from napari_smoother.analyses.quality_settings import QualitySettings
 from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.analyses.shown import Shown, View
 from napari_smoother.models.deconv.reference import Reference
@@ -153,10 +154,12 @@ def test_only_analyses_that_a_change_matters_to_are_told(study: Study) -> None:
 
         analysis.outdated.connect(count)
     study.deconvolution = replace(study.deconvolution, lambda_=2.0)
-    assert told == {"graph": 0, "composition": 1, reduction.name: 0}
+    assert told == {"quality": 0, "graph": 0, "composition": 1, reduction.name: 0}
     study.undo()
-    assert told == {"graph": 0, "composition": 2, reduction.name: 0}
+    assert told == {"quality": 0, "graph": 0, "composition": 2, reduction.name: 0}
     study.recipe = replace(study.recipe, shown=Shown(spot_size=2.0))
-    assert told == {"graph": 0, "composition": 2, reduction.name: 0}
+    assert told == {"quality": 0, "graph": 0, "composition": 2, reduction.name: 0}
     study.graph_settings = replace(study.graph_settings, neighbours=4)
-    assert told == {"graph": 1, "composition": 3, reduction.name: 1}
+    assert told == {"quality": 0, "graph": 1, "composition": 3, reduction.name: 1}
+    study.quality_analysis.settings = QualitySettings(min_counts=1)
+    assert told == {"quality": 1, "graph": 2, "composition": 4, reduction.name: 2}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from napari_smoother.analyses.section_counts import SectionCounts
 from napari_smoother.keys import warn_of_paths, with_report, without_none
 from napari_smoother.models.deconv.catalogue import MODELS
 from napari_smoother.models.deconv.composition import dominant_type, proportions, without_value
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.deconvolution_settings import DeconvolutionSettings
-    from napari_smoother.analyses.section_counts import SectionCounts
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.models.deconv.fit import FitReport
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.models.deconv.section_expression import SectionExpression
@@ -47,6 +48,15 @@ class Fit:
     abundance: NDArray[np.floating]
     report: FitReport
     misfit: NDArray[np.float64] | None = None
+
+    def over(self, kept: KeptSpots) -> Fit:
+        """Return what was found in kept spots as that of all: nothing in the others."""
+        misfit = self.misfit
+        return replace(
+            self,
+            abundance=kept.over_all(self.abundance, missing=0.0),
+            misfit=None if misfit is None else kept.over_all(misfit),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +192,37 @@ class Composition:
         """Return the composition with shares and means worked out, off the main thread."""
         _ = self.mean_proportions
         return self
+
+    def over(self, kept: KeptSpots) -> Composition:
+        """Return the composition of kept spots as that of all: others are as without counts."""
+        data: PreparedDeconvolution | SectionExpression
+        empty = kept.over_all(self.data.empty, missing=True)
+        if isinstance(self.data, PreparedDeconvolution):
+            data = replace(
+                self.data,
+                empty=empty,
+                linear=kept.over_all(self.data.linear, missing=0.0),
+                spot_norm=kept.over_all(self.data.spot_norm, missing=0.0),
+            )
+        else:
+            data = replace(self.data, empty=empty)  # the others hold no row of expression
+        deviation = self.deviation
+        if deviation is not None:
+            deviation = replace(
+                deviation,
+                deviation=kept.over_all(deviation.deviation),
+                proportion_deviation=kept.over_all(deviation.proportion_deviation),
+                noise_variance=kept.over_all(deviation.noise_variance),
+                degrees_of_freedom=kept.over_all(deviation.degrees_of_freedom),
+                at_bound=kept.over_all(deviation.at_bound, missing=False),
+            )
+        return replace(
+            self,
+            counts=SectionCounts.of(kept.whole),
+            data=data,
+            fit=self.fit.over(kept),
+            deviation=deviation,
+        ).derived()
 
     def describe(self) -> str:
         """Say it in a line."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.domain_steps import FoundDomains
     from napari_smoother.analyses.embedding_settings import EmbeddingSettings
     from napari_smoother.analyses.expression import ChosenGenes, GenesBy
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.models.reduction.choice_of_smoothing import (
         ChosenSmoothing,
     )
@@ -81,6 +82,16 @@ class SpatialDomains:
             f"{len(np.unique(self.labels[self.labels >= 0]))} domains of "
             f"{len(self.chosen.spots):,} spots, by {len(self.kept)} directions of "
             f"{len(self.chosen.genes):,} genes, smoothed by λ {self.smoothing.lambda_:.3g}"
+        )
+
+    def over(self, kept: KeptSpots) -> SpatialDomains:
+        """Return the domains of kept spots as those of all: others are in none."""
+        return replace(
+            self,
+            labels=kept.over_all(self.labels, missing=-1),
+            probabilities=kept.over_all(self.probabilities),
+            embedding=kept.over_all(self.embedding),
+            chosen=self.chosen.over(kept),
         )
 
     @property

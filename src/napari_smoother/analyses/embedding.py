@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.domains import SpatialDomains
     from napari_smoother.analyses.embedding_settings import EmbeddingSettings
     from napari_smoother.analyses.expression import ChosenGenes
+    from napari_smoother.analyses.kept_spots import KeptSpots
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +74,16 @@ class Embedding:
     def n_dims(self) -> int:
         """Number of dims."""
         return int(self.scores.shape[1])
+
+    def over(self, kept: KeptSpots) -> Embedding:
+        """Return the embedding of kept spots as that of all: others have no score."""
+        return replace(
+            self,
+            spots=kept.spots,
+            scores=kept.over_all(self.scores),
+            chosen=self.chosen.over(kept),
+            domains=None if self.domains is None else self.domains.over(kept),
+        )
 
     def describe(self) -> str:
         """Return how well it was found, and the number of domains, in a few words."""

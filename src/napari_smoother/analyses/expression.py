@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
+
+    from napari_smoother.analyses.kept_spots import KeptSpots
 
 GenesBy = Literal["spatial", "variable"]
 """How genes are ranked: by Moran's I on the graph, or by their variance beyond counting noise."""
@@ -43,6 +45,10 @@ class ChosenGenes:
 
     spots: NDArray[np.intp]
     genes: NDArray[np.intp]
+
+    def over(self, kept: KeptSpots) -> ChosenGenes:
+        """Return the same spots and genes, with the places of spots among all."""
+        return replace(self, spots=kept.places[self.spots])
 
 
 def layer_of(adata: AnnData, layer: str | None, where: str) -> Any:

@@ -8,7 +8,7 @@ regions -------------------------------------
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.graph_settings import GraphSettings, NeighbourRule
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.section import Section
     from napari_smoother.weights.neighbours import Neighbourhood
     from napari_smoother.weights.summary import GraphSummary, Weakening
@@ -89,6 +90,24 @@ class Graph:
     def connectivity(self) -> float:
         """What crossing edges keep of their weight."""
         return self.settings.boundary_connectivity
+
+    def over(self, kept: KeptSpots) -> Graph:
+        """Return the graph of kept spots as one of all; its summary stays that of kept ones."""
+        before = self.neighbourhood
+        return replace(
+            self,
+            section=kept.whole,
+            neighbourhood=replace(
+                before,
+                weights=kept.weights_over_all(before.weights),
+                distances=kept.weights_over_all(before.distances),
+            ),
+            weights=kept.weights_over_all(self.weights),
+            summary=replace(
+                self.summary, components=kept.over_all(self.summary.components, missing=-1)
+            ),
+            edges=kept.places[self.edges],
+        )
 
     def describe(self) -> str:
         """Say it in a line."""

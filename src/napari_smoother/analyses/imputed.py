@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.imputation_settings import ImputationSettings
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.models.impute.report import ImputationReport
 
 NAME = "imputed"
@@ -145,6 +146,16 @@ class Imputed:
             float(np.sqrt(np.square(self.difference[known]).mean())),
             float(np.sqrt(np.square(truth - mean).mean())),
         )
+
+    def over(self, kept: KeptSpots) -> Imputed:
+        """Return the gene of kept spots as that of all: others have no value."""
+        return replace(
+            self,
+            spots=kept.spots,
+            raw=kept.over_all(self.raw),
+            values=kept.over_all(self.values),
+            observed=kept.over_all(self.observed, missing=False),
+        ).derived()
 
     def derived(self) -> Imputed:
         """Return it with everything worked out, off the main thread."""

@@ -10,6 +10,7 @@ from napari_smoother.analyses.embedding_settings import AutoencoderSettings, Red
 from napari_smoother.analyses.figure_settings import FigureSettings
 from napari_smoother.analyses.graph_settings import GraphSettings
 from napari_smoother.analyses.imputation_settings import ImputationSettings
+from napari_smoother.analyses.quality_settings import QualitySettings
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.analyses.shown import Shown
 from napari_smoother.analyses.stage import ComparedByValue
@@ -22,6 +23,8 @@ class Recipe(ComparedByValue):
 
     Parameters
     ----------
+    quality
+        Which spots are analysed.
     graph
         Which spots are neighbours, and how closely they are linked.
     regions
@@ -44,6 +47,7 @@ class Recipe(ComparedByValue):
         What is printed.
     """
 
+    quality: QualitySettings = QualitySettings()
     graph: GraphSettings = GraphSettings()
     regions: Regions = Regions()
     deconvolution: DeconvolutionSettings = DeconvolutionSettings()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_smoother.analyses.embedding_source import EmbeddingSource
+from napari_smoother.analyses.quality_settings import Metric
 from napari_smoother.analyses.stage import ComparedByValue
 
 Source = Literal["gene", "obs", "obsm"]
@@ -133,6 +134,8 @@ class Shown(ComparedByValue):
     quantity
         What it shows of that type: its proportion, the posterior deviation of that, or what the
         mixture leaves unexplained.
+    quality
+        What the map of the quality of spots shows.
     reduction, autoencoder, imputation
         What the maps of these analyses show.
     scatter
@@ -156,6 +159,7 @@ class Shown(ComparedByValue):
     view: View | None = None
     cell_type: str = ""
     quantity: Quantity = "proportion"
+    quality: Metric = "counts"
     reduction: EmbeddingShown = EmbeddingShown()
     autoencoder: EmbeddingShown = EmbeddingShown()
     imputation: ImputationShown = ImputationShown()

@@ -57,9 +57,9 @@ def choose_jointly(tasks: Sequence[Task], content: RecipeFile) -> RecipeFile:
     for task in tasks:
         opened = open_section(task.path, library=task.library, counts=content.run.counts)
         study = evaluate(opened, graph_only)
-        assert study.section is not None
-        assert study.graph is not None
-        sections.append((SectionCounts.of(study.section), study.graph.weights))
+        graph = study.analysed_graph
+        assert graph is not None
+        sections.append((SectionCounts.of(graph.section), graph.weights))
     settings = content.recipe.deconvolution
     chosen = choose_over_sections(sections, reference, ChoiceSettings.of(settings))
     found = replace(settings, rho=chosen.rho, lambda_=chosen.lambda_)

@@ -228,6 +228,8 @@ def evaluate(section: Section, content: RecipeFile, reference: Reference | None 
                 remedy="Give a reference, or leave deconvolution out of run.analyses",
             )
         study.set_reference(reference)  # which tells what is wrong with it
+    if content.recipe.quality.are_limits:
+        study.quality_analysis.update()
     study.graph_analysis.update()
     # What others are found from comes first.
     for wanted in sorted(content.run.analyses, key=get_args(Wanted).index):

@@ -19,6 +19,7 @@ from napari_smoother.layers import spot_map, tissue
 from napari_smoother.layers.analysis_map import COLORMAP, PERCENTILES, AnalysisMap
 from napari_smoother.layers.coordinates import World, to_rows_and_columns
 from napari_smoother.layers.plain_text import as_text
+from napari_smoother.layers.recolouring import recolour
 from napari_smoother.printing.on_screen import imputed_picture
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class ImputationMap(AnalysisMap[Imputed]):
             # Right above the spots, so that edges and outlines stay above it.
             shelf.put(GRID, layer, below="", above=self.analysis.name)
         low, high = self.limits()
-        tissue.recolour(layer, map_numbers(grid.values, low, high, COLORMAP))
+        recolour(layer, map_numbers(grid.values, low, high, COLORMAP))
         quantity = imputed_numbers(result).quantity
         name = as_text(f"denser grid: {quantity}")
         if layer.name != name:
@@ -162,7 +163,7 @@ class ImputationMap(AnalysisMap[Imputed]):
         if self._beside is not result.raw:
             self._beside = result.raw
             raw, limits = raw_numbers(result), percentile_limits(result.raw, *PERCENTILES)
-            tissue.recolour(layer, map_numbers(result.raw, *limits, COLORMAP))
+            recolour(layer, map_numbers(result.raw, *limits, COLORMAP))
             section = self.scene.study.section
             assert section is not None
             spot_map.label(layer, section, raw)

@@ -11,7 +11,8 @@ from napari_smoother.analyses.quantities import Mixture, Numbers
 from napari_smoother.errors import InputError
 from napari_smoother.figures.panels import NumberKey
 from napari_smoother.figures.picture import Key, colour_classes, colour_mixture, colour_numbers
-from napari_smoother.layers.tissue import SPOT_FEATURE, obs_features, recolour, section_of
+from napari_smoother.layers.recolouring import recolour
+from napari_smoother.layers.tissue import SPOT_FEATURE, obs_features, section_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import pandas as pd
 from napari.layers import Image, Points
 
@@ -15,6 +14,7 @@ from napari_smoother.section import Section
 from napari_smoother.weights.lattice import spacing_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.layers import Layer
     from napari.utils.events import Event
     from numpy.typing import NDArray
@@ -163,13 +163,3 @@ def protect(layer: Points) -> None:
 def _close_to_editing(event: Event) -> None:
     if event.source.editable:
         event.source.editable = False
-
-
-def recolour(layer: Points, colours: NDArray[np.floating]) -> None:
-    """Give every spot its colour, n x 4 from 0 to 1.
-
-    Setting the colours of a Points layer announces the change twice, and each announcement
-    rebuilds every attribute of every point; one of them is held back.
-    """
-    with layer.events.face_color.blocker():
-        layer.face_color = np.asarray(colours, dtype=np.float32)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from napari_smoother.analyses.graph import Graph
     from napari_smoother.analyses.graph_settings import GraphSettings
+    from napari_smoother.analyses.kept_spots import KeptSpots
+    from napari_smoother.analyses.quality_settings import QualitySettings
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
@@ -50,11 +52,13 @@ class Request(Generic[Chosen, Found]):
     number
         Later requests have larger ones.
     section
-        The open section.
+        The open section; within a run that of the spots that are analysed, as are labels.
     graph_settings, labels
         What its graph follows from: settings, and the region of each spot (-1 for none).
     settings
         Of the analysis.
+    quality
+        Which spots are analysed.
     reference
         Cell types to look for, where the analysis needs them.
     start
@@ -71,6 +75,7 @@ class Request(Generic[Chosen, Found]):
     graph_settings: GraphSettings
     labels: NDArray[np.integer]
     settings: Chosen
+    quality: QualitySettings
     reference: Reference | None = None
     start: Found | None = None
     graph: Graph | None = None
@@ -83,6 +88,7 @@ class Request(Generic[Chosen, Found]):
             and self.reference is other.reference
             and self.settings == other.settings
             and self.basis == other.basis
+            and self.quality == other.quality
             and self.graph_settings == other.graph_settings
             and (self.labels is other.labels or np.array_equal(self.labels, other.labels))
         )
@@ -97,7 +103,10 @@ class Outcome(Generic[Chosen, Found]):
     request
         What was asked for.
     result
-        What was found.
+        What was found, over all spots.
+    of_analysed
+        The same as it was found: over the spots that are analysed, which are those of the
+        section it was found in. None where these are all.
     finished
         False for a result that is still being completed.
     passing
@@ -111,6 +120,12 @@ class Outcome(Generic[Chosen, Found]):
     finished: bool = True
     passing: bool = False
     is_kept: bool = False
+    of_analysed: Found | None = None
+
+    @property
+    def found(self) -> Found:
+        """What was found, over the spots that are analysed."""
+        return self.result if self.of_analysed is None else self.of_analysed
 
 
 class Analysis(ABC, Generic[Chosen, Found]):
@@ -187,6 +202,27 @@ class Analysis(ABC, Generic[Chosen, Found]):
     def describe(self, result: Found) -> str:
         """Return how good a result is, in a few words."""
 
+    def among(self, request: Request[Chosen, Found], kept: KeptSpots) -> Request[Chosen, Found]:
+        """Return a request for the spots that are analysed, as if there were no others."""
+        if kept.are_all:
+            return request
+        labels = self.study.quality_steps.labels(kept, request.labels)
+        return replace(request, section=kept.section, labels=labels)
+
+    def over_all(self, found: Found, kept: KeptSpots) -> Found:
+        """Return what was found over some spots as a result over all; others have no value.
+
+        Raises
+        ------
+        InputError
+            If the analysis does not say how.
+        """
+        raise InputError(
+            f"Some spots are left out, and a {self.name} of the others cannot be shown",
+            where=f"{kept.whole.name}, quality",
+            remedy="Take the limits on the Quality page away",
+        )
+
     @abstractmethod
     def describe_settings(self, settings: Chosen) -> str:
         """Return which settings a result belongs to, in a few words."""
@@ -247,7 +283,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
         mine = getattr(after, self.field) != getattr(before, self.field)
         if mine:
             self.settings_changed.emit(self.settings)
-        if mine or moved or after.graph != before.graph:
+        if mine or moved or after.graph != before.graph or after.quality != before.quality:
             self.outdated.emit()
 
     @property
@@ -269,8 +305,13 @@ class Analysis(ABC, Generic[Chosen, Found]):
     # Result
 
     @property
+    def found(self) -> Found | None:
+        """What was last found to the end, over the spots that are analysed alone."""
+        return self._shown.found if self._shown is not None else None
+
+    @property
     def result(self) -> Found | None:
-        """What was last found to the end."""
+        """What was last found to the end, over all spots."""
         return self._shown.result if self._shown is not None else None
 
     @property
@@ -299,6 +340,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
             study.recipe.graph,
             study.region_labels,
             self.settings,
+            study.recipe.quality,
             self._reference,
         )
 
@@ -316,9 +358,10 @@ class Analysis(ABC, Generic[Chosen, Found]):
             bit for bit; False to start from what is on screen, which is quicker.
         """
         wanted = self._wanted() if self.active else None
-        if wanted is None or settled:
+        shown = self._shown
+        if wanted is None or settled or shown is None or shown.request.quality != wanted.quality:
             return wanted
-        return replace(wanted, start=self.result)
+        return replace(wanted, start=shown.found)
 
     def run(
         self,
@@ -345,30 +388,50 @@ class Analysis(ABC, Generic[Chosen, Found]):
         InputError
             If data or settings cannot be used.
         """
-        context = Context(cancelled, tell)
         with self._running:
+            study, quality = self.study, request.quality
+            kept = study.quality_steps.kept_spots(request.section, quality, Context(cancelled))
+
+            def over_all(outcome: Outcome[Chosen, Found]) -> Outcome[Chosen, Found]:
+                if kept.are_all:
+                    return outcome
+                found = outcome.result
+                whole = self.over_all(found, kept)
+                return replace(outcome, request=request, result=whole, of_analysed=found)
+
+            def heard(news: Any) -> None:
+                if tell is not None:
+                    tell(over_all(news) if isinstance(news, Outcome) else news)
+
+            context = Context(cancelled, None if tell is None else heard)
             context.look_up()
+            analysed = self.among(request, kept)
             if self.needs_graph:
                 graph = find_graph(
-                    request.section,
-                    request.labels,
-                    request.graph_settings,
+                    analysed.section,
+                    analysed.labels,
+                    analysed.graph_settings,
                     context,
-                    self.study.graph_steps,
+                    study.graph_steps,
                 )
                 context.look_up()
-                request = replace(request, graph=graph)
-            restored = self._restored(request, context)
+                analysed = replace(analysed, graph=graph)
+            restored = self._restored(request, analysed, context)
             if restored is not None:
-                return Outcome(request, restored, is_kept=True)
-            return Outcome(request, self.compute(request, context))
+                return over_all(Outcome(analysed, restored, is_kept=True))
+            return over_all(Outcome(analysed, self.compute(analysed, context)))
 
-    def _restored(self, request: Request[Chosen, Found], context: Context) -> Found | None:
+    def _restored(
+        self,
+        request: Request[Chosen, Found],
+        analysed: Request[Chosen, Found],
+        context: Context,
+    ) -> Found | None:
         kept = None if request.start is not None else self._kept_for(request)
         if kept is None:
             return None
         try:
-            return self.restore_from(kept, request, context)
+            return self.restore_from(kept, analysed, context)
         except Cancelled:
             raise
         except Exception as fault:  # the file was written over by anything
@@ -386,6 +449,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
             request.graph_settings,
             request.labels,
             request.reference,
+            request.quality,
         )
 
     @property

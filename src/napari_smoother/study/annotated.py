@@ -67,7 +67,7 @@ def record_of(study: Study) -> SessionRecord:
     results = {}
     for name, analysis in study.analyses.items():
         if analysis.is_up_to_date:
-            kept = analysis.to_keep(analysis.result)
+            kept = analysis.to_keep(analysis.found)
             if kept is not None:
                 results[name] = kept
     return SessionRecord(study.recipe, study.reference, results)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.analyses.composition import Composition
     from napari_smoother.analyses.context import Context
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.study.analysis import Request
     from napari_smoother.study.study import Study
@@ -76,6 +77,16 @@ class Comparison(BetweenGroups[ComparisonSettings, RegionComparison]):
         self._checked(groups, composition, self.settings)
         assert composition is not None
         return groups, composition
+
+    def among(
+        self, request: Request[ComparisonSettings, RegionComparison], kept: KeptSpots
+    ) -> Request[ComparisonSettings, RegionComparison]:
+        """Return the request as it is: spots that are left out have no composition."""
+        return request
+
+    def over_all(self, found: RegionComparison, kept: KeptSpots) -> RegionComparison:
+        """Return the comparison as it is: it is one of groups, not of spots."""
+        return found
 
     def compute(
         self, request: Request[ComparisonSettings, RegionComparison], context: Context

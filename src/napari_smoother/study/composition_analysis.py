@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_smoother.analyses.context import Context
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.study.analysis import Request
     from napari_smoother.study.open_section import OpenSection
@@ -105,6 +106,10 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
     def is_optimum(self, result: Composition) -> bool:
         """Whether the solve reached its tolerance."""
         return result.converged
+
+    def over_all(self, found: Composition, kept: KeptSpots) -> Composition:
+        """Return what was found in kept spots as a result over all."""
+        return found.over(kept)
 
     def describe(self, result: Composition) -> str:
         """Return the residual and time of a solve in a few words."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_smoother.analyses.context import Context, Progress
+    from napari_smoother.analyses.kept_spots import KeptSpots
 
 Chosen = TypeVar("Chosen", bound=EmbeddingSettings)
 
@@ -55,6 +56,10 @@ class EmbeddingAnalysis(Analysis[Chosen, Embedding], Generic[Chosen]):
     def is_optimum(self, result: Embedding) -> bool:
         """Whether the solve reached its tolerance."""
         return result.converged
+
+    def over_all(self, found: Embedding, kept: KeptSpots) -> Embedding:
+        """Return what was found in kept spots as a result over all."""
+        return found.over(kept)
 
     def describe(self, result: Embedding) -> str:
         """Return how well it was found, and the number of domains."""

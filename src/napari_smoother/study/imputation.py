@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_smoother.analyses.context import Context
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.study.open_section import OpenSection
 
@@ -63,6 +64,10 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
     def is_optimum(self, result: Imputed) -> bool:
         """Whether the solve reached its tolerance."""
         return result.report.converged
+
+    def over_all(self, found: Imputed, kept: KeptSpots) -> Imputed:
+        """Return what was found in kept spots as a result over all."""
+        return found.over(kept)
 
     def describe(self, result: Imputed) -> str:
         """Return the residual and the time, and how many spots are out of reach."""

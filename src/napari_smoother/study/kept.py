@@ -27,7 +27,7 @@ def to_entries(kept: Any, left_out: Collection[str] = ()) -> dict[str, Any]:
         Frozen records, dictionaries with texts as keys, lists, tuples, texts, numbers, None and
         arrays.
     left_out
-        Fields of records that are known when it is read.
+        Fields of records that are known when it is read; arrays of these names are kept.
 
     Returns
     -------
@@ -42,8 +42,13 @@ def to_entries(kept: Any, left_out: Collection[str] = ()) -> dict[str, Any]:
             arrays[name] = value
             return {ARRAY: name}
         if is_dataclass(value):
-            names = [field.name for field in fields(value) if field.name not in left_out]
-            content = {name: plain(getattr(value, name)) for name in names}
+            own = {field.name: getattr(value, field.name) for field in fields(value)}
+            content = {
+                name: plain(item)
+                for name, item in own.items()
+                # Places of spots are called as their names are, and only these are known.
+                if name not in left_out or isinstance(item, np.ndarray)
+            }
             return {RECORD: type(value).__name__, **content}
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
@@ -96,6 +101,6 @@ def from_entries(
         kind = kinds[value[RECORD]]
         names = {field.name for field in fields(kind)}
         given = {name: item for name, item in known.items() if name in names}
-        return kind(**content, **given)
+        return kind(**{**given, **content})
 
     return whole(json.loads(entries[TREE]))

@@ -12,6 +12,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_smoother.analyses.graph import GraphSteps
+from napari_smoother.analyses.quality import QualitySteps
+from napari_smoother.analyses.quality_settings import QualitySettings
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.regions import Regions
 from napari_smoother.analyses.shown import Shown
@@ -64,6 +66,7 @@ class OpenSection:
     closed = Signal(object)
 
     def __init__(self) -> None:
+        self.quality_steps = QualitySteps()
         self.graph_steps = GraphSteps()
         # Each an `Analysis`, which knows its section: the section need not know what it is.
         self.analyses: dict[str, Any] = {}
@@ -101,7 +104,8 @@ class OpenSection:
             To open.
         record
             What was decided and found about it; None for what came with it, or else for the
-            present settings, without regions.
+            present settings, without regions and limits of
+            quality.
         beside
             Whether the section that was in front stays open; otherwise its results and its
             history are let go.
@@ -113,7 +117,9 @@ class OpenSection:
             except InputError as fault:
                 remark = str(fault)
         if record is None:
-            record = SessionRecord(replace(self.recipe, regions=Regions(), shown=Shown()))
+            record = SessionRecord(
+                replace(self.recipe, quality=QualitySettings(), regions=Regions(), shown=Shown())
+            )
         recipe, reference = record.recipe, record.reference or self.reference
         spots = SpotsWithin(section.positions)
         labels = recipe.regions.labels(spots)
@@ -225,6 +231,7 @@ class OpenSection:
         graph_settings: GraphSettings,
         labels: NDArray[np.integer],
         reference: Reference | None,
+        quality: QualitySettings,
     ) -> Any:
         """Return what a file has kept of a result, if it belongs to all that is given.
 
@@ -236,6 +243,7 @@ class OpenSection:
             name in record.results
             and all(value == getattr(record.recipe, field) for field, value in decided.items())
             and graph_settings == record.recipe.graph
+            and quality == record.recipe.quality
             and np.array_equal(labels, state.record_labels)
             and reference in (None, state.record_reference)
         ):

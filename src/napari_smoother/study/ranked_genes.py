@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.context import Context
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.section import Section
     from napari_smoother.study.analysis import Request
@@ -86,6 +88,18 @@ class RankedGenes(BetweenGroups[RankingSettings, GeneRanking]):
         assert section is not None
         return self._chosen(groups, self._counted(section), self.settings)
 
+    def among(
+        self, request: Request[RankingSettings, GeneRanking], kept: KeptSpots
+    ) -> Request[RankingSettings, GeneRanking]:
+        """Return a request for groups of the spots that are analysed."""
+        groups = request.basis
+        basis = replace(groups, codes=kept.among(groups.codes))
+        return replace(super().among(request, kept), basis=basis)
+
+    def over_all(self, found: GeneRanking, kept: KeptSpots) -> GeneRanking:
+        """Return the ranking as it is: it is one of groups, not of spots."""
+        return found
+
     def compute(
         self, request: Request[RankingSettings, GeneRanking], context: Context
     ) -> GeneRanking:
@@ -123,6 +137,7 @@ class RankedGenes(BetweenGroups[RankingSettings, GeneRanking]):
             recipe.graph,
             study.region_labels,
             None,
+            request.quality,
         )
         if kept is None:
             return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_smoother.study.composition_analysis import CompositionAnalysis
 from napari_smoother.study.graph_analysis import GraphAnalysis
 from napari_smoother.study.open_section import OpenSection
+from napari_smoother.study.quality import QualityAnalysis
 
 if TYPE_CHECKING:
     from napari_smoother.analyses.composition import Composition
@@ -26,8 +27,8 @@ class Study(OpenSection):
 
     Attributes
     ----------
-    graph_analysis, composition_analysis
-        What finds the two results that every section has; others are in `analyses`.
+    quality_analysis, graph_analysis, composition_analysis
+        What finds the results that every section has; others are in `analyses`.
     graph_changed
         Emitted with the new graph.
     composition_changed
@@ -36,6 +37,7 @@ class Study(OpenSection):
 
     def __init__(self) -> None:
         super().__init__()
+        self.quality_analysis = QualityAnalysis(self)
         self.graph_analysis = GraphAnalysis(self)
         self.composition_analysis = CompositionAnalysis(self)
         self.graph_changed = self.graph_analysis.result_changed
@@ -74,8 +76,13 @@ class Study(OpenSection):
 
     @property
     def graph(self) -> Graph | None:
-        """The neighbour graph, as last computed."""
+        """The neighbour graph, as last computed, over all spots."""
         return self.graph_analysis.result
+
+    @property
+    def analysed_graph(self) -> Graph | None:
+        """The same graph over the spots that are analysed; its section is that of these."""
+        return self.graph_analysis.found
 
     @property
     def composition(self) -> Composition | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.context import Context
     from napari_smoother.analyses.embedding import Embedding
     from napari_smoother.analyses.embedding_source import FoundBy
+    from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.study.embedding import EmbeddingAnalysis
 
@@ -49,7 +50,11 @@ class UmapRequest(Request[UmapSettings, UmapLayout]):
 
     def asks_same(self, other: Request[UmapSettings, UmapLayout]) -> bool:
         """Whether another request asks for the same; graph and regions may not matter."""
-        if self.section is not other.section or self.settings != other.settings:
+        if (
+            self.section is not other.section
+            or self.settings != other.settings
+            or self.quality != other.quality
+        ):
             return False
         theirs = other.of if isinstance(other, UmapRequest) else None
         if self.of is None or theirs is None:
@@ -94,10 +99,17 @@ class Umap(Analysis[UmapSettings, UmapLayout]):
 
                 found = found_by.run(request.of, cancelled=context.cancelled, tell=tell)
                 embedding = found.result
-            scores, name = embedding.scores, f"{embedding.kind}s"
+            # Of an embedding over all spots the rows of those that are analysed.
+            of = request.of
+            kept = self.study.quality_steps.kept_spots(of.section, of.quality, context)
+            scores, name = kept.among(embedding.scores), f"{embedding.kind}s"
         return umap_layout.compute(
             scores, section.adata.obs_names, request.settings, context, name=name
         )
+
+    def over_all(self, found: UmapLayout, kept: KeptSpots) -> UmapLayout:
+        """Return places over all spots; those that are left out have none."""
+        return replace(found, spots=kept.spots, places=kept.over_all(found.places))
 
     def decided(self, request: Request[UmapSettings, UmapLayout]) -> dict[str, Any]:
         """Return the settings, and those of the embedding that is laid out."""
@@ -157,6 +169,7 @@ class Umap(Analysis[UmapSettings, UmapLayout]):
             plain.graph_settings,
             plain.labels,
             plain.settings,
+            plain.quality,
             of=None if found_by is None else found_by._wanted(),
             embedding=None if found_by is None else _found(found_by),
         )

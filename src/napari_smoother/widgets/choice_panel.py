@@ -218,8 +218,8 @@ class ChoicePanel(QWidget):
     def choose(self) -> None:
         """Begin to choose."""
         study = self.study
-        section, reference, graph = study.section, study.reference, study.graph
-        if section is None or reference is None or graph is None:
+        reference, graph = study.reference, study.analysed_graph
+        if reference is None or graph is None:
             return
         settings = ChoiceSettings.of(study.deconvolution)
         self._choosing = True
@@ -232,7 +232,7 @@ class ChoicePanel(QWidget):
         ) -> tuple[Choice, list[str]]:
             def find(cancelled: Callable[[], bool]) -> Choice:
                 return choosing.compute(
-                    SectionCounts.of(section),
+                    SectionCounts.of(graph.section),
                     reference,
                     graph.weights,
                     settings,

@@ -36,6 +36,7 @@ from napari_smoother.widgets.page import (
     wrapped_label,
 )
 from napari_smoother.widgets.page_tabs import PageTabs
+from napari_smoother.widgets.quality_page import QualityPage
 from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.regions_page import RegionsPage
 from napari_smoother.widgets.session import session_of
@@ -143,6 +144,11 @@ class FramedPages(QWidget):
         listen(self, session.study.section_changed, self._show_section)
         listen(self, session.study.sections_changed, self._show_sections)
         listen(self, session.study.recipe_changed, self._show_steps)
+        listen(
+            self,
+            session.study.quality_analysis.result_changed,
+            lambda quality: self._show_section(session.study.section),
+        )
         listen(self, session.scene.key_changed, self._show_key)
         session.dropped.connect(self._turn_to_dropped)
         self._show_sections()
@@ -250,7 +256,11 @@ class FramedPages(QWidget):
             return
         several = len(self.session.study.sections) > 1
         name = "" if several else f"{section.name} · "
-        self.header.setText(f"{name}{section.n_spots:,} spots · {section.adata.n_vars:,} genes")
+        spots = f"{section.n_spots:,} spots"
+        quality = self.session.study.quality_analysis
+        if quality.result is not None and quality.settings.are_limits:
+            spots = f"{section.n_spots - quality.result.n_removed:,} of {spots}"
+        self.header.setText(f"{name}{spots} · {section.adata.n_vars:,} genes")
 
 
 class SmootherDock(FramedPages):
@@ -258,6 +268,7 @@ class SmootherDock(FramedPages):
 
     kinds = (
         DataPage,
+        QualityPage,
         GraphPage,
         RegionsPage,
         DeconvolvePage,
@@ -272,6 +283,12 @@ class DataWidget(FramedPages):
     """The Data page as a widget of its own."""
 
     kinds = (DataPage,)
+
+
+class QualityWidget(FramedPages):
+    """The Quality page as a widget of its own."""
+
+    kinds = (QualityPage,)
 
 
 class GraphWidget(FramedPages):

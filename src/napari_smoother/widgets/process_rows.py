@@ -115,7 +115,7 @@ class ProcessRows(QObject):
 
     def _find_limit(self, process: Process, *, switch: bool) -> None:
         """Find where rho ends for a process; `switch` sets the study to it afterwards."""
-        graph = self.study.graph
+        graph = self.study.analysed_graph
         if process in INTRINSIC or graph is None:
             self._on_limit((None, process, 1.0, switch))
             return
@@ -133,7 +133,7 @@ class ProcessRows(QObject):
 
     def _on_limit(self, found: tuple[Any, Process, float, bool]) -> None:
         weights, process, limit, switch = found
-        graph, chosen = self.study.graph, self.study.deconvolution
+        graph, chosen = self.study.analysed_graph, self.study.deconvolution
         if weights is not None and (graph is None or graph.weights is not weights):
             return  # the graph has changed since; it asks by itself
         rho, share = self._kept

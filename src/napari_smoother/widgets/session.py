@@ -14,6 +14,7 @@ from napari_smoother.analyses.context import Context
 from napari_smoother.errors import Cancelled
 from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.layers.plain_text import as_text
+from napari_smoother.layers.quality_map import QualityMap
 from napari_smoother.layers.scene import Scene
 from napari_smoother.layers.spot_highlight import SpotHighlight
 from napari_smoother.study.autoencoder import Autoencoder
@@ -113,6 +114,7 @@ class Session(QObject):
         self.under_way = UnderWay(self)
         self.under_way.watch(self.loader)
         self.analyses: dict[str, Preview] = {}
+        self.quality = self.add_analysis(self.study.quality_analysis, QualityMap)
         self.connecting = self.keep_up_to_date(self.study.graph_analysis)
         self.preview = self.keep_up_to_date(self.study.composition_analysis)
         self.reduction = self.add_analysis(Reduction(self.study), EmbeddingMap)

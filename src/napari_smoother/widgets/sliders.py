@@ -46,7 +46,7 @@ class ExactField(QDoubleSpinBox):
     def valueFromText(self, text: str) -> float:
         """Return the number that was typed; the one it holds where nothing was."""
         held = self.value()
-        return held if text == self.textFromValue(held) else _number(text)
+        return held if text == self.textFromValue(held) else number_in(text)
 
     def fixup(self, text: str) -> str:
         """Leave the text alone, where Qt would take its commas out."""
@@ -54,14 +54,15 @@ class ExactField(QDoubleSpinBox):
 
     def validate(self, text: str, place: int) -> tuple[QValidator.State, str, int]:
         """Take every number in the range; what may become one can be typed."""
-        if self.minimum() <= _number(text) <= self.maximum():
+        if self.minimum() <= number_in(text) <= self.maximum():
             return QValidator.State.Acceptable, text, place
         possible = set(text) <= set("0123456789.,+-eE")
         state = QValidator.State.Intermediate if possible else QValidator.State.Invalid
         return state, text, place
 
 
-def _number(text: str) -> float:
+def number_in(text: str) -> float:
+    """Return the number that a text is; NaN where it is none, or may be one of two."""
     if GROUPED.fullmatch(text.strip()):
         return math.nan
     try:
