@@ -101,7 +101,9 @@ def patches(
     largest = np.argsort(-np.bincount(labels))[:number]
     outlines = []
     for label in largest:
-        around = shapely.unary_union(shapely.points(places[labels == label]).buffer(0.7 * reach))
+        around = shapely.unary_union(
+            shapely.buffer(shapely.points(places[labels == label]), 0.7 * reach)
+        )
         parts = shapely.get_parts(around)
         rim = parts[np.argmax(shapely.area(parts))].simplify(0.1 * reach).exterior
         outlines.append(shapely.get_coordinates(rim))

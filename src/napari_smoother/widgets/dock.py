@@ -189,7 +189,7 @@ class FramedPages(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:
         """Take away what belongs to the page in front alone."""
         super().hideEvent(event)
-        if not event.spontaneous() and not self.session.is_closed:
+        if not event.spontaneous() and self.session.has_canvas:
             self._front.leave()
             self.session.scene.graph.want(self, "none")
 

@@ -328,6 +328,12 @@ class Session(QObject):
             self.shut_down()
         return False
 
+    @property
+    def has_canvas(self) -> bool:
+        """Whether the canvas is still there: it is the first to go when a window closes."""
+        canvases = [getattr(window, "_qt_viewer", None) for window in self._windows]
+        return not self.is_closed and any(c is not None and c.isVisible() for c in canvases)
+
     def _is_asked_for(self, window: Any) -> bool:
         """Whether a user closes a window; a script that does has taken the canvas away before."""
         canvas = getattr(window, "_qt_viewer", None)
