@@ -130,6 +130,7 @@ def test_four_actions_to_a_figure(
     QTimer.singleShot(500, enter)
     keys = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
     QTest.keyClick(dock, Qt.Key.Key_F, keys)
+    QTest.keyClick(dock, Qt.Key.Key_F24)  # or Qt takes the others for held in tests that follow
     actions += 2  # the keys, and Enter
     written = tmp_path / "tissue_figure.pdf"
     assert pressed == [str(written)]
