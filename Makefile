@@ -79,6 +79,7 @@ wheels:
 
 screenshots: $(TESTS_READY)
 	bash scripts/with_display.sh $(BIN)/python scripts/screenshots.py docs/images
+	bash scripts/with_display.sh $(BIN)/python scripts/walks.py docs/images/walks
 
 $(BENCHMARKS_READY): pyproject.toml benchmarks/constraints.txt scripts/system_libraries.sh $(CORE)
 	bash scripts/system_libraries.sh

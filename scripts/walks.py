@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
+from PIL import Image
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+from sklearn.metrics import adjusted_rand_score
 
 from napari_smoother.widgets.compare_page import ComparePage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
@@ -64,6 +66,7 @@ class Walk:
         self._number += 1
         path = self._folder / f"{self._name}_{self._number}.png"
         save_screenshot(self.viewer, path)
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
         print(f"{path.name}: {what} [{self.dock.status.text.text()}]")
 
     def drag(self, outline: NDArray[np.float64]) -> None:
@@ -153,6 +156,7 @@ def lymph_node(folder: Path) -> None:
     wait_for_rest(walk.session)
     walk.look("cell types of the follicles beside everything around them")
     compare.parts.setCurrentIndex(1)
+    compare.genes.rank.click()
     walk.look("genes that differ")
     walk.viewer.close()
 
@@ -169,6 +173,8 @@ def cortex(folder: Path) -> None:
     regions.column.activated.emit(regions.column.currentIndex())
     regions.coloured.setChecked(True)
     walk.look("layers drawn by anatomists, from the column of the file")
+    while walk.study.regions.classes:
+        dock.undo.click()
 
     reduce = dock.turn_to(ReducePage)
     reduce.map.setCurrentText("Three components as red, green, blue")
@@ -177,11 +183,17 @@ def cortex(folder: Path) -> None:
     reduce.map.setCurrentText("Spatial domains")
     reduce.domains.setValue(7)
     walk.look("domains, found without the anatomists")
+    found = walk.session.reduction.analysis.result
+    layer = walk.study.section.adata.obs["layer"].astype(str)
+    named = (layer != "NA").to_numpy()
+    agreement = adjusted_rand_score(layer[named], found.domains.labels[named])
+    print(f"adjusted Rand index of domains and layers: {agreement:.3f}")
 
     compare = dock.turn_to(ComparePage)
     compare.groups.setCurrentIndex(compare.groups.findText("Domains of the spatial PCA"))
     compare.groups.activated.emit(compare.groups.currentIndex())
     compare.parts.setCurrentIndex(1)
+    compare.genes.rank.click()
     walk.look("genes of the domains")
     walk.viewer.close()
 

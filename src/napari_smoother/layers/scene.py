@@ -184,7 +184,7 @@ class Scene:
             self._show_layer(section, name)
         viewer.layers.selection.active = self.layer(tissue.SPOTS)
         viewer.canvas.overlays.scale_bar.visible = True
-        viewer.reset_view()
+        viewer.fit_to_view(layers=[self._spots()])
         self._set_key(None)
         self._fade_image()
         self.graph.update()

@@ -138,6 +138,10 @@ class ReducePage(Page):
 
         self.map = QComboBox()
         self.map.addItems(list(MAPS))
+        self.map.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.map.setMinimumContentsLength(10)
         self.map.setToolTip("What is shown on the tissue")
         self.channels = tuple(QSpinBox() for _ in range(3))
         self.channel_row = QWidget()
