@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 GRAPH = "graph"
 """Name of the analysis whose result the others share; it is made again in no time."""
 
+QUALITY = "quality"
+"""Name of the analysis that counts in every spot; it is done again in no time, too."""
+
 
 @dataclass(slots=True, eq=False)
 class SectionState:
@@ -70,7 +73,7 @@ class SectionState:
     def has_unsaved_work(self) -> bool:
         """Whether anything was decided or found that no file has.
 
-        What is shown does not count, nor does the graph.
+        What is shown does not count, nor do graph and counts of spots.
         """
         saved = self.saved_recipe
         if saved is None or _decided(self.history.present) != _decided(saved):
@@ -78,7 +81,7 @@ class SectionState:
         return any(
             outcome.result is not self.saved_results.get(name)
             for name, outcome in self.outcomes.items()
-            if name != GRAPH and not outcome.is_kept
+            if name not in (GRAPH, QUALITY) and not outcome.is_kept
         )
 
 
