@@ -444,6 +444,7 @@ def test_an_analysis_that_cannot_leave_spots_out_refuses(
         name, field = "unaware", "graph"
 
         def compute(self, request, context):
+            assert len(request.kept.among(section.positions)) == request.section.n_spots
             return request.section.n_spots
 
         def describe(self, result) -> str:

@@ -66,6 +66,8 @@ class Request(Generic[Chosen, Found]):
         independent of what was found before.
     graph
         The graph; None until the run has made it.
+    kept
+        Within a run: which of all spots these are, for what else is known of all.
     """
 
     number: int
@@ -77,6 +79,7 @@ class Request(Generic[Chosen, Found]):
     reference: Reference | None = None
     start: Found | None = None
     graph: Graph | None = None
+    kept: KeptSpots | None = None
 
     def asks_same(self, other: Request[Chosen, Found]) -> bool:
         """Whether another request asks for the same result, from whatever start."""
@@ -390,6 +393,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
                 request,
                 section=kept.section,
                 labels=study.quality_steps.labels(kept, request.labels),
+                kept=kept,
             )
             graph = find_graph(
                 analysed.section,
