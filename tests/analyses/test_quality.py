@@ -444,6 +444,7 @@ def test_an_analysis_that_cannot_leave_spots_out_refuses(
         name, field = "unaware", "graph"
 
         def compute(self, request, context):
+            assert len(request.kept.among(section.positions)) == request.section.n_spots
             return request.section.n_spots
 
         def describe(self, result) -> str:
@@ -516,6 +517,31 @@ def test_a_session_comes_back_with_the_spots_it_was_saved_with(
     np.testing.assert_array_equal(back.result.chosen.spots, reduction.result.chosen.spots)
     again.quality_analysis.settings = QualitySettings()
     assert not again.composition_analysis.has_kept, "it is of other spots"
+
+
+def test_columns_of_others_that_say_the_same_are_left_alone(section: Section) -> None:
+    adata = section.adata.copy()
+    ns.spot_quality(adata)
+    adata.obs["total_counts"] = adata.obs["total_counts"].astype(np.float32)
+    adata.obs["n_genes_by_counts"] += 1
+    del adata.obs["passes_quality"], adata.uns["smoother"]
+    study = studied(replace(section, adata=adata), Recipe())
+    study.quality_analysis.update()
+    study.graph_analysis.update()
+    with pytest.warns(UserWarning, match="n_genes_by_counts"):
+        written = annotated(study)
+    assert "total_counts_smoother" not in written.obs
+    assert written.obs["total_counts"].dtype == np.float32
+    assert written.obs["passes_quality"].all()
+    np.testing.assert_array_equal(
+        written.obs["n_genes_by_counts_smoother"], adata.obs["n_genes_by_counts"] - 1
+    )
+
+
+def test_having_counted_is_no_unsaved_work(section: Section) -> None:
+    study = studied(section, Recipe())
+    study.quality_analysis.update()
+    assert not study.is_unsaved
 
 
 def test_a_comparison_leaves_the_same_spots_out(

@@ -12,6 +12,7 @@ from qtpy.QtTest import QTest
 from napari_smoother.analyses.quality_settings import METRICS, QualitySettings
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.figures.colours import MISSING
+from napari_smoother.layers.spot_map import table_of
 from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
@@ -117,6 +118,10 @@ def test_spots_that_would_go_are_seen_while_the_hand_moves(
     settle(session)
     np.testing.assert_array_equal(grey(session), gone)
     np.testing.assert_array_equal(study.quality_analysis.result.kept, ~gone)
+    layer = session.scene.layer("quality")
+    shown = layer.features[layer.name].to_numpy()
+    np.testing.assert_allclose(shown, metrics(page).counts, err_msg="under the pointer")
+    np.testing.assert_array_equal(table_of(layer)["passes_quality"], ~gone)
     degrees = np.diff(study.graph.weights.indptr)
     assert not degrees[gone].any()
     assert session.status.text == f"{(~gone).sum():,} of {len(gone):,} spots are kept"

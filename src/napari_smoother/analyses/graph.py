@@ -107,6 +107,7 @@ class Graph:
                 self.summary, components=kept.over_all(self.summary.components, missing=-1)
             ),
             edges=kept.places[self.edges],
+            places=KDTree(kept.whole.positions),
         )
 
     def describe(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from napari_smoother.analyses.context import Context
@@ -25,7 +26,6 @@ from napari_smoother.keys import with_report, without_none
 from napari_smoother.models.deconv.gene_names import GeneNames
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -125,14 +125,17 @@ class Quality:
         n_spots = len(self.kept)
         return f"{n_spots - self.n_removed:,} of {n_spots:,} spots are kept"
 
+    def table(self) -> pd.DataFrame:
+        """Return the metrics that are known and which spots are kept, barcodes as index."""
+        known = {column: self.metrics.values(metric) for metric, column in COLUMNS.items()}
+        columns = {column: values for column, values in known.items() if values is not None}
+        return pd.DataFrame({**columns, KEPT: self.kept}, index=self.metrics.spots)
+
     def write(self, adata: AnnData, key_added: str = "quality") -> None:
         """Write it into the section that it was found in; see `spot_quality`."""
         metrics = self.metrics
-        for metric, column in COLUMNS.items():
-            values = metrics.values(metric)
-            if values is not None:
-                adata.obs[column] = values
-        adata.obs[KEPT] = self.kept
+        for column, values in self.table().items():
+            adata.obs[column] = values.to_numpy()
         adata.var[MITOCHONDRIAL] = metrics.is_mitochondrial
         report = {
             "n_spots": len(self.kept),

@@ -14,6 +14,7 @@ from napari_smoother.layers import spot_map
 from napari_smoother.layers.analysis_map import COLORMAP, PERCENTILES, AnalysisMap
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from napari_smoother.analyses.quality_settings import Metric
@@ -44,19 +45,25 @@ class QualityMap(AnalysisMap[Quality]):
         return self.scene.shown.quality
 
     def values(self, result: Quality) -> Numbers | None:
-        """Return the metric of kept spots, NaN for others; None where it is not known."""
-        numbers = result.metrics.numbers(self.metric)
-        if numbers is None:
-            return None
-        return Numbers(numbers.quantity, np.where(result.kept, numbers.values, np.nan))
+        """Return the metric of all spots; None where it is not known."""
+        return result.metrics.numbers(self.metric)
+
+    def table(self, result: Quality) -> pd.DataFrame:
+        """Return all metrics, and which spots are kept."""
+        return result.table()
 
     def colours(self, values: Numbers | Classes | Mixture) -> tuple[NDArray[Any], spot_map.Key]:
         """Return the colour of each spot (n x 4) and the key to them."""
-        result = self._announced
-        assert result is not None
+        assert self._announced is not None
+        return self._colours(values, self._announced)
+
+    def _colours(
+        self, values: Numbers | Classes | Mixture, found: Quality
+    ) -> tuple[NDArray[Any], spot_map.Key]:
         assert isinstance(values, Numbers)
-        limits = self._limits(result.metrics.values(self.metric))
-        return spot_map.colour_numbers(values, colormap=COLORMAP, limits=limits)
+        limits = self._limits(found.metrics.values(self.metric))
+        kept = Numbers(values.quantity, np.where(found.kept, values.values, np.nan))
+        return spot_map.colour_numbers(kept, colormap=COLORMAP, limits=limits)
 
     def show_metric(self, metric: Metric) -> None:
         """Show another metric; undo does not stop there."""
@@ -67,4 +74,4 @@ class QualityMap(AnalysisMap[Quality]):
         layer = self.scene.layer(self.analysis.name)
         values = self.values(trial)
         if layer is not None and layer.visible and values is not None:
-            self.scene.paint(layer, values, *self.colours(values))
+            self.scene.paint(layer, values, *self._colours(values, trial))

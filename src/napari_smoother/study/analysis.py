@@ -68,6 +68,8 @@ class Request(Generic[Chosen, Found]):
         The graph; None until the run has made it, and where none is needed.
     basis
         What other analyses have found that the result is found from; compared as it is.
+    kept
+        Within a run: which of all spots these are, for what else is known of all.
     """
 
     number: int
@@ -80,6 +82,7 @@ class Request(Generic[Chosen, Found]):
     start: Found | None = None
     graph: Graph | None = None
     basis: Any = None
+    kept: KeptSpots | None = None
 
     def asks_same(self, other: Request[Chosen, Found]) -> bool:
         """Whether another request asks for the same result, from whatever start."""
@@ -207,7 +210,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
         if kept.are_all:
             return request
         labels = self.study.quality_steps.labels(kept, request.labels)
-        return replace(request, section=kept.section, labels=labels)
+        return replace(request, section=kept.section, labels=labels, kept=kept)
 
     def over_all(self, found: Found, kept: KeptSpots) -> Found:
         """Return what was found over some spots as a result over all; others have no value.

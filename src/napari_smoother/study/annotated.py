@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 import napari_smoother
@@ -22,7 +23,6 @@ from napari_smoother.keys import (
 from napari_smoother.study.session_record import SessionRecord
 
 if TYPE_CHECKING:
-    import numpy as np
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -154,6 +154,8 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
     for place in PLACES:
         holder: Any = getattr(adata, place)
         for name, value in getattr(results, place).items():
+            if place == "obs" and name in holder and _is_told(holder[name], value):
+                continue
             key = key_beside(name, holder, ours.get(place, ()), suffix)
             # Tables have items, too.
             holder[key] = _pointing(value, renamed) if place == "uns" else value
@@ -186,6 +188,16 @@ def annotate(findings: Findings, suffix: str = "_smoother") -> AnnotatedSection:
         told = ", ".join(f"{key} ({name} was there before)" for name, key in keys.items())
         warnings.warn(f"Results stand beside what was there, in {told}.", stacklevel=2)
     return adata
+
+
+def _is_told(there: pd.Series[Any], value: pd.Series[Any]) -> bool:
+    """Whether a column of numbers holds what is to be written: counts of spots by another's hand.
+
+    Others sum single precision.
+    """
+    if not all(pd.api.types.is_numeric_dtype(column) for column in (there, value)):
+        return False
+    return bool(np.allclose(there.to_numpy(), value.to_numpy(), rtol=1e-5, equal_nan=True))
 
 
 def _pointing(value: Any, renamed: dict[str, str]) -> Any:

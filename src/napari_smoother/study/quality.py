@@ -12,6 +12,7 @@ from napari_smoother.analyses.graph_settings import GraphSettings
 from napari_smoother.analyses.quality import Quality
 from napari_smoother.analyses.quality_settings import QualitySettings
 from napari_smoother.study.analysis import Analysis, Outcome, Request
+from napari_smoother.study.section_state import QUALITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ NO_LABELS = np.zeros(0, dtype=np.int32)
 class QualityAnalysis(Analysis[QualitySettings, Quality]):
     """`napari_smoother.spot_quality` of all spots; wanted as soon as there is a limit."""
 
-    name = "quality"
+    name = QUALITY
     field = "quality"
     work = "counting"
 

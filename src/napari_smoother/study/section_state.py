@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 GRAPH = "graph"
 """Name of the analysis whose result the others share."""
 
-MADE_AGAIN = frozenset({GRAPH, "region_comparison"})
+QUALITY = "quality"
+"""Name of the analysis that counts in every spot."""
+
+MADE_AGAIN = frozenset({GRAPH, QUALITY, "region_comparison"})
 """Names of the analyses whose results are made again in no time: no work is lost with them."""
 
 

@@ -99,10 +99,9 @@ class Umap(Analysis[UmapSettings, UmapLayout]):
 
                 found = found_by.run(request.of, cancelled=context.cancelled, tell=tell)
                 embedding = found.result
-            # Of an embedding over all spots the rows of those that are analysed.
-            of = request.of
-            kept = self.study.quality_steps.kept_spots(of.section, of.quality, context)
-            scores, name = kept.among(embedding.scores), f"{embedding.kind}s"
+            scores, name = embedding.scores, f"{embedding.kind}s"
+            if request.kept is not None:
+                scores = request.kept.among(scores)
         return umap_layout.compute(
             scores, section.adata.obs_names, request.settings, context, name=name
         )
