@@ -49,7 +49,7 @@ def drawn(regions: Regions, shape: RegionShape, spots: SpotsWithin) -> Regions:
     if free is not area:
         added = [RegionShape.around(shape.region, part) for part in _parts(free)]
     after = regions.with_shapes([*regions.shapes, *added])
-    return _as_drawn(regions, after, spots.area(free), spots)
+    return _as_drawn(regions, after, [free], spots)
 
 
 def painted(regions: Regions, name: str, area: shapely.Geometry, spots: SpotsWithin) -> Regions:
@@ -65,14 +65,14 @@ def painted(regions: Regions, name: str, area: shapely.Geometry, spots: SpotsWit
     touched = [
         (shape, own)
         for shape in regions.shapes
-        if shape.region == name and shapely.intersects(own := shape.area(), area)
+        if shape.region == name and shapely.intersects(own := spots.area_of(shape), area)
     ]
     joined = shapely.union_all([area, *(own for _, own in touched)])
     before = [shape for shape, _ in touched]
     like = before[0] if before else RegionShape(name, np.empty((0, 2)))
     others = [shape for shape in regions.shapes if not any(shape is one for one in before)]
     after = regions.with_shapes([*others, *_outlines_of(joined, like)])
-    return _as_drawn(regions, after, spots.area(area), spots)
+    return _as_drawn(regions, after, [area], spots)
 
 
 def subtracted(regions: Regions, name: str, area: shapely.Geometry, spots: SpotsWithin) -> Regions:
@@ -86,7 +86,7 @@ def subtracted(regions: Regions, name: str, area: shapely.Geometry, spots: Spots
     check_unlocked(regions, name)
     shapes: list[RegionShape] = []
     for shape in regions.shapes:
-        if shape.region == name and shapely.intersects(own := shape.area(), area):
+        if shape.region == name and shapely.intersects(own := spots.area_of(shape), area):
             shapes += _outlines_of(shapely.difference(own, area), shape)
         else:
             shapes.append(shape)
@@ -108,9 +108,8 @@ def reshaped(regions: Regions, shapes: Iterable[RegionShape], spots: SpotsWithin
     shapes = tuple(shapes)
     known = {id(shape) for shape in regions.shapes}
     after = regions.with_shapes(shapes)
-    moved = [spots.outline(shape) for shape in shapes if id(shape) not in known]
-    within = np.concatenate(moved) if moved else np.empty(0, dtype=np.intp)
-    return _as_drawn(regions, after, within, spots)
+    moved = [spots.area_of(shape) for shape in shapes if id(shape) not in known]
+    return _as_drawn(regions, after, moved, spots)
 
 
 def assigned(
@@ -240,13 +239,15 @@ def _free_of_locked(regions: Regions, area: shapely.Geometry) -> shapely.Geometr
 
 
 def _as_drawn(
-    before: Regions, after: Regions, within: NDArray[np.intp], spots: SpotsWithin
+    before: Regions, after: Regions, areas: Iterable[shapely.Geometry], spots: SpotsWithin
 ) -> Regions:
     """Let what was drawn last have its spots, also those that were assigned by themselves."""
-    if after.assigned is not None and (after.assigned[within] != AS_DRAWN).any():
-        codes = after.assigned.copy()
-        codes[within] = AS_DRAWN
-        after = replace(after, assigned=codes)
+    for area in areas if after.assigned is not None else ():
+        within = spots.area(area)
+        if (after.assigned[within] != AS_DRAWN).any():  # type: ignore[index]
+            codes = after.assigned.copy()  # type: ignore[union-attr]
+            codes[within] = AS_DRAWN
+            after = replace(after, assigned=codes)
     return _holding_locked(before, after, spots)
 
 

@@ -32,6 +32,7 @@ class SpotsWithin:
     def __init__(self, positions: NDArray[np.float64]) -> None:
         self.positions = positions
         self._sorted: tuple[NDArray[np.intp], NDArray[np.float64]] | None = None
+        self._areas: dict[int, tuple[Outline, shapely.MultiPolygon]] = {}
         self._known: dict[int, tuple[Outline, NDArray[np.intp]]] = {}
 
     def __len__(self) -> int:
@@ -60,11 +61,19 @@ class SpotsWithin:
         known = self._known.get(id(outline))
         if known is not None and known[0] is outline:
             return known[1]
-        inside = self.area(outline.area())
+        inside = self.area(self.area_of(outline))
         self._known[id(outline)] = outline, inside
         return inside
+
+    def area_of(self, outline: Outline) -> shapely.MultiPolygon:
+        """Return the area of an outline, remembered by the outline itself."""
+        known = self._areas.get(id(outline))
+        if known is None or known[0] is not outline:
+            known = self._areas[id(outline)] = outline, outline.area()
+        return known[1]
 
     def forget_all_but(self, outlines: Iterable[Outline]) -> None:
         """Forget what lies within other outlines than these."""
         kept = {id(outline) for outline in outlines}
         self._known = {key: known for key, known in self._known.items() if key in kept}
+        self._areas = {key: known for key, known in self._areas.items() if key in kept}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +14,8 @@ from napari_smoother.layers import region_shapes
 from napari_smoother.layers.coordinates import World, data_to_full_resolution, to_xy
 from napari_smoother.layers.kept_shapes import Line
 from napari_smoother.layers.region_brush import Stroke
-from napari_smoother.layers.region_casing import CASING, RegionCasing
 from napari_smoother.layers.region_effects import WITH_ALT, applied, next_colour
-from napari_smoother.layers.region_rings import RegionRings
+from napari_smoother.layers.region_outlines import RegionOutlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +68,7 @@ class RegionDrawing:
     tool_changed
         Emitted with the tool that is at hand: one of napari's for shapes, `BRUSH` or `NO_TOOL`.
     put_away
-        Emitted when the tools are put away.
+        Emitted when the tools are put away whose layer was selected.
     """
 
     drawn = Signal(str, int)
@@ -81,10 +79,7 @@ class RegionDrawing:
     def __init__(self, shelf: Shelf, study: Study) -> None:
         self._shelf = shelf
         self._study = study
-        self._follows_layer = True
-        self._rings: RegionRings | None = None
-        self._casing: RegionCasing | None = None
-        self._is_outdated = False
+        self._outlines = RegionOutlines(shelf)
         self._before: Regions | None = None  # as the hand that is moving them found them
         self._with_alt = False
         self._is_painting = False
@@ -104,16 +99,14 @@ class RegionDrawing:
         InputError
             If no section is open.
         """
-        layer = self._shelf.layer(region_shapes.REGIONS)
+        layer = self._outlines.layer
         if layer is None:
             section = self._study.section
             if section is None:
                 raise InputError(
                     "No section is open", where="regions", remedy="Open a section first"
                 )
-            layer = region_shapes.regions_layer(section)
-            self._rings = RegionRings(layer, World.of(section))
-            self._shelf.add(region_shapes.REGIONS, layer)
+            layer = self._outlines.make(section)
             layer.events.data.connect(self._on_edited)
             layer.events.set_data.connect(self._on_rest)
             layer.events.mode.connect(self._on_mode)
@@ -121,26 +114,15 @@ class RegionDrawing:
             layer.mouse_drag_callbacks.append(self._follow)
             layer.mouse_double_click_callbacks.insert(0, self._note_alt)
             self._brushes = False
-            self._fill(self._study.regions)
+            self._outlines.fill(self._study.regions, self.region)
         return layer
-
-    def _show_casing(self, regions: Regions, stroke: Line | None = None) -> None:
-        """Draw what lies under the outlines, which nobody but us touches."""
-        section = self._study.section
-        if section is None:
-            return
-        layer = self._shelf.layer(CASING)
-        if self._casing is None or layer is None or layer is not self._casing.layer:
-            self._casing = RegionCasing(section)
-            self._shelf.put(CASING, self._casing.layer, below=region_shapes.REGIONS)
-        self._casing.show(regions, stroke)
 
     # Tools
 
     @property
     def tool(self) -> str:
         """The tool that is at hand."""
-        layer = self._shelf.layer(region_shapes.REGIONS)
+        layer = self._outlines.layer
         if layer is None:
             return NO_TOOL
         return BRUSH if self._brushes else str(layer.mode)
@@ -150,7 +132,7 @@ class RegionDrawing:
         regions = self._study.regions
         colour = regions.classes[regions.code(name)].colour
         self.region = name
-        with self._not_following():
+        with self._outlines.not_following():
             region_shapes.draw_into(self.layer(), name, colour)
 
     def start(self, tool: str) -> None:
@@ -171,33 +153,26 @@ class RegionDrawing:
 
     def stop(self) -> None:
         """Put the tools away."""
-        layer = self._shelf.layer(region_shapes.REGIONS)
+        layer, viewer = self._outlines.layer, self._shelf.viewer
         if layer is not None:
             layer.mode = NO_TOOL
             layer.mouse_pan = True
             layer.cursor = "standard"
-            with self._not_following():
+            with self._outlines.not_following():
                 layer.selected_data = set()
         self._brushes = False
         self.tool_changed.emit(NO_TOOL)
-        self.put_away.emit()
+        if viewer is not None and viewer.layers.selection.active is layer is not None:
+            self.put_away.emit()
 
     def resize_brush(self, diameter: float) -> None:
         """Paint with a brush of another diameter, in units of the world."""
         self.brush = diameter
-        layer = self._shelf.layer(region_shapes.REGIONS)
+        layer = self._outlines.layer
         if layer is not None and self._brushes:
             layer.cursor_size = diameter
 
     # What the hand does
-
-    @contextmanager
-    def _not_following(self) -> Iterator[None]:
-        before, self._follows_layer = self._follows_layer, False
-        try:
-            yield
-        finally:
-            self._follows_layer = before
 
     def _on_mode(self, event: Event) -> None:
         layer: Shapes = event.source
@@ -206,15 +181,15 @@ class RegionDrawing:
         # napari puts its own behind it, and what it moves is to be read after it has.
         layer.mouse_drag_callbacks.remove(self._follow)
         layer.mouse_drag_callbacks.append(self._follow)
-        if self._follows_layer:
+        if self._outlines.follows:
             self.tool_changed.emit(self.tool)
 
     def _on_selected(self, *_: object) -> None:
         """Select the holes of an outline with it, so that it is moved whole."""
-        layer = self._shelf.layer(region_shapes.REGIONS)
-        if layer is None or self._rings is None or not self._follows_layer:
+        layer = self._outlines.layer
+        if layer is None or not self._outlines.follows:
             return
-        missed = self._rings.holes_of(set(layer.selected_data)) - set(layer.selected_data)
+        missed = self._outlines.holes_of(set(layer.selected_data)) - set(layer.selected_data)
         if missed:
             layer.selected_data = set(layer.selected_data) | missed
 
@@ -233,15 +208,16 @@ class RegionDrawing:
         elif str(layer.mode) in MOVING:
             self._study.begin_step()
             self._before = self._study.regions
-            yield
-            while event.type == "mouse_move":
-                self._read(layer)
+            try:
                 yield
-            self._read(layer)
-            self._before = None
-            self._study.end_step()
-            if self._rings is not None:
-                self._settle(layer, self._rings)
+                while event.type == "mouse_move":
+                    self._read(layer)
+                    yield
+                self._read(layer)
+            finally:
+                self._before = None
+                self._study.end_step()
+            self._outlines.settle(self._study.regions, self.region)
 
     def _paint(self, layer: Shapes, event: Event) -> Iterator[None]:
         section, regions = self._study.section, self._study.regions
@@ -252,16 +228,18 @@ class RegionDrawing:
         colour = (*regions.classes[regions.code(self.region)].colour, STROKE_OPACITY)
         self._study.begin_step()
         self._is_painting = True  # outlines are drawn once it is over: napari is slow at that
-        done = self._apply(regions, stroke.area())
-        while done and event.type != "mouse_release":
-            self._show_casing(regions, Line(stroke.way, colour, diameter, closed=False))
-            yield
-            while event.type == "mouse_move" and not stroke.move(self._place(layer, event)):
+        try:
+            done = self._apply(regions, stroke.area())
+            while done and event.type != "mouse_release":
+                self._show_casing(regions, Line(stroke.way, colour, diameter, closed=False))
                 yield
-            stroke.move(self._place(layer, event), last=True)
-            self._apply(regions, stroke.area())
-        self._is_painting = False
-        self._study.end_step()
+                while event.type == "mouse_move" and not stroke.move(self._place(layer, event)):
+                    yield
+                stroke.move(self._place(layer, event), last=True)
+                self._apply(regions, stroke.area())
+        finally:
+            self._is_painting = self._with_alt = False
+            self._study.end_step()
         self._show(self._study.regions)
 
     def _place(self, layer: Shapes, event: Event) -> NDArray[np.float64]:
@@ -283,19 +261,17 @@ class RegionDrawing:
         return True
 
     def _on_edited(self, event: Event) -> None:
-        if not self._follows_layer or str(event.action) not in ("added", "changed", "removed"):
+        if not self._outlines.follows or str(event.action) not in ("added", "changed", "removed"):
             return
         layer: Shapes = event.source
-        if layer is self._shelf.layer(region_shapes.REGIONS):
+        if layer is self._outlines.layer:
             self._read(layer)
 
     def _read(self, layer: Shapes) -> None:
         """Tell the study of the outlines in the layer."""
-        study, rings = self._study, self._rings
+        study = self._study
         before = self._before or study.regions
-        if rings is None:
-            return
-        kept, new = rings.read(before)
+        kept, new = self._outlines.read(before)
         regions = region_edits.reshaped(before, kept, study.spots)
         told: list[tuple[str, int]] = []
         for shape in new:
@@ -305,13 +281,14 @@ class RegionDrawing:
                     told.append((shape.region, len(study.spots.outline(shape))))
             except InputError as error:
                 self.refused.emit(error)
-        with self._not_following():
+        with self._outlines.not_following():
             study.regions = regions
         if new:
-            with self._not_following():
+            self._with_alt = False
+            with self._outlines.not_following():
                 layer.selected_data = set()  # whose handles would hide the line
         if self._before is None:
-            self._settle(layer, rings)
+            self._outlines.settle(study.regions, self.region)
         for each in told:
             self.drawn.emit(*each)
 
@@ -326,55 +303,24 @@ class RegionDrawing:
 
     # What is shown
 
-    def _settle(self, layer: Shapes, rings: RegionRings) -> None:
-        """Let the layer show what the study has made of what was read."""
-        self._is_outdated = rings.misses(self._study.regions)
-        if not self._is_outdated:
-            with self._not_following():
-                rings.number(self._study.regions)
-        elif not str(layer.mode).startswith("add_"):
-            self._mend()
-
     def _on_rest(self, event: Event) -> None:
-        """Mend what the layer shows once napari has finished a shape.
-
-        It cannot bear that shapes are taken away before.
-        """
-        if self._follows_layer and self._rings is not None and self._rings.is_read:
-            self._mend()
-
-    def _mend(self) -> None:
-        """Show the regions where the layer shows others."""
-        if self._is_outdated:
-            self._is_outdated = False
-            self._fill(self._study.regions)
+        """Mend what the layer shows once napari has finished a shape."""
+        if self._before is None:
+            self._outlines.mend(self._study.regions, self.region)
 
     def _show(self, regions: Regions) -> None:
-        layer = self._shelf.layer(region_shapes.REGIONS)
-        if self._is_painting or (layer is None and not regions.shapes):
+        outlines = self._outlines
+        if self._is_painting or (outlines.layer is None and not regions.shapes):
             return
-        if layer is None:
+        if outlines.layer is None:
             self.layer()
-        elif self._follows_layer:
+        elif outlines.follows:
             self._before = None
-            self._end_drawing(layer)
-            self._fill(regions)
+            outlines.end_drawing()
+            outlines.fill(regions, self.region)
         self._show_casing(regions)
 
-    def _end_drawing(self, layer: Shapes) -> None:
-        """Let go of a shape that is half drawn: what it is drawn over has changed."""
-        tool = str(layer.mode)
-        if tool.startswith("add_"):
-            with self._not_following():
-                layer.mode = NO_TOOL
-                layer.mode = tool
-
-    def _fill(self, regions: Regions) -> None:
-        layer, rings = self._shelf.layer(region_shapes.REGIONS), self._rings
-        if layer is None or rings is None:
-            return
-        with self._not_following():
-            rings.show(regions)
-            for region in regions.classes:
-                if region.name == self.region:
-                    region_shapes.draw_into(layer, region.name, region.colour)
+    def _show_casing(self, regions: Regions, stroke: Line | None = None) -> None:
+        section = self._study.section
+        if section is not None:
+            self._outlines.show_casing(regions, section, stroke)
