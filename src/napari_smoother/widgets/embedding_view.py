@@ -291,9 +291,9 @@ class EmbeddingView(Page):
         except InputError as error:
             tell_error(error)
             return
-        self.study.turn_to(REGIONS)
+        self.highlight.clear()  # first, for each map that is painted would fade anew
         self.study.regions = regions
-        self.highlight.clear()
+        self.study.turn_to(REGIONS)
         self.name.clear()
 
     # Pointing, both ways
