@@ -16,10 +16,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_smoother.analyses import region_edits
 from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.errors import InputError
 from napari_smoother.layers.region_effects import next_colour, next_name
-from napari_smoother.layers.scene import REGIONS
 from napari_smoother.study.plotted_embedding import plotted, sources_of
 from napari_smoother.study.umap import FOUND_BY
 from napari_smoother.widgets.notices import tell_error
@@ -287,13 +287,12 @@ class EmbeddingView(Page):
         try:
             if name not in {region.name for region in regions.classes}:
                 regions = regions.with_class(RegionClass(name, next_colour(regions)))
-            regions = regions.with_spots(name, spots)
+            regions = region_edits.assigned(regions, name, spots, self.study.spots)
         except InputError as error:
             tell_error(error)
             return
         self.highlight.clear()  # first, for each map that is painted would fade anew
         self.study.regions = regions
-        self.study.turn_to(REGIONS)
         self.name.clear()
 
     # Pointing, both ways
