@@ -19,12 +19,20 @@ from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qtpy.QtWidgets import QSlider
+
     from napari_smoother.analyses.composition import Composition
+    from napari_smoother.widgets.preview import Preview
     from napari_smoother.widgets.session import Session
+from napari_smoother.analyses.regions import RegionClass, RegionShape
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_large
 from napari_smoother.widgets import opening
+from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
+from napari_smoother.widgets.graph_page import GraphPage
+from napari_smoother.widgets.impute_page import ImputePage
+from napari_smoother.widgets.reduce_page import ReducePage
 from napari_smoother.widgets.waiting import pause
 from napari_smoother.widgets.window import new_window
 
@@ -136,6 +144,81 @@ def measure(n_spots: int, n_types: int, n_genes: int) -> tuple[dict[float, list[
     return found, drag
 
 
+def measure_controls(n_spots: int, n_types: int, n_genes: int) -> dict[str, list[float]]:
+    """Return seconds from a move of each live control to the colours that belong to it."""
+    viewer, dock = new_window()
+    session, study = dock.session, dock.session.study
+    sample = simulate_large(n_spots, n_types=n_types, n_genes=n_genes)
+    study.open(sample.section)
+    study.set_reference(Reference.from_cells(sample.reference, "cell_type", "cells"))
+    spin(lambda: study.composition is not None and session.is_at_rest, 1200)
+    painted: list[float] = []
+    session.scene.key_changed.connect(lambda key: painted.append(time.perf_counter()))
+    study.graph_changed.connect(lambda graph: painted.append(time.perf_counter()))
+    found: dict[str, list[float]] = {}
+
+    def move(name: str, act: Callable[[], object], preview: Preview | None = None) -> None:
+        spin(lambda: session.is_at_rest, 1200)
+        pause(300)  # frames that were asked for are drawn
+        painted.clear()
+        start = time.perf_counter()
+        act()
+        if preview is None:
+            found.setdefault(name, []).append(time.perf_counter() - start)
+            return
+        spin(lambda: bool(painted) and preview.analysis.is_up_to_date, 1200)
+        found.setdefault(name, []).append(painted[-1] - start)
+
+    def slide(slider: QSlider, name: str, preview: Preview) -> None:
+        for place in (500, 505, 510, 515, 520, 525):  # the first warms caches and is left out
+            move(name, lambda place=place: slider.setValue(place), preview)
+        found[name] = found[name][1:]
+
+    page = dock.turn_to(DeconvolvePage)
+    session.scene.show_type(study.composition.types[0])
+    slide(page.lambda_.slider, "λ of the composition", session.preview)
+    slide(page.rho.slider, "ρ of the composition", session.preview)
+    centre, width = sample.section.positions.mean(axis=0), np.ptp(sample.section.positions, axis=0)
+    corners = centre + 0.2 * width * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    regions = study.regions.with_class(RegionClass("core", (1.0, 0.5, 0.0)))
+    study.regions = regions.with_shapes([RegionShape("core", corners)])
+    slide(page.connectivity.slider, "what crosses a border", session.preview)
+    graph = dock.turn_to(GraphPage)
+    for neighbours in (7, 8, 7, 8):
+        move(
+            "neighbours of the graph",
+            lambda k=neighbours: graph.neighbours.setValue(k),
+            session.connecting,
+        )
+    reduce = dock.turn_to(ReducePage)
+    spin(lambda: session.is_at_rest, 1200)
+    slide(reduce.lambda_.slider, "λ of the components", session.reduction)
+    impute = dock.turn_to(ImputePage)
+    impute.gene.choose(str(sample.section.adata.var_names[3]))
+    spin(lambda: session.is_at_rest, 1200)
+    slide(impute.lambda_.slider, "λ of a gene", impute.preview)
+    data = dock.turn_to(DataPage)
+    data.name.choose(str(sample.section.adata.var_names[4]))
+    for high in (99.0, 98.0, 97.0, 96.0):
+        move("contrast", lambda high=high: data.percentiles.setValue((1.0, high)))
+    for place in (300, 320, 340, 360):
+        move("size of spots", lambda place=place: data.size.slider.setValue(place))
+    for place in range(4):
+        gene = str(sample.section.adata.var_names[10 + place])
+        move("another gene", lambda gene=gene: data.name.choose(gene))
+    session.may_close = lambda window: True
+    viewer.close()
+    return found
+
+
+def report_controls(n_spots: int, found: dict[str, list[float]]) -> None:
+    print(f"\n### Every live control, {n_spots:,} spots\n")
+    print("| control | to colours, ms | worst |")
+    print("|-|-|-|")
+    for name, seconds in found.items():
+        print(f"| {name} | {1e3 * np.median(seconds):.0f} | {1e3 * np.max(seconds):.0f} |")
+
+
 def report(n_spots: int, n_types: int, found: dict[float, list[Move]], drag: Drag) -> None:
     print(f"\n### {n_spots:,} spots, {n_types} types\n")
     print("| λ | solve, ms | to colours, ms | to the frame, ms | worst residual |")
@@ -197,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--section", type=Path, default=TISSUE / "visium_mouse_placenta")
     parser.add_argument("--sizes", type=int, nargs="*", default=[4096, 50_000])
+    parser.add_argument("--controls", type=int, nargs="*", default=[4096, 50_000, 300_000])
     chosen = parser.parse_args()
     seconds, heavy = import_time()
     print(f"import napari_smoother: {seconds:.3f} s, heavy modules: {heavy or 'none'}")
@@ -207,6 +291,8 @@ def main() -> None:
     print("\nEach figure is the median of the moves of the slider, the worst in brackets.")
     for n_spots in chosen.sizes:
         report(n_spots, 20, *measure(n_spots, 20, 1000))
+    for n_spots in chosen.controls:
+        report_controls(n_spots, measure_controls(n_spots, 20, 500))
 
 
 if __name__ == "__main__":

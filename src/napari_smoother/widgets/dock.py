@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.widgets import cheat_sheet, figure_saving, keys, opening, picture, unsaved
+from napari_smoother.widgets.accessible_names import name_controls
 from napari_smoother.widgets.autosave import Autosave
 from napari_smoother.widgets.compare_page import ComparePage
 from napari_smoother.widgets.data_page import DataPage
@@ -141,6 +142,7 @@ class FramedPages(QWidget):
         layout.addWidget(self.parts, 1)
         layout.addWidget(self.status)
         WheelNeedsFocus(self)
+        name_controls(self)
         listen(self, session.study.section_changed, self._show_section)
         listen(self, session.study.sections_changed, self._show_sections)
         listen(self, session.study.recipe_changed, self._show_steps)
