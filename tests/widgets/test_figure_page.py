@@ -466,7 +466,7 @@ def test_an_export_is_told_and_can_be_cancelled(
     dock: SmootherDock, page: FigurePage, solved: Session, settle: Settle, tmp_path: Path
 ) -> None:
     said = []
-    solved.busy_changed.connect(said.append)
+    solved.loader.reported.connect(lambda news: said.append(news.text))
     page.dpi.setValue(600)
     page.save(tmp_path / "figure.png")
     solved.cancel()
@@ -538,8 +538,8 @@ def test_a_figure_is_made_again_from_its_file(
     study.undo()
     session.scene.show_type("")
     recipes.open_recipe(session, tmp_path / "figure.tiff")
-    assert study.recipe == before
     settle(session)
+    assert study.recipe == before
 
 
 def test_the_format_chosen_last_is_proposed(

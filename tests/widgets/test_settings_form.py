@@ -13,11 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
-    QAbstractSlider,
-    QAbstractSpinBox,
     QComboBox,
-    QListWidget,
-    QScrollBar,
     QWidget,
 )
 
@@ -33,6 +29,7 @@ from napari_smoother.analyses.graph_settings import GraphSettings
 from napari_smoother.analyses.imputation_settings import ImputationSettings
 from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.shown import View
+from napari_smoother.widgets.accessible_names import controls_of, name_of
 from napari_smoother.widgets.data_page import DataPage
 from napari_smoother.widgets.deconvolve_page import DeconvolvePage
 from napari_smoother.widgets.dock import SmootherDock
@@ -332,15 +329,9 @@ def test_the_radius_can_be_left_to_the_computer_again(
 @pytest.mark.parametrize("kind", SmootherDock.kinds, ids=lambda kind: kind.title)
 def test_every_control_says_what_it_does(open_dock: SmootherDock, kind: type[Page]) -> None:
     page = open_dock.page(kind)
-    kinds = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QListWidget)
-    controls = [control for each in kinds for control in page.findChildren(each)]
-    silent = [
-        (type(control).__name__, getattr(control, "text", str)())
-        for control in controls
-        if not isinstance(control, QScrollBar) and not _tip(control, page)
-    ]
+    controls = controls_of(page)
     assert controls
-    assert not silent
+    assert [name_of(control) for control in controls if not _tip(control, page)] == []
 
 
 def _tip(control: QWidget, page: QWidget) -> str:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QScrollBar,
+    QTabBar,
     QWidget,
 )
 
@@ -83,7 +84,7 @@ def _is_part(control: QWidget) -> bool:
     """Whether a control is inside another, as the line of a spin box is."""
     parent = control.parentWidget()
     while parent is not None:
-        if isinstance(parent, (QAbstractSpinBox, QComboBox, QAbstractItemView)):
+        if isinstance(parent, (QAbstractSpinBox, QComboBox, QAbstractItemView, QTabBar)):
             return True
         parent = parent.parentWidget()
     return False
