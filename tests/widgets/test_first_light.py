@@ -132,7 +132,11 @@ def test_polygon_drawn_by_mouse_cuts_the_graph(
     cut = session.scene.layer(edges.CUT_EDGES)
     assert len(cut.data) == crossing.sum()
     assert cut.opacity == 1.0
-    assert len(np.unique(session.scene.layer(SPOTS).face_color[inside], axis=0)) == 1
+    page.coloured.click()
+    colours = session.scene.layer(SPOTS).face_color
+    assert len(np.unique(colours[inside], axis=0)) == 1
+    assert (colours[inside][0] != colours[~inside]).any(axis=1).all()
+    page.coloured.click()
 
     page.connectivity.slider.setValue(250)
     settle(session)

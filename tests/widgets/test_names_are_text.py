@@ -91,7 +91,7 @@ def test_no_name_is_ever_markup(
         f"{evil}section": lambda: None,
         f"{evil}gene": lambda: scene.colour_by(View("gene", f"{evil}gene")),
         f"{evil}class": lambda: scene.colour_by(View("obs", f"{evil}column")),
-        f"{evil}region": lambda: dock.turn_to(RegionsPage),
+        f"{evil}region": lambda: dock.turn_to(RegionsPage).coloured.click(),
         "proportion of": lambda: scene.show_type(opened.study.composition.types[0]),
         evil: lambda: scene.show_type(""),
         f"{evil}gene smoothed": lambda: dock.turn_to(ImputePage).gene.choose(f"{evil}gene"),
