@@ -32,6 +32,9 @@ CONTROLS = (
     QLineEdit,
 )
 
+HAVE_PARTS = (QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit, QTabBar)
+"""What Qt puts controls of its own into, as the line of a spin box."""
+
 
 def name_controls(page: QWidget) -> None:
     """Give every control without a name that of its row, or else what its tooltip says first."""
@@ -84,7 +87,7 @@ def _is_part(control: QWidget) -> bool:
     """Whether a control is inside another, as the line of a spin box is."""
     parent = control.parentWidget()
     while parent is not None:
-        if isinstance(parent, (QAbstractSpinBox, QComboBox, QAbstractItemView, QTabBar)):
+        if isinstance(parent, HAVE_PARTS):
             return True
         parent = parent.parentWidget()
     return False

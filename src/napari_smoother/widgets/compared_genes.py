@@ -138,6 +138,7 @@ class ComparedGenes(QWidget):
         self.volcano = Volcano()
         self.table = SortedTable(COLUMNS)
         self.table.setAccessibleName("Genes that differ")
+        self.table.setToolTip("Select a row to see its gene on the tissue; click a header to sort")
         self.table.setMinimumHeight(150)
         self.summary = wrapped_label()
         self.buttons = TableButtons(

@@ -102,6 +102,7 @@ class ComparedTypes(QWidget):
         self.summary = wrapped_label()
         self.table = SortedTable(COLUMNS)
         self.table.setAccessibleName("Composition of regions beside each other")
+        self.table.setToolTip("Select a row to see its type on the tissue; click a header to sort")
         self.table.setMinimumHeight(180)
         self.delegate = IntervalDelegate(self.table)
         place = [column.key for column in COLUMNS].index("difference")

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QGroupBox,
     QHBoxLayout,
+    QLineEdit,
     QMenu,
     QPushButton,
     QVBoxLayout,
@@ -98,6 +99,8 @@ class DataPage(Page):
         self.percentiles.setDecimals(1)
         self.percentiles.setValue((1.0, 99.0))
         self.percentiles.setToolTip("Percentiles of the values at the ends of the colour bar")
+        for number in self.percentiles.findChildren(QLineEdit):
+            number.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the keyboard's way to the handles
         colouring = QGroupBox("Colour spots by")
         rows = form()
         rows.addRow("From", self.source)

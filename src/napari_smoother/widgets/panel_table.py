@@ -52,6 +52,7 @@ class PanelTable(QTableWidget):
         self.setHorizontalHeaderLabels(HEADINGS)
         for column, tip in enumerate(TIPS):
             self.horizontalHeaderItem(column).setToolTip(tip)
+        self.setTabKeyNavigation(False)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         header = self.horizontalHeader()
