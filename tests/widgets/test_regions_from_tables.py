@@ -58,15 +58,17 @@ def test_spots_of_a_class_are_assigned(
     assert study.region_sizes.tolist() == [0]
 
 
-def test_selected_spots_are_assigned(page: RegionsPage, session: Session, told: list[str]) -> None:
+def test_circled_spots_are_assigned(page: RegionsPage, session: Session, told: list[str]) -> None:
     page.add.click()
     page.assignment.assign.click()
-    assert any("No spot is selected" in message for message in told)
-    session.scene.layer("spots").selected_data = {3, 5, 8}
+    assert any("No spot is circled" in message for message in told)
+    circled = np.zeros(session.study.section.n_spots, dtype=bool)
+    circled[[3, 5, 8]] = True
+    session.highlight.select(circled)
     page.assignment.assign.click()
     assert np.flatnonzero(session.study.region_labels == 0).tolist() == [3, 5, 8]
     page.table.item(0, 4).setCheckState(page.table.item(0, 3).checkState())  # locked
-    session.scene.layer("spots").selected_data = {1}
+    session.highlight.select(~circled)
     page.assignment.assign.click()
     assert any("locked" in message for message in told)
     assert session.study.region_sizes.tolist() == [3]

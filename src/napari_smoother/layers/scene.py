@@ -381,14 +381,6 @@ class Scene:
         if viewer is not None and layer is not None:
             viewer.layers.selection.active = layer
 
-    def selected_spots(self) -> NDArray[np.bool_]:
-        """Return which spots are selected in the map on top, n booleans."""
-        section, layer = self.study.section, self.layer(self._on_top)
-        chosen = np.zeros(0 if section is None else section.n_spots, dtype=bool)
-        if layer is not None and len(layer.data) == len(chosen):
-            chosen[list(layer.selected_data)] = True
-        return chosen
-
     def shows(self, layer: Layer) -> bool:
         """Whether a layer is the map on top."""
         return layer is self.layer(self._on_top)

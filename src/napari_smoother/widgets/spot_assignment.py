@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_smoother.widgets.session import Session
 
-SELECTED = "Spots selected in the map"
+SELECTED = "Spots circled in the scatter"
 DOMAINS = {"reduction": "Domains", "autoencoder": "Domains of the autoencoder"}
 """Analyses that find domains, and what these are called here."""
 
@@ -54,7 +54,7 @@ class SpotAssignment(QWidget):
         self._session = session
         self.source = QComboBox()
         self.source.setAccessibleName("Spots to assign")
-        self.source.setToolTip("Which spots to assign: selected ones, domains, or an obs column")
+        self.source.setToolTip("Which spots to assign: circled ones, domains, or an obs column")
         self.source.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
@@ -130,15 +130,15 @@ class SpotAssignment(QWidget):
         if group is not None:
             chosen: NDArray[np.bool_] = group.codes == self.value.currentIndex()
             return chosen
-        selected = self._session.scene.selected_spots()
-        if not selected.any():
+        circled = self._session.highlight.spots
+        if circled is None:
             raise InputError(
-                "No spot is selected",
-                where="spots selected in the map",
-                remedy="Draw around them with “Assigns spots, no outline”, or select points in "
-                "the layer of the map",
+                "No spot is circled",
+                where="spots circled in the scatter",
+                remedy="Draw around them on the tissue with “Assigns spots, no outline”, or circle "
+                "them in the scatter of the Embedding dock",
             )
-        return selected
+        return circled
 
     def _assign(self) -> None:
         study, name = self._session.study, self._session.scene.drawing.region
