@@ -121,6 +121,18 @@ def test_spots_that_were_deleted_leave_no_key_and_come_back(
     assert scene.map_on_top.visible
 
 
+@pytest.mark.parametrize("stage", ["data", COMPOSITION])
+def test_all_layers_may_be_deleted_at_once_while_spots_are_circled(
+    window: napari.Viewer, solved: Session, stage: str
+) -> None:
+    solved.scene.show_stage(stage)
+    solved.highlight.select(np.arange(solved.study.section.n_spots) < 9)
+    window.layers.clear()
+    assert len(window.layers) == 0
+    solved.scene.show_type(DOMINANT)
+    assert solved.scene.map_on_top.visible
+
+
 def test_renamed_hidden_and_moved_layers_are_still_ours(
     window: napari.Viewer, solved: Session
 ) -> None:

@@ -87,19 +87,18 @@ class SpotHighlight:
     def _paint(self) -> None:
         scene, spots = self._scene, self.spots
         section, top = scene.study.section, scene.map_on_top
-        if spots is None or section is None or len(spots) != section.n_spots:
+        if spots is None or section is None or top is None or len(spots) != section.n_spots:
             self._unfade()
             scene.shelf.remove(SELECTED)
             return
-        if top is not None:
-            self._fade(top)
+        self._fade(top)
         colours = np.asarray(scene.colours, dtype=np.float32)[spots]
         layer = scene.shelf.layer(SELECTED)
         if layer is None:
             layer = tissue.point_layer(
                 section.positions[spots], World.of(section), scene.spot_diameter, SELECTED
             )
-            above = "" if top is None else scene.shelf.name_of(top) or ""
+            above = scene.shelf.name_of(top) or ""
             scene.shelf.put(SELECTED, layer, below="", above=above)
         with layer.events.face_color.blocker():
             layer.data = to_rows_and_columns(section.positions[spots])

@@ -135,8 +135,8 @@ class SpotAssignment(QWidget):
             raise InputError(
                 "No spot is circled",
                 where="spots circled in the scatter",
-                remedy="Draw around them on the tissue with “Assigns spots, no outline”, or circle "
-                "them in the scatter of the Embedding dock",
+                remedy="Draw around them on the tissue with “Assigns spots, no outline”, or "
+                "circle them in the scatter of the Embedding dock",
             )
         return circled
 
