@@ -87,6 +87,7 @@ class Watchdog(threading.Thread):
             with self._lock:
                 if time.perf_counter() - self._beat > LOOK and frame is not None:
                     self._present.seen[whose(frame)] += 1
+            del frame  # it keeps what the main thread paints with alive
 
 
 def whose(frame: FrameType | None) -> tuple[str, str]:

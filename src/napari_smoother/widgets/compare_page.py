@@ -31,7 +31,7 @@ from napari_smoother.widgets.compared_types import ComparedTypes
 from napari_smoother.widgets.page import Page, form, listen, silent
 
 if TYPE_CHECKING:
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QHideEvent, QShowEvent
 
     from napari_smoother.analyses.comparison_settings import ComparisonSettings, GroupsFrom
     from napari_smoother.section import Section
@@ -120,6 +120,7 @@ class ComparePage(Page):
             if name in self.study.analyses:
                 listen(self, self.study.analyses[name].result_changed, self._show_groups)
         self._show_section(self.study.section)
+        self._note_seen(False)
 
     def enter(self) -> None:
         """Keep the comparison up to date from now on; the map stays what it is."""
@@ -131,7 +132,17 @@ class ComparePage(Page):
     def showEvent(self, event: QShowEvent) -> None:
         """List the columns once they can be seen."""
         super().showEvent(event)
+        self._note_seen(True)
         self._list_columns()
+        self._show_recipe()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Look at no spots for what cannot be seen."""
+        super().hideEvent(event)
+        self._note_seen(False)
+
+    def _note_seen(self, seen: bool) -> None:
+        self.types.is_seen = self.genes.is_seen = seen
 
     @property
     def settings(self) -> ComparisonSettings:
@@ -177,7 +188,9 @@ class ComparePage(Page):
         self._show_groups()
 
     def _show_groups(self, *news: Any) -> None:
-        """List the groups there are, and say what is missing."""
+        """List the groups there are, and say what is missing, while it can be seen."""
+        if not self.types.is_seen:
+            return
         names = self._names()
         pairs = self.settings.pairs
         with silent(self.group, self.reference):

@@ -111,6 +111,7 @@ class ComparedGenes(QWidget):
 
     def __init__(self, session: Session, preview: Preview) -> None:
         super().__init__()
+        self.is_seen = True
         self.session, self.scene, self.study = session, session.scene, session.study
         self.preview = preview
         self.ranking: RankedGenes = preview.analysis  # type: ignore[assignment]
@@ -311,7 +312,12 @@ class ComparedGenes(QWidget):
             self.table.show_row(gene=gene)
 
     def show_state(self, *news: Any) -> None:
-        """Show whether genes can be ranked, are being ranked, or belong to earlier settings."""
+        """Show whether genes can be ranked, are being ranked, or belong to earlier settings.
+
+        To know takes a look at all spots, so it waits until the page can be seen.
+        """
+        if not self.is_seen:
+            return
         ranking, busy, result = self.ranking, self.preview.is_busy, self.ranking.result
         obstacle = ranking.obstacle
         text = ranking.missing

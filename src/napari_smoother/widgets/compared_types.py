@@ -97,6 +97,7 @@ class ComparedTypes(QWidget):
 
     def __init__(self, session: Session, comparison: Comparison) -> None:
         super().__init__()
+        self.is_seen = True
         self.scene, self.study, self.comparison = session.scene, session.study, comparison
         self.message = wrapped_label()
         self.summary = wrapped_label()
@@ -152,7 +153,9 @@ class ComparedTypes(QWidget):
         self.show_result(comparison.result)
 
     def show_obstacle(self) -> None:
-        """Say why nothing can be compared, and what to do about it."""
+        """Say why nothing can be compared, and what to do about it, once it can be seen."""
+        if not self.is_seen:
+            return
         obstacle = self.comparison.obstacle
         if obstacle is None:
             self.message.setText("comparing …" if self.comparison.result is None else "")

@@ -11,10 +11,12 @@ from magicgui.widgets import request_values
 from qtpy.QtWidgets import QInputDialog
 
 from napari_smoother.errors import InputError
+from napari_smoother.figures.colours import lookup_table
 from napari_smoother.io.h5ad import SeveralLibraries, write_h5ad
 from napari_smoother.io.opening import open_section
 from napari_smoother.io.reference import label_columns, read_reference
 from napari_smoother.keys import SMOOTHER
+from napari_smoother.layers import tissue
 from napari_smoother.layers.plain_text import as_text
 from napari_smoother.models.deconv.reference import Reference
 from napari_smoother.sample_data import simulate_cortex, simulate_tumour
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from napari_smoother.widgets.session import Session
 
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+
+FIRST_COLORMAP = "viridis"
 
 SAMPLES: dict[str, Callable[[], Sample]] = {
     "layered cortex": simulate_cortex,
@@ -59,9 +63,13 @@ def _section_in(
     path: Path, library: str | None, cancelled: Callable[[], bool]
 ) -> Section | SeveralLibraries:
     try:
-        return open_section(path, library=library, cancelled=cancelled)
+        section = open_section(path, library=library, cancelled=cancelled)
     except SeveralLibraries as several:
         return several
+    # What the first picture needs, found here and not while the window waits.
+    tissue.spot_diameter(section)
+    lookup_table(FIRST_COLORMAP)
+    return section
 
 
 def choose_counts(session: Session, counts: str) -> None:
