@@ -150,7 +150,8 @@ def test_every_control_leaves_the_wheel_to_its_page(
             qtbot.waitUntil(lambda place=place, bar=bar: bar.value() != place)
             assert (bar.value() > place) == (button == DOWN)
             assert not control.hasFocus(), control
-    assert turned == len(controls_of(page)) > 0
+    assert turned == len(controls_of(page))
+    assert turned or kind.title == "Quality", "whose fields take what is typed alone"
     assert [state(control) for control in controls] == values
     assert session.study.recipe == settings
 
