@@ -11,6 +11,9 @@ import pytest
 from napari_smoother.analyses import umap_layout
 from napari_smoother.analyses.embedding_settings import DomainSettings
 from napari_smoother.analyses.embedding_source import EmbeddingSource
+from napari_smoother.analyses.kept_spots import KeptSpots
+from napari_smoother.analyses.quality_settings import QualitySettings
+from napari_smoother.analyses.recipe import Recipe
 from napari_smoother.analyses.recipe_file import RecipeFile, RunSettings
 from napari_smoother.analyses.regions import RegionClass
 from napari_smoother.analyses.umap_settings import UmapSettings
@@ -21,6 +24,7 @@ from napari_smoother.sample_data import simulate_cortex
 from napari_smoother.study.annotated import annotate, annotated, findings_of
 from napari_smoother.study.plotted_embedding import plotted, sources_of
 from napari_smoother.study.reduction import Reduction
+from napari_smoother.study.session_record import SessionRecord
 from napari_smoother.study.study import Study
 from napari_smoother.study.umap import Umap
 
@@ -159,3 +163,33 @@ def test_embeddings_to_choose_from(study: Study, section: Section) -> None:
     brought = plotted(study, EmbeddingSource("obsm", "X_brought"))
     assert [brought.axis(dim) for dim in (0, 3)] == ["X_brought 1", "X_brought 4"]
     assert plotted(study, EmbeddingSource("obsm", "X_gone")) is None
+
+
+def test_spots_that_are_left_out_have_no_place_and_move_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def first_two(points: np.ndarray, **chosen: object) -> np.ndarray:
+        seen.append(points)
+        return points[:, :2]
+
+    monkeypatch.setattr(umap_layout, "lay_out", first_two)
+    section = simulate_cortex(rows=18, n_genes=150, seed=4).section
+    totals = np.asarray(section.adata.X.sum(axis=1)).ravel()
+    limit = float(np.quantile(totals, 0.2))
+    kept = totals >= limit
+    limited = Recipe(quality=QualitySettings(min_counts=limit))
+    places = []
+    for opened, recipe in (
+        (section, limited),
+        (KeptSpots.of(section, kept).section, Recipe()),
+    ):
+        study = Study()
+        study.open(opened, SessionRecord(recipe))
+        layout = Umap(study)
+        layout.update()
+        places.append(layout.result.places)
+    assert np.isnan(places[0][~kept]).all()
+    np.testing.assert_array_equal(places[0][kept], places[1])
+    np.testing.assert_array_equal(*seen)
