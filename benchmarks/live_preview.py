@@ -153,24 +153,28 @@ def measure_controls(n_spots: int, n_types: int, n_genes: int) -> dict[str, list
     study.set_reference(Reference.from_cells(sample.reference, "cell_type", "cells"))
     spin(lambda: study.composition is not None and session.is_at_rest, 1200)
     painted: list[float] = []
+    connected: list[float] = []
     session.scene.key_changed.connect(lambda key: painted.append(time.perf_counter()))
-    study.graph_changed.connect(lambda graph: painted.append(time.perf_counter()))
+    study.graph_changed.connect(lambda graph: connected.append(time.perf_counter()))
     found: dict[str, list[float]] = {}
 
     def move(name: str, act: Callable[[], object], preview: Preview | None = None) -> None:
         spin(lambda: session.is_at_rest, 1200)
         pause(300)  # frames that were asked for are drawn
         painted.clear()
+        connected.clear()
         start = time.perf_counter()
         act()
         if preview is None:
             found.setdefault(name, []).append(time.perf_counter() - start)
             return
-        spin(lambda: bool(painted) and preview.analysis.is_up_to_date, 1200)
-        found.setdefault(name, []).append(painted[-1] - start)
+        # The first is the optimum from a warm start; at rest it is solved from the canonical one.
+        seen = connected if preview is session.connecting else painted
+        spin(lambda: bool(seen) and preview.analysis.is_up_to_date, 1200)
+        found.setdefault(name, []).append(seen[0] - start)
 
     def slide(slider: QSlider, name: str, preview: Preview) -> None:
-        for place in (500, 505, 510, 515, 520, 525):  # the first warms caches and is left out
+        for place in range(500, 620, 20):  # the first warms caches and is left out
             move(name, lambda place=place: slider.setValue(place), preview)
         found[name] = found[name][1:]
 
@@ -251,12 +255,15 @@ def open_section(path: Path) -> tuple[float, float]:
         canvas = viewer.window._qt_viewer.canvas._scene_canvas
         canvas.events.draw.connect(lambda event, drawn=drawn: drawn.append(time.perf_counter()))
         session = dock.session
+        opened: list[float] = []
+        # Noted as it happens: the picture may be drawn before this loop looks again.
+        session.study.section_changed.connect(
+            lambda section, opened=opened: opened.append(time.perf_counter())
+        )
         start = time.perf_counter()
         opening.open_path(session, path)
-        spin(lambda session=session: session.study.section is not None)
-        opened = time.perf_counter()
-        spin(lambda drawn=drawn, opened=opened: any(moment > opened for moment in drawn))
-        times.append(next(moment for moment in drawn if moment > opened) - start)
+        spin(lambda drawn=drawn, opened=opened: bool(opened) and drawn[-1:] > opened[:1])
+        times.append(next(moment for moment in drawn if moment > opened[0]) - start)
         spin(lambda session=session: session.preview.is_at_rest)
         viewer.close()
     return times[0], times[1]

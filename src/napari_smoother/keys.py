@@ -118,11 +118,6 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
     for name, entry in ours.items():
         if hasattr(entry, "items") and {"recipe", "report"} <= set(entry):
             # What a function of the library was called for.
-            found["obsm"] |= {name, f"{name}_abundance", f"{name}_deviation", f"X_{name}"}
-            found["varm"].add(name)
-            found["obs"].add(name)
-            found["layers"].add(name)
-            found["uns"] |= {name, f"{name}_regions"}
             if name == "weights":
                 found["obsp"] |= {
                     str(entry.get("connectivities_key", "spatial_connectivities")),
@@ -130,6 +125,12 @@ def own_entries(uns: Mapping[str, Any]) -> dict[str, set[str]]:
                 }
                 if "neighbors_key" in entry:  # version 0.1 wrote no such entry of uns
                     found["uns"].add(str(entry["neighbors_key"]))
+                continue
+            found["obsm"] |= {name, f"{name}_abundance", f"{name}_deviation", f"X_{name}"}
+            found["varm"].add(name)
+            found["obs"].add(name)
+            found["layers"].add(name)
+            found["uns"] |= {name, f"{name}_regions"}
     found["uns"] = {name for name in found["uns"] if not _is_of_scanpy(uns.get(name))}
     return found
 

@@ -94,6 +94,8 @@ def test_the_curve_tells_its_values(
     said: list[str] = []
     monkeypatch.setattr(QToolTip, "showText", lambda place, text, widget: said.append(text))
     panel._on_choice((smooth, []))
+    # Below the fold it would be a choice without its reasons.
+    qtbot.waitUntil(lambda: panel.curve.visibleRegion().boundingRect() == panel.curve.rect())
     qtbot.mouseMove(panel.curve, point(panel, 100.0))
     qtbot.mouseMove(panel.curve, point(panel, 10.0))
     qtbot.waitUntil(lambda: bool(said) and said[-1] == "λ 10: error lowest")

@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from napari_smoother.analyses import umap_layout
 from napari_smoother.analyses.embedding_source import EmbeddingSource
 from napari_smoother.analyses.shown import ScatterShown, View
+from napari_smoother.layers.scene import REGIONS
 from napari_smoother.layers.spot_highlight import POINTED, SELECTED
 from napari_smoother.layers.tissue import SPOTS
 from napari_smoother.models.reduction import neighbour_layout
@@ -166,6 +167,7 @@ def test_enter_makes_a_region_that_undo_takes_back_and_a_session_keeps(
     assert [region.name for region in study.regions.classes] == ["Region 1"]
     np.testing.assert_array_equal(study.region_labels == 0, inside)
     assert session.highlight.spots is None
+    session.scene.show_stage(REGIONS)
     # Coloured by region, here as there.
     colour = (*study.regions.classes[0].colour, 1.0)
     np.testing.assert_allclose(session.scene.colours[inside], [colour] * inside.sum(), atol=0.01)
@@ -214,6 +216,17 @@ def test_points_have_the_colours_of_the_map(
         np.testing.assert_allclose(view.canvas._colours, colours[view._spots])
 
 
+def test_layers_that_are_deleted_do_not_come_back_for_their_colours(
+    view: EmbeddingView, session: Session
+) -> None:
+    viewer = session.viewer
+    assert viewer is not None
+    assert session.scene.colours is not None
+    viewer.layers.clear()
+    assert not viewer.layers
+    assert session.scene.colours is session.scene.view_extent is session.scene.painted is None
+
+
 def test_axes_are_chosen_and_undone(
     view: EmbeddingView, session: Session, section: Section
 ) -> None:
@@ -248,7 +261,7 @@ def test_wheel_and_drag_move_the_view_and_a_double_click_shows_all(
 ) -> None:
     canvas, point = view.canvas, 17
     before = canvas.place_of(point)
-    away = QPoint(int(before.x()) + 40, int(before.y()) + 30)
+    away = before.toPoint() + QPoint(40, 30)
     qtbot.mousePress(canvas, RIGHT, pos=before.toPoint())
     qtbot.mouseMove(canvas, away)
     qtbot.mouseRelease(canvas, RIGHT, pos=away)

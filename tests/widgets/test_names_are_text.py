@@ -102,6 +102,8 @@ def test_no_name_is_ever_markup(
         assert marked_up(evil) == [], name
         assert not magenta(dock), name
         shown = [label.text() for label in dock.findChildren(QLabel)]
+        listed = dock.key.legend
+        shown += [listed.item(row).text() for row in range(listed.count())]
         assert name == f"{evil}section" or any(name in text for text in shown), name
         for layer in window.layers:
             assert not Qt.mightBeRichText(layer.get_source_str()), name

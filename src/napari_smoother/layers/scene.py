@@ -255,22 +255,26 @@ class Scene:
             layer.opacity = self.shown.image_opacity
 
     @property
-    def colours(self) -> NDArray[np.floating]:
-        """Colour of each spot on screen, n x 4 from 0 to 1."""
-        return np.asarray((self.layer(self._on_top) or self._spots()).face_color)
+    def colours(self) -> NDArray[np.floating] | None:
+        """Colour of each spot on screen, n x 4 from 0 to 1; None where no map is there."""
+        layer = self.map_on_top
+        return None if layer is None else np.asarray(layer.face_color)
 
     @property
     def view_extent(self) -> tuple[float, float, float, float] | None:
         """Left, top, right, bottom of what is in view, in full-resolution pixels, if spots are."""
-        corners = np.asarray(self._spots().corner_pixels, dtype=np.float64)
+        layer = self.map_on_top
+        if layer is None:
+            return None
+        corners = np.asarray(layer.corner_pixels, dtype=np.float64)
         (top, left), (bottom, right) = corners[:, -2:]
         return (left, top, right, bottom) if left < right and top < bottom else None
 
     @property
     def painted(self) -> Colouring | None:
         """Colours and key on screen, where something else than the recipe has painted them."""
-        study, section = self.study, self.study.section
-        if section is None or self.key is None:
+        study, section, colours = self.study, self.study.section, self.colours
+        if section is None or self.key is None or colours is None:
             return None
         found = {name: analysis.result for name, analysis in study.analyses.items()}
         picture = picture_on_screen(
@@ -278,7 +282,7 @@ class Scene:
         )
         if picture is not None and picture.values.quantity == self.key.quantity:
             return None
-        return self.colours, self.key
+        return colours, self.key
 
     def colour_by(self, view: View | None) -> None:
         """Colour the spots by a gene or a column; None for one plain colour.

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QToolTip,
     QVBoxLayout,
@@ -264,6 +265,14 @@ class ChoicePanel(QWidget):
         for remark in remarks:
             tell_warning(remark)
         self.take(choice.lambda_)
+        QTimer.singleShot(0, self._bring_into_view)  # once the texts have their height
+
+    def _bring_into_view(self) -> None:
+        area = self.parent()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parent()
+        if area is not None:
+            area.ensureWidgetVisible(self.curve)
 
     def _show_settings(self, recipe: Recipe) -> None:
         self._allow()

@@ -12,6 +12,7 @@ from napari_smoother.io.opening import SeveralLibraries, is_section, open_sectio
 from napari_smoother.layers import tissue
 from napari_smoother.layers.scene import REFERENCE
 from napari_smoother.widgets import opening
+from napari_smoother.widgets.attached_window import attach
 from napari_smoother.widgets.dock import SmootherDock
 from napari_smoother.widgets.session import Loaded, open_session
 
@@ -75,7 +76,7 @@ def show_dock(viewer: napari.Viewer) -> SmootherDock:
             return widget
     dock = SmootherDock(viewer)
     viewer.window.add_dock_widget(dock, name=DOCK, area="right")
-    dock.session.follow_window(dock.window())  # it may be closed before it is shown
+    attach(dock.session, dock.window())  # it may be closed before it is shown
     return dock
 
 

@@ -214,7 +214,7 @@ class EmbeddingView(Page):
         if section is None or not self.isVisible() or not len(self._spots):
             return
         colours = self.scene.colours
-        if len(colours) == section.n_spots > self._spots[-1]:
+        if colours is not None and len(colours) == section.n_spots > self._spots[-1]:
             self.canvas.show_colours(colours[self._spots])
 
     def _show_selected(self, spots: NDArray[np.bool_] | None) -> None:

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_smoother.layers.plain_text import as_text
+from napari_smoother.widgets.attached_window import attach
 from napari_smoother.widgets.sliders import NumberSlider
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Page(QWidget):
                 slider.held.connect(self._hold)
         window = self.window()
         if isinstance(window, QMainWindow):
-            self.session.follow_window(window)
+            attach(self.session, window)
 
 
 def form() -> QFormLayout:

@@ -7,8 +7,7 @@ import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
-from qtpy.QtWidgets import QLabel, QStatusBar
+from qtpy.QtCore import QEvent, QObject, Signal
 
 from napari_smoother.analyses.context import Context
 from napari_smoother.errors import Cancelled
@@ -22,11 +21,9 @@ from napari_smoother.study.imported_outlines import ImportedOutlines
 from napari_smoother.study.reduction import Reduction
 from napari_smoother.study.study import Study
 from napari_smoother.study.umap import Umap
-from napari_smoother.widgets.drop_target import DropTarget
 from napari_smoother.widgets.notices import tell_error, tell_warning
 from napari_smoother.widgets.preview import Preview, Status
 from napari_smoother.widgets.runner import Runner, wait_for_shut_down
-from napari_smoother.widgets.spot_tip import SpotTip
 from napari_smoother.widgets.under_way import UnderWay
 from napari_smoother.widgets.waiting import wait_while
 
@@ -295,21 +292,19 @@ class Session(QObject):
                 preview.shut_down()
             wait_for_shut_down()
 
-    def follow_window(self, window: QWidget) -> None:
+    def follow_window(self, window: QWidget) -> bool:
         """Shut down when a window is closed, while everything in it is still there.
 
-        Names of layers and of what is under the pointer stand in its status bar as they are.
+        Returns
+        -------
+        bool
+            Whether it was not followed before.
         """
-        if window not in self._windows:
-            self._windows.add(window)
-            window.installEventFilter(self)
-            napari_window = getattr(window, "_qt_viewer", None)
-            if napari_window is not None:
-                DropTarget(self, napari_window)
-                SpotTip(self, napari_window.canvas.native)
-            for bar in window.findChildren(QStatusBar):
-                for label in bar.findChildren(QLabel):
-                    label.setTextFormat(Qt.TextFormat.PlainText)
+        if window in self._windows:
+            return False
+        self._windows.add(window)
+        window.installEventFilter(self)
+        return True
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """See the window being closed; minimising it is spontaneous, closing it is not.

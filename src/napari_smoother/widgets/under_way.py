@@ -32,7 +32,7 @@ class UnderWay(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._watched: list[tuple[Runner, Callable[[], None]]] = []
+        self._watched: dict[int, tuple[Runner, Callable[[], None]]] = {}
         self._looks = QTimer(self)
         self._looks.setInterval(LOOK_EVERY)
         self._looks.timeout.connect(self._look)
@@ -47,30 +47,28 @@ class UnderWay(QObject):
         stop
             Stops it; the runner's own `cancel` where None is given.
         """
-        self._watched.append((runner, stop or runner.cancel))
+        watched, number = self._watched, id(runner)
+        watched[number] = (runner, stop or runner.cancel)
         runner.began.connect(self._looks.start)
         runner.idle.connect(self._look)
-        runner.destroyed.connect(lambda: self._forget(runner))
+        runner.destroyed.connect(lambda: watched.pop(number, None))  # this may be gone before
 
     @property
     def current(self) -> Runner | None:
         """The runner whose work is to be told of."""
-        return next((runner for runner, _ in self._watched if is_noticed(runner)), None)
+        return next((runner for runner, _ in self._watched.values() if is_noticed(runner)), None)
 
     def cancel(self) -> None:
         """Stop the work that is told of; what was there before stays."""
         current = self.current
-        for runner, stop in list(self._watched):
+        for runner, stop in list(self._watched.values()):
             if runner is current:
                 stop()
 
     def _look(self) -> None:
-        if not any(runner.is_busy for runner, _ in self._watched):
+        if not any(runner.is_busy for runner, _ in self._watched.values()):
             self._looks.stop()
         self.changed.emit()
-
-    def _forget(self, gone: Runner) -> None:
-        self._watched = [pair for pair in self._watched if pair[0] is not gone]
 
 
 def is_noticed(runner: Runner) -> bool:
