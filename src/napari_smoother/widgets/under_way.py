@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from weakref import WeakMethod, ref
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -32,7 +33,8 @@ class UnderWay(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._watched: dict[int, tuple[Runner, Callable[[], None]]] = {}
+        # Weak: a page may close before the session does.
+        self._watched: list[tuple[ref[Runner], WeakMethod[Callable[[], None]]]] = []
         self._looks = QTimer(self)
         self._looks.setInterval(LOOK_EVERY)
         self._looks.timeout.connect(self._look)
@@ -45,28 +47,30 @@ class UnderWay(QObject):
         runner
             Whose work it is.
         stop
-            Stops it; the runner's own `cancel` where None is given.
+            Stops it, a method; the runner's own `cancel` where None is given.
         """
-        watched, number = self._watched, id(runner)
-        watched[number] = (runner, stop or runner.cancel)
+        self._watched.append((ref(runner), WeakMethod(stop or runner.cancel)))
         runner.began.connect(self._looks.start)
         runner.idle.connect(self._look)
-        runner.destroyed.connect(lambda: watched.pop(number, None))  # this may be gone before
 
     @property
     def current(self) -> Runner | None:
         """The runner whose work is to be told of."""
-        return next((runner for runner, _ in self._watched.values() if is_noticed(runner)), None)
+        return next((runner for runner, _ in self._there() if is_noticed(runner)), None)
 
     def cancel(self) -> None:
         """Stop the work that is told of; what was there before stays."""
         current = self.current
-        for runner, stop in list(self._watched.values()):
+        for runner, stop in self._there():
             if runner is current:
                 stop()
 
+    def _there(self) -> list[tuple[Runner, Callable[[], None]]]:
+        known = [(runner(), stop()) for runner, stop in self._watched]
+        return [(runner, stop) for runner, stop in known if runner and stop]
+
     def _look(self) -> None:
-        if not any(runner.is_busy for runner, _ in self._watched.values()):
+        if not any(runner.is_busy for runner, _ in self._there()):
             self._looks.stop()
         self.changed.emit()
 
