@@ -51,9 +51,9 @@ lint: $(TESTS_READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Tests of the window wait for it at times: three at once keep two cores busy.
 test: lint
-	bash scripts/with_display.sh $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 \
-		--dist=loadfile
+	bash scripts/with_display.sh $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile
 
 test-levels: $(TESTS_READY)
 	for level in $$($(BIN)/python -c "from napari_smoother._core import LEVELS; print(*LEVELS)"); do \

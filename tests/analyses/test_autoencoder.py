@@ -21,7 +21,7 @@ EMPTY = 40
 
 @pytest.fixture
 def study() -> Study:
-    section = simulate_cortex(rows=16, n_genes=60, seed=5).section
+    section = simulate_cortex(rows=16, n_genes=60, seed=5, image_size=400).section
     adata = section.adata.copy()
     counts = adata.X.tolil()
     counts[EMPTY] = 0

@@ -29,7 +29,7 @@ GRID = {"rhos": (0.9, 1.0), "lambdas": (0.02, 0.3, 4.0, 50.0)}
 
 @pytest.fixture(scope="module")
 def sample():
-    found = simulate_tumour(rows=18, n_genes=120, seed=4)
+    found = simulate_tumour(rows=18, n_genes=120, seed=4, image_size=400)
     return found.section, Reference.from_cells(found.reference, "cell_type", "cells")
 
 
@@ -100,7 +100,7 @@ def test_a_cohort_of_the_same_section_twice_is_that_section(sample) -> None:
 
 def test_two_sections_are_chosen_for_together(sample) -> None:
     section, reference = sample
-    other = simulate_tumour(rows=24, n_genes=120, seed=5).section
+    other = simulate_tumour(rows=24, n_genes=120, seed=5, image_size=400).section
     settings = ChoiceSettings(**GRID)
     pairs = [(SectionCounts.of(each), section_graph(each.adata)[0]) for each in (section, other)]
     alone = [choice.compute(counts, reference, weights, settings) for counts, weights in pairs]

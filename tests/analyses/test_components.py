@@ -28,7 +28,7 @@ EMPTY = 40
 
 @pytest.fixture(scope="module")
 def section():
-    section = simulate_cortex(rows=20, n_genes=150, seed=5).section
+    section = simulate_cortex(rows=20, n_genes=150, seed=5, image_size=400).section
     adata = section.adata.copy()
     counts = adata.X.tolil()
     counts[EMPTY] = 0

@@ -40,7 +40,7 @@ EMPTY = 20
 @pytest.fixture(scope="module")
 def sample() -> tuple[Section, Reference]:
     """A section whose spot 20 has no count."""
-    found = simulate_tumour(rows=18, n_genes=120, seed=4)
+    found = simulate_tumour(rows=18, n_genes=120, seed=4, image_size=400)
     adata = found.section.adata.copy()
     counts = adata.X.toarray()
     counts[EMPTY] = 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def section() -> Section:
-    return simulate_cortex(rows=16, n_genes=120, seed=5).section
+    return simulate_cortex(rows=16, n_genes=120, seed=5, image_size=400).section
 
 
 def held(section: Section, matrix: Any) -> Section:

@@ -28,7 +28,7 @@ from napari_smoother.weights.linking import expected_edges, link
 
 @pytest.fixture(scope="module")
 def section() -> Section:
-    found = simulate_cortex(rows=20, n_genes=60, seed=2).section
+    found = simulate_cortex(rows=20, n_genes=60, seed=2, image_size=400).section
     del found.adata.obs["region"]
     return found
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def adata() -> AnnData:
     """A section with the six nearest of each cell, as squidpy 1.8 writes them: one direction."""
-    found = simulate_cortex(rows=20, n_genes=60, seed=2).section.adata
+    found = simulate_cortex(rows=20, n_genes=60, seed=2, image_size=400).section.adata
     n = found.n_obs
     cells = np.asarray(found.obsm["spatial"]) + np.random.default_rng(0).normal(0, 30, (n, 2))
     found.obsm["spatial"] = cells

@@ -22,7 +22,7 @@ GENE, EMPTY = "CUX2", 40
 
 @pytest.fixture
 def analysis() -> Imputation:
-    section = simulate_cortex(rows=18, n_genes=80, seed=5).section
+    section = simulate_cortex(rows=18, n_genes=80, seed=5, image_size=400).section
     adata = section.adata.copy()
     counts = adata.X.tolil()
     counts[EMPTY] = 0

@@ -101,7 +101,7 @@ def test_without_a_variance_only_differences_are_told(process) -> None:
 
 
 def test_reach_is_where_the_curve_crosses_and_grows_with_rho() -> None:
-    adata = simulate_cortex(rows=24, n_genes=40).section.adata
+    adata = simulate_cortex(rows=24, n_genes=40, image_size=400).section.adata
     reaches = [ns.prior_reach(adata, rho=rho) for rho in (0.9, 0.99, 0.999)]
     assert reaches[0].tenth < reaches[1].tenth
     assert math.isnan(reaches[2].tenth) or reaches[1].tenth < reaches[2].tenth

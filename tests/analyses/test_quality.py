@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def sample() -> Sample:
     """A section with mitochondrial genes, and one spot without counts."""
-    sample = simulate_cortex(rows=16, n_genes=80, seed=4)
+    sample = simulate_cortex(rows=16, n_genes=80, seed=4, image_size=400)
     adata = sample.section.adata
     adata.var_names = [*adata.var_names[:-3], "MT-CO1", "MT-ND4", "Mt-Cytb"]
     counts = sparse.lil_matrix(adata.X)

@@ -30,7 +30,7 @@ def cohort(tmp_path: Path) -> Cohort:
     folder.mkdir()
     sections = []
     for number in range(3):
-        sample = simulate_cortex(rows=16, n_genes=80, seed=number)
+        sample = simulate_cortex(rows=16, n_genes=80, seed=number, image_size=400)
         sections.append(folder / f"s{number}.h5ad")
         sample.section.adata.write_h5ad(sections[-1])
     sections[1].write_bytes(sections[1].read_bytes()[:5000])

@@ -38,7 +38,7 @@ LAMBDA = 0.00183
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("one path")
-    sample = simulate_cortex(rows=16, n_genes=80, seed=4)
+    sample = simulate_cortex(rows=16, n_genes=80, seed=4, image_size=400)
     section, cells = folder / "section.h5ad", folder / "cells.h5ad"
     sample.section.adata.write_h5ad(section)
     sample.reference.write_h5ad(cells)

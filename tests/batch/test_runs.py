@@ -110,16 +110,12 @@ def test_each_section_fails_or_succeeds_alone_and_is_not_done_again(
     assert means[table["sample"] == "s1"].isna().all(axis=None)
 
     written = (output / "s0.h5ad").stat().st_mtime_ns
-    assert cli.main(command) == 1
-    reports = json.loads(capsys.readouterr().out)
-    assert [report["status"] for report in reports] == ["unchanged", "failed", "unchanged"]
-    assert (output / "s0.h5ad").stat().st_mtime_ns == written
-
     adata = anndata.read_h5ad(cohort.sections[2])
     adata[5:].copy().write_h5ad(cohort.sections[2])
     assert cli.main(command) == 1
     reports = json.loads(capsys.readouterr().out)
     assert [report["status"] for report in reports] == ["unchanged", "failed", "done"]
+    assert (output / "s0.h5ad").stat().st_mtime_ns == written
 
     settings = replace(cohort.content.recipe.deconvolution, lambda_=1.0)
     recipe = replace(cohort.content.recipe, deconvolution=settings)

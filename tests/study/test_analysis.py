@@ -61,7 +61,7 @@ class Degrees(Analysis[Factor, np.ndarray]):
 @pytest.fixture
 def study() -> Study:
     study = Study()
-    section = simulate_cortex(rows=16, n_genes=60, seed=1).section
+    section = simulate_cortex(rows=16, n_genes=60, seed=1, image_size=400).section
     study.open(section, SessionRecord(RecipeWithFactor()))
     return study
 
@@ -115,7 +115,7 @@ def test_results_of_a_section_that_is_gone_are_dropped(study: Study, degrees: De
     late = degrees.run(degrees.request(settled=True))
     announced = []
     degrees.result_changed.connect(announced.append)
-    study.open(simulate_tumour(rows=16, n_genes=60, seed=1).section)
+    study.open(simulate_tumour(rows=16, n_genes=60, seed=1, image_size=400).section)
     assert announced == [None]
     assert not degrees.accept(late)
     assert degrees.result is None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def sample():
     """A cortex whose true layers are in the column "layer"."""
-    sample = simulate_cortex(rows=16, n_genes=80, seed=7)
+    sample = simulate_cortex(rows=16, n_genes=80, seed=7, image_size=400)
     adata = sample.section.adata.copy()
     adata.obs = adata.obs.rename(columns={"region": "layer"})
     return replace(sample, section=replace(sample.section, adata=adata))

@@ -53,7 +53,7 @@ def in_form(plain: ad.AnnData, form: str) -> ad.AnnData:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("forms")
-    sample = simulate_tumour(rows=16, n_genes=120, seed=6)
+    sample = simulate_tumour(rows=16, n_genes=120, seed=6, image_size=400)
     for adata in (sample.section.adata, sample.reference):
         adata.X.data = np.minimum(adata.X.data, 2048)  # all whole numbers that float16 holds
     for form in (*FORMS, "scaled"):

@@ -24,7 +24,7 @@ FEW = 60
 
 @pytest.fixture(scope="module")
 def sample():
-    return simulate_cortex(rows=16, n_genes=120, seed=5)
+    return simulate_cortex(rows=16, n_genes=120, seed=5, image_size=400)
 
 
 @pytest.fixture

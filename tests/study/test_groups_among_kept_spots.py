@@ -23,7 +23,7 @@ pytest.importorskip("scanpy")
 
 
 def test_groups_are_compared_among_kept_spots_alone() -> None:
-    sample = simulate_cortex(rows=18, n_genes=150, seed=4)
+    sample = simulate_cortex(rows=18, n_genes=150, seed=4, image_size=400)
     section = sample.section
     section.adata.obs["half"] = pd.Categorical(
         np.where(section.positions[:, 0] > np.median(section.positions[:, 0]), "right", "left")

@@ -28,7 +28,7 @@ GENE = "CUX2"
 
 @pytest.fixture(scope="module")
 def section() -> Section:
-    section = simulate_cortex(rows=22, n_genes=80, seed=5).section
+    section = simulate_cortex(rows=22, n_genes=80, seed=5, image_size=400).section
     y = section.positions[:, 1]
     # Wider than high, so that x and y cannot be taken for each other.
     adata = section.adata[y < y.min() + 0.6 * np.ptp(y)].copy()

@@ -37,7 +37,7 @@ STAGES = (
 
 @pytest.fixture(scope="module")
 def sample():
-    return simulate_cortex(rows=20, n_genes=200, seed=5)
+    return simulate_cortex(rows=20, n_genes=200, seed=5, image_size=400)
 
 
 @pytest.fixture

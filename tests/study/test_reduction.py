@@ -29,7 +29,7 @@ from napari_smoother.study.study import Study
 
 @pytest.fixture(scope="module")
 def section():
-    return simulate_cortex(rows=20, n_genes=150, seed=5).section
+    return simulate_cortex(rows=20, n_genes=150, seed=5, image_size=400).section
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ ODD = 'a/b "µ" \u2028 <i>'
 
 @pytest.fixture(scope="module")
 def sample():
-    return simulate_cortex(rows=16, n_genes=120, seed=7)
+    return simulate_cortex(rows=16, n_genes=120, seed=7, image_size=400)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def section() -> Section:
-    return simulate_cortex(rows=30, n_genes=300, seed=2).section
+    return simulate_cortex(rows=30, n_genes=300, seed=2, image_size=400).section
 
 
 def graph_of(section: Section, **settings: object) -> Graph:

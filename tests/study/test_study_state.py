@@ -26,7 +26,7 @@ from napari_smoother.study.study import Study
 
 @pytest.fixture(scope="module")
 def sample():
-    return simulate_cortex(rows=16, n_genes=200, seed=7)
+    return simulate_cortex(rows=16, n_genes=200, seed=7, image_size=400)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def study(sample) -> Study:
 def test_results_of_a_section_that_is_gone_are_dropped(study: Study) -> None:
     analysis = study.composition_analysis
     late = analysis.run(analysis.request(settled=True))
-    study.open(simulate_tumour(rows=16, n_genes=200, seed=1).section)
+    study.open(simulate_tumour(rows=16, n_genes=200, seed=1, image_size=400).section)
     assert not analysis.accept(late)
     assert study.composition is None
     assert study.graph is None

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def section() -> Section:
-    section = simulate_cortex(rows=16, n_genes=120, seed=7).section
+    section = simulate_cortex(rows=16, n_genes=120, seed=7, image_size=400).section
     section.adata.obsm["X_brought"] = np.random.default_rng(0).normal(size=(section.n_spots, 4))
     return section
 
@@ -175,7 +175,7 @@ def test_spots_that_are_left_out_have_no_place_and_move_no_other(
         return points[:, :2]
 
     monkeypatch.setattr(umap_layout, "lay_out", first_two)
-    section = simulate_cortex(rows=18, n_genes=150, seed=4).section
+    section = simulate_cortex(rows=18, n_genes=150, seed=4, image_size=400).section
     totals = np.asarray(section.adata.X.sum(axis=1)).ravel()
     limit = float(np.quantile(totals, 0.2))
     kept = totals >= limit

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def sample():
-    return simulate_cortex(rows=16, n_genes=120, seed=7)
+    return simulate_cortex(rows=16, n_genes=120, seed=7, image_size=400)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def compare(
 
 @pytest.fixture(scope="module")
 def small() -> tuple[Section, Reference]:
-    sample = simulate_tumour(rows=18, n_genes=150, seed=4)
+    sample = simulate_tumour(rows=18, n_genes=150, seed=4, image_size=400)
     return sample.section, Reference.from_cells(sample.reference, "cell_type", "cells")
 
 
@@ -72,7 +72,7 @@ def test_under_every_process(
 
 
 def test_on_a_simulated_tumour() -> None:
-    sample = simulate_tumour(rows=30, n_genes=300, seed=4)
+    sample = simulate_tumour(rows=30, n_genes=300, seed=4, image_size=400)
     compare(sample.section, Reference.from_cells(sample.reference, "cell_type", "cells"))
 
 

@@ -51,7 +51,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def sample() -> Sample:
-    return simulate_cortex(rows=30, n_genes=300, seed=3)
+    return simulate_cortex(rows=30, n_genes=300, seed=3, image_size=400)
 
 
 @pytest.fixture(scope="session")

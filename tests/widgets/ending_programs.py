@@ -166,7 +166,7 @@ def closes_a_window_at_once() -> None:
 
 
 def closes_windows_during_each_kind_of_job() -> None:
-    sample = simulate_cortex(rows=20, n_genes=200, seed=3)
+    sample = simulate_cortex(rows=20, n_genes=200, seed=3, image_size=400)
     reference = Reference.from_cells(sample.reference, "cell_type", "cells")
 
     def solve(dock: SmootherDock) -> Callable[[], bool]:

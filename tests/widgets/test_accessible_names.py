@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QSlider, QWidget
 
@@ -18,16 +17,13 @@ if TYPE_CHECKING:
     from napari_smoother.widgets.session import Session
 
 
-@pytest.mark.parametrize("kind", SmootherDock.kinds, ids=lambda kind: kind.title)
-def test_every_control_has_a_name(dock: SmootherDock, solved: Session, kind: type) -> None:
-    controls = controls_of(dock.turn_to(kind))
-    assert controls
-    assert [c for c in controls if not name_of(c).strip()] == []
-
-
-def test_what_is_around_the_pages_has_names(
+def test_every_control_has_a_name(
     window: napari.Viewer, dock: SmootherDock, solved: Session
 ) -> None:
+    for kind in SmootherDock.kinds:
+        controls = controls_of(dock.turn_to(kind))
+        assert controls, kind.title
+        assert [c for c in controls if not name_of(c).strip()] == [], kind.title
     scatter = EmbeddingWidget(window)
     for outer in (dock, scatter):
         assert [c for c in controls_of(outer) if not name_of(c).strip()] == []
@@ -40,12 +36,12 @@ def test_a_row_names_its_controls(dock: SmootherDock) -> None:
     assert page.process.accessibleName() == "Process"
 
 
-@pytest.mark.parametrize("kind", SmootherDock.kinds, ids=lambda kind: kind.title)
 def test_every_control_is_reached_by_tab_and_tables_let_go(
-    dock: SmootherDock, solved: Session, kind: type
+    dock: SmootherDock, solved: Session
 ) -> None:
-    page = dock.turn_to(kind)
-    for control in controls_of(page):
+    for control in [
+        each for kind in SmootherDock.kinds for each in controls_of(dock.turn_to(kind))
+    ]:
         if isinstance(control, QComboBox) and control.isEditable():
             continue  # its line has the focus
         if any(

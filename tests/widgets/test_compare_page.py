@@ -58,7 +58,7 @@ def halves(session: Session) -> Regions:
 
 @pytest.fixture
 def small() -> Sample:
-    return simulate_cortex(rows=16, n_genes=80, seed=7)
+    return simulate_cortex(rows=16, n_genes=80, seed=7, image_size=400)
 
 
 @pytest.fixture
@@ -548,7 +548,7 @@ def test_the_page_is_a_widget_of_its_own(
 def test_another_section_has_a_comparison_of_its_own(
     ranked: ComparePage, session: Session, settle: Settle
 ) -> None:
-    other = simulate_cortex(rows=17, n_genes=80, seed=8)
+    other = simulate_cortex(rows=17, n_genes=80, seed=8, image_size=400)
     before = ranked.ranking.result
     session.study.open(other.section, beside=True)
     settle(session)

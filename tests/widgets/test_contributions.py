@@ -23,6 +23,7 @@ from napari_smoother.layers.plain_text import as_text
 from napari_smoother.layers.tissue import IMAGE, SPOTS, obs_features, section_of
 from napari_smoother.widgets import contributions, opening
 from napari_smoother.widgets.contributions import show_dock
+from napari_smoother.widgets.dock import SmootherDock
 from napari_smoother.widgets.session import open_session
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from napari_smoother.sample_data import Sample
     from napari_smoother.section import Section
-    from napari_smoother.widgets.dock import SmootherDock
     from napari_smoother.widgets.session import Session
 
     Settle = Callable[[Session], None]
@@ -232,16 +232,15 @@ def test_colours_leave_other_features_alone(session: Session, sample: Sample) ->
     assert spots.features["region"].dtype == kind
 
 
-@pytest.mark.parametrize(
-    "name", ["Data", "Graph", "Regions", "Deconvolve", "Reduce", "Impute", "Figure"]
-)
 def test_each_page_is_a_widget_of_its_own(
-    window: napari.Viewer, session: Session, sample: Sample, name: str
+    window: napari.Viewer, session: Session, sample: Sample
 ) -> None:
-    _, widget = window.window.add_plugin_dock_widget("napari-smoother", f"Smoother · {name}")
-    assert widget.session is session
     session.study.open(sample.section)
-    assert f"{sample.section.n_spots:,} spots" in widget.header.text()
+    for name in (kind.title for kind in SmootherDock.kinds):
+        _, widget = window.window.add_plugin_dock_widget("napari-smoother", f"Smoother · {name}")
+        assert widget.session is session
+        assert f"{sample.section.n_spots:,} spots" in widget.header.text()
+        window.window.remove_dock_widget(widget)
 
 
 def test_reader_leaves_other_files_alone(tmp_path: Path) -> None:

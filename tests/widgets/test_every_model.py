@@ -36,7 +36,7 @@ PASSING: tuple[ModelName, ...] = ("dwls", "nusvr", "lognormreg", "poisson")
 
 @pytest.fixture(scope="session")
 def sample() -> Sample:
-    return simulate_cortex(rows=18, n_genes=150, seed=3)
+    return simulate_cortex(rows=18, n_genes=150, seed=3, image_size=400)
 
 
 @pytest.fixture(scope="session")
@@ -234,7 +234,7 @@ def test_passing_models_under_a_moving_average(
 def test_cancelling_a_slow_model_keeps_what_was_there(
     qtbot: QtBot, dock: SmootherDock, solved: Session, settle: Settle, page: DeconvolvePage
 ) -> None:
-    large = simulate_cortex(rows=110, n_genes=900, seed=5)
+    large = simulate_cortex(rows=110, n_genes=900, seed=5, image_size=400)
     solved.study.open(large.section)
     settle(solved)
     before = solved.study.composition

@@ -301,7 +301,7 @@ def test_another_section_starts_afresh(
     smoothed.map_buttons["both"].click()
     smoothed.column.setCurrentText("region")
     settle(session)
-    session.study.open(simulate_tumour(rows=16, n_genes=60, seed=1).section)
+    session.study.open(simulate_tumour(rows=16, n_genes=60, seed=1, image_size=400).section)
     settle(session)
     assert smoothed.analysis.result is None
     assert smoothed.analysis.settings.hidden_column == ""

@@ -36,7 +36,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 @pytest.fixture(scope="module")
 def section() -> Section:
-    section = simulate_cortex(rows=24, n_genes=120, seed=3).section
+    section = simulate_cortex(rows=24, n_genes=120, seed=3, image_size=400).section
     section.adata.var_names = [*section.adata.var_names[:-2], "MT-CO1", "MT-ND4"]
     return section
 

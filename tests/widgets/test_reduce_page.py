@@ -143,7 +143,7 @@ def test_another_section_begins_anew(
     from napari_smoother.sample_data import simulate_tumour
 
     page.map.setCurrentText("Three components as red, green, blue")
-    section = simulate_tumour(rows=20, n_genes=120, seed=2).section
+    section = simulate_tumour(rows=20, n_genes=120, seed=2, image_size=400).section
     session.study.open(section)
     settle(session)
     result = session.reduction.analysis.result

@@ -35,7 +35,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 @pytest.fixture(scope="module")
 def tumour() -> Sample:
-    return simulate_tumour(rows=20, n_genes=150, seed=1)
+    return simulate_tumour(rows=20, n_genes=150, seed=1, image_size=400)
 
 
 def test_a_second_section_leaves_the_first_as_it_is(

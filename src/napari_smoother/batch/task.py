@@ -41,22 +41,15 @@ from napari_smoother.study.study import Study
 from napari_smoother.study.umap import Umap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from anndata import AnnData
 
     from napari_smoother.analyses.recipe_file import RecipeFile
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
-    from napari_smoother.study.analysis import Analysis
 
-FURTHER: dict[str, Callable[[Study], Analysis[Any, Any]]] = {
-    "reduction": Reduction,
-    "autoencoder": Autoencoder,
-    "umap": Umap,
-    "imputation": Imputation,
-    "comparison": Comparison,
-    "genes": RankedGenes,
+FURTHER = {
+    kind.wanted: kind
+    for kind in (Reduction, Autoencoder, Umap, Imputation, Comparison, RankedGenes)
 }
 """Analyses beside the deconvolution, by what a recipe calls them."""
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_smoother.analyses.kept_spots import KeptSpots
     from napari_smoother.analyses.quality_settings import QualitySettings
     from napari_smoother.analyses.recipe import Recipe
+    from napari_smoother.analyses.recipe_file import Wanted
     from napari_smoother.models.deconv.reference import Reference
     from napari_smoother.section import Section
     from napari_smoother.study.open_section import OpenSection
@@ -147,6 +148,8 @@ class Analysis(ABC, Generic[Chosen, Found]):
         Key of the result in ``study.analyses`` and in a saved file.
     field : str
         Of the recipe: where its settings are.
+    wanted : str or None
+        What a recipe calls it, where recipes can ask for it.
     work : str
         What a run does, for the status line: "solving".
     button : str
@@ -173,6 +176,7 @@ class Analysis(ABC, Generic[Chosen, Found]):
 
     name: ClassVar[str]
     field: ClassVar[str]
+    wanted: ClassVar[Wanted | None] = None
     work = "solving"
     button = "Solve"
     follows = True

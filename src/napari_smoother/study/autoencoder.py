@@ -33,7 +33,7 @@ class Autoencoder(EmbeddingAnalysis[AutoencoderSettings]):
     """
 
     name = autoencoder.MODEL
-    field = "autoencoder"
+    field = wanted = "autoencoder"
     work = "training"
     button = "Train"
     domain_column = "domain_vae"

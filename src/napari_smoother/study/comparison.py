@@ -59,6 +59,7 @@ class Comparison(BetweenGroups[ComparisonSettings, RegionComparison]):
     """
 
     name = comparison.KEY
+    wanted = "comparison"
     work = "comparing"
     study: Study
 

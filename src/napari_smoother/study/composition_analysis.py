@@ -30,7 +30,7 @@ class CompositionAnalysis(Analysis[DeconvolutionSettings, Composition]):
     """Cell types in every spot; wanted as soon as there is a reference."""
 
     name = "composition"
-    field = "deconvolution"
+    field = wanted = "deconvolution"
     needs_reference = True
     kept_records = (Fit, FitReport, PosteriorDeviation)
 

@@ -30,7 +30,7 @@ class Imputation(Analysis[ImputationSettings, Imputed]):
     """
 
     name = NAME
-    field = "imputation"
+    field = wanted = "imputation"
     kept_records = (Imputed, ImputationReport, DenserGrid)
     work = "smoothing"
 

@@ -55,6 +55,7 @@ class RankedGenes(BetweenGroups[RankingSettings, GeneRanking]):
     """
 
     name = gene_ranking.KEY
+    wanted = "genes"
     work = "ranking genes"
     button = "Rank genes"
     follows = False

@@ -20,7 +20,7 @@ class Reduction(EmbeddingAnalysis[ReductionSettings]):
     """`napari_smoother.spatial_pca` and `napari_smoother.domains` on the graph of a study."""
 
     name = components.MODEL
-    field = "reduction"
+    field = wanted = "reduction"
     domain_column = "domain"
 
     def __init__(self, study: OpenSection) -> None:

@@ -66,7 +66,7 @@ class Umap(Analysis[UmapSettings, UmapLayout]):
     """`napari_smoother.umap` of an embedding of a study."""
 
     name = umap_layout.MODEL
-    field = "umap"
+    field = wanted = "umap"
     work = "laying out"
     button = "Lay out"
     follows = False

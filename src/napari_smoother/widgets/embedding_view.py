@@ -23,7 +23,7 @@ from napari_smoother.layers.region_effects import next_colour, next_name
 from napari_smoother.study.plotted_embedding import plotted, sources_of
 from napari_smoother.study.umap import FOUND_BY
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import Page, form, listen, silent, while_kept, wrapped_label
 from napari_smoother.widgets.scatter_canvas import ScatterCanvas
 from napari_smoother.widgets.umap_panel import UmapPanel
 
@@ -309,8 +309,7 @@ class EmbeddingView(Page):
         viewer = self.session.viewer
         if viewer is not None:
             callbacks = viewer.mouse_move_callbacks
-            callbacks.append(self._on_tissue_pointed)
-            self.destroyed.connect(lambda: callbacks.remove(self._on_tissue_pointed))
+            callbacks.append(while_kept(self, self._on_tissue_pointed, callbacks.remove))
 
     def _on_tissue_pointed(self, viewer: Any, event: Any) -> None:
         """Mark the point of the spot that is under the pointer on the tissue."""

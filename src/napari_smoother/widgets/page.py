@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from inspect import signature
+from types import MethodType
 from typing import TYPE_CHECKING
+from weakref import WeakMethod, ref
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
@@ -148,10 +152,31 @@ def reserved_label(lines: int) -> QLabel:
     return label
 
 
+def while_kept(
+    widget: QWidget, callback: Callable[..., None], let_go: Callable[[Callable[..., None]], object]
+) -> Callable[..., None]:
+    """Return what calls a callback for as long as Qt keeps a widget, and is let go of afterwards.
+
+    That the widget has gone is seen when it would be told: its signal `destroyed` may come in the
+    middle of a garbage collection, when neither signals nor functions are whole any more.
+    """
+    is_method = isinstance(callback, MethodType)
+    known, method = ref(widget), WeakMethod(callback) if is_method else lambda: callback
+
+    def heard(*values: object) -> None:
+        there, told = known(), method()
+        if there is not None and told is not None and isalive(there):
+            told(*values)
+        else:
+            let_go(heard)
+
+    heard.__signature__ = signature(callback)  # type: ignore[attr-defined]
+    return heard
+
+
 def listen(widget: QWidget, signal: SignalInstance, callback: Callable[..., None]) -> None:
     """Let a widget follow a signal of the study for as long as Qt keeps the widget."""
-    signal.connect(callback)
-    widget.destroyed.connect(lambda: signal.disconnect(callback, missing_ok=True))
+    signal.connect(while_kept(widget, callback, signal.disconnect))
 
 
 @contextmanager

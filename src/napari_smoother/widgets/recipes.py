@@ -17,36 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_smoother.analyses.recipe import Recipe
-    from napari_smoother.analyses.recipe_file import Wanted
     from napari_smoother.counts.origin import CountsOrigin
     from napari_smoother.study.study import Study
     from napari_smoother.widgets.session import Session
 
-FURTHER: dict[str, Wanted] = {
-    "spatial_pca": "reduction",
-    "spatial_vae": "autoencoder",
-    "umap": "umap",
-    "imputed": "imputation",
-    "region_comparison": "comparison",
-    "rank_genes_groups": "genes",
-}
-"""What is wanted again of a recipe, by the name of the analysis that has found it."""
-
 
 def recipe_of(study: Study) -> RecipeFile:
     """Return the recipe of a study, which wants what has been found."""
-    wanted: list[Wanted] = ["deconvolution"] if study.composition is not None else []
-    wanted += [
-        FURTHER[name]
-        for name, analysis in study.analyses.items()
-        if name in FURTHER and analysis.result is not None
-    ]
+    found = [each for each in study.analyses.values() if each.result is not None]
     reference = study.reference
     source = None if reference is None else reference.source
     return RecipeFile(
         study.recipe,
         RunSettings(
-            analyses=tuple(wanted),
+            analyses=tuple(each.wanted for each in found if each.wanted is not None),
             reference=None if source is None else str(source),
             cell_type=None if reference is None else reference.cell_type,
             counts=None if study.section is None else _chosen_place(study.section.origin),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,16 @@ WINDOW_SIZE = (1600, 1000)
 
 
 def new_window() -> tuple[napari.Viewer, SmootherDock]:
-    """Open a viewer with the dock at its right."""
+    """Open a viewer with the dock at its right, in a program of ours.
+
+    napari collects garbage with every layer that goes. What is there by then is there for good,
+    and is passed over: to look at it all takes as long as ten frames.
+    """
     viewer = napari.Viewer(title="Smoother")
     viewer.window.resize(*WINDOW_SIZE)
-    return viewer, show_dock(viewer)
+    dock = show_dock(viewer)
+    gc.freeze()
+    return viewer, dock
 
 
 def wait_for_rest(session: Session) -> None:
