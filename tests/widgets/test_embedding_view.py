@@ -100,6 +100,11 @@ def circle(
     return np.asarray(shapely.intersects_xy(area, *np.nan_to_num(layout, nan=1e9).T))
 
 
+def shows(session: Session, name: str) -> bool:
+    layer = session.scene.layer(name)
+    return layer is not None and layer.visible
+
+
 def test_what_is_circled_is_brought_out_on_the_tissue(
     qtbot: QtBot, view: EmbeddingView, session: Session, section: Section
 ) -> None:
@@ -119,7 +124,7 @@ def test_what_is_circled_is_brought_out_on_the_tissue(
     np.testing.assert_allclose(scene.layer(SELECTED).face_color, spots.face_color[inside])
     qtbot.keyClick(view.canvas, Qt.Key.Key_Escape)
     assert session.highlight.spots is None
-    assert scene.layer(SELECTED) is None
+    assert not scene.layer(SELECTED).visible
     assert spots.opacity == 1.0
     assert not view.make.isEnabled()
 
@@ -279,13 +284,13 @@ def test_pointing_at_a_point_marks_its_spot_and_back(
     alone = int(np.argmax(canvas._raster.points[:, 0]))
     spot = int(view._spots[alone])
     qtbot.mouseMove(canvas, canvas.place_of(alone).toPoint())
-    qtbot.waitUntil(lambda: session.scene.layer(POINTED) is not None)
+    qtbot.waitUntil(lambda: shows(session, POINTED))
     (place,) = session.scene.layer(POINTED).data
     np.testing.assert_allclose(place[::-1], section.positions[spot])
     assert view.facts.text() == section.adata.obs_names[spot]
     corner = QPoint(canvas.width() - 2, 2)
     qtbot.mouseMove(canvas, corner)
-    qtbot.waitUntil(lambda: session.scene.layer(POINTED) is None)
+    qtbot.waitUntil(lambda: not shows(session, POINTED))
     # From the tissue to the scatter.
     spots = session.scene.layer(SPOTS)
     world = spots.data_to_world(spots.data[spot])
@@ -379,7 +384,7 @@ def test_escape_in_the_canvas_lets_the_spots_go(
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_Escape)
     assert session.highlight.spots is None
-    assert session.scene.layer(SELECTED) is None
+    assert not shows(session, SELECTED)
 
 
 def test_another_section_begins_without_a_selection(
@@ -388,5 +393,5 @@ def test_another_section_begins_without_a_selection(
     circle(qtbot, view, (0.5, 0.5), 0.15)
     session.study.open(sample.section)  # which has no such table
     assert session.highlight.spots is None
-    assert session.scene.layer(SELECTED) is None
+    assert not shows(session, SELECTED)
     assert session.scene.layer(SPOTS).opacity == 1.0

@@ -228,7 +228,8 @@ def test_neighbours_of_the_spot_under_the_pointer(
     assert page.pointed.text() == POINT
     point_at(window, page, section.positions[spot])
     dock.turn_to(DataPage)
-    assert page.scene.layer(LINKS) is None
+    assert not page.scene.layer(LINKS).visible
+    assert not page.scene.layer(WEIGHTS).visible
     point_at(window, page, section.positions[spot])
     assert page.scene.graph.highlight.found is None, "the pointer is left alone on other pages"
 
@@ -437,7 +438,7 @@ def test_rings_are_as_large_as_the_reach(
     find_reach()
     assert not len(page.scene.layer(RINGS).data), "it reaches without limit"
     dock.turn_to(DataPage)
-    assert page.scene.layer(RINGS) is None
+    assert not page.scene.layer(RINGS).visible
     page.study.undo()
     page.study.undo()
     assert not page.study.recipe.shown.reach

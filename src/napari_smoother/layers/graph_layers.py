@@ -222,7 +222,7 @@ class GraphLayers:
         Where edges are a few pixels long they would hide the map, and their casings each other.
         """
         graph, viewer = self._study.graph, self._shelf.viewer
-        if graph is None or viewer is None:
+        if graph is None or viewer is None or self.wanted == "none":
             return
         length = graph.typical_length * World.of(graph.section).pixel * viewer.scene.camera.zoom
         casing = min(max((length - NARROW) / (WIDE - NARROW), 0.0), 1.0)

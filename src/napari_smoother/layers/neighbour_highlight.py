@@ -77,7 +77,6 @@ class NeighbourHighlight:
         else:
             viewer.mouse_move_callbacks.remove(self._on_move)
             self.point_at(None)
-            self._shelf.remove(LINKS, WEIGHTS)
 
     def point_at(self, spot: int | None) -> None:
         """Draw the links of a spot, or none."""

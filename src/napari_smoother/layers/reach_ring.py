@@ -60,7 +60,8 @@ class ReachRing:
         self._draw()
 
     def _on_recipe(self, recipe: Recipe) -> None:
-        if recipe.shown.reach != (self._shelf.layer(RINGS) is not None):
+        layer = self._shelf.layer(RINGS)
+        if recipe.shown.reach != (layer is not None and layer.visible):
             self._draw()
 
     def _on_section(self, section: object) -> None:
@@ -74,7 +75,7 @@ class ReachRing:
     def _draw(self) -> None:
         graph, reach = self._study.graph, self._reach
         if graph is None or reach is None or not self._study.recipe.shown.reach:
-            self._shelf.remove(RINGS)
+            self._shelf.hide(RINGS)
             return
         positions = graph.section.positions
         spot = self._spot
@@ -94,6 +95,8 @@ class ReachRing:
         if layer.edge_width != width:
             layer.edge_width = width
         edges.draw(layer, vectors, colours)
+        if not layer.visible:
+            layer.visible = True
 
 
 def ring(radius: float) -> NDArray[np.float64]:

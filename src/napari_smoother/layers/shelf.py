@@ -87,6 +87,17 @@ class Shelf:
                 self._taking = None
             self._layers.pop(name, None)
 
+    def hide(self, *names: str) -> None:
+        """Hide layers, those that are still there.
+
+        For what comes and goes under the hand: napari collects garbage with every layer that is
+        taken away, which is felt.
+        """
+        for name in names:
+            layer = self.layer(name)
+            if layer is not None and layer.visible:
+                layer.visible = False
+
     def clear(self) -> None:
         """Take every layer away."""
         self.remove(*list(self._layers))

@@ -70,7 +70,7 @@ class SpotHighlight:
         """Put a ring around a spot; -1 for none."""
         section, shelf = self._scene.study.section, self._scene.shelf
         if section is None or spot < 0:
-            shelf.remove(POINTED)
+            shelf.hide(POINTED)
             return
         place = to_rows_and_columns(section.positions[[spot]])
         layer = shelf.layer(POINTED)
@@ -83,13 +83,15 @@ class SpotHighlight:
             shelf.add(POINTED, layer)
         layer.data = place
         layer.size = RING * self._scene.spot_diameter
+        if not layer.visible:
+            layer.visible = True
 
     def _paint(self) -> None:
         scene, spots = self._scene, self.spots
         section, top = scene.study.section, scene.map_on_top
         if spots is None or section is None or top is None or len(spots) != section.n_spots:
             self._unfade()
-            scene.shelf.remove(SELECTED)
+            scene.shelf.hide(SELECTED)
             return
         self._fade(top)
         colours = np.asarray(scene.colours, dtype=np.float32)[spots]
@@ -104,6 +106,8 @@ class SpotHighlight:
             layer.data = to_rows_and_columns(section.positions[spots])
             layer.size = scene.spot_diameter
             layer.face_color = colours
+        if not layer.visible:
+            layer.visible = True
         layer.refresh()
 
     def _resize(self) -> None:

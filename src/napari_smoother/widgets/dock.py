@@ -173,10 +173,10 @@ class FramedPages(QWidget):
         return page
 
     def _turn_over(self, number: int) -> None:
-        self._front.leave()
-        self._front = self.pages[number]
-        self._front.enter()
+        before, self._front = self._front, self.pages[number]
         self.session.scene.graph.want(self, self._front.shows_edges)
+        before.leave()
+        self._front.enter()
         self._show_key(self.session.scene.key)
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -192,8 +192,8 @@ class FramedPages(QWidget):
         """Take away what belongs to the page in front alone."""
         super().hideEvent(event)
         if not event.spontaneous() and self.session.has_canvas:
-            self._front.leave()
             self.session.scene.graph.want(self, "none")
+            self._front.leave()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Let files and folders be dropped."""
