@@ -270,7 +270,8 @@ def test_a_cluster_finds_the_same_although_a_worker_dies(
 
     there = run_on_cluster(many, kill_one, Cluster(cluster.scheduler_address))
     assert killed
-    assert [report["status"] for report in there] == ["done"] * 12
+    # One that was written, and its worker killed before it could say so, is found done.
+    assert {report["status"] for report in there} <= {"done", "unchanged"}
     assert [report["sample"] for report in there] == [task.sample for task in many]
     for task, report in zip(many, there, strict=True):
         expected = here[0] if task.sample.startswith("s0") else here[1]

@@ -442,6 +442,7 @@ def test_rings_are_as_large_as_the_reach(
     page.study.undo()
     page.study.undo()
     assert not page.study.recipe.shown.reach
+    dock.turn_to(GraphPage)
     assert not page.reach.ring.isChecked()
 
 

@@ -141,7 +141,7 @@ def test_a_drag_is_one_step(
 def test_pages_show_what_undo_brings_back(
     dock: SmootherDock, solved: Session, settle: Settle
 ) -> None:
-    study, scene, page = solved.study, solved.scene, dock.page(DataPage)
+    study, scene, page = solved.study, solved.scene, dock.turn_to(DataPage)
     genes = solved.study.section.adata.var_names
     scene.colour_by(View("gene", genes[1], colormap="magma", low=5.0))
     scene.resize_spots(2.5)
@@ -153,14 +153,14 @@ def test_pages_show_what_undo_brings_back(
     assert page.chosen_view() == View("gene", genes[1], colormap="magma", low=5.0)
     study.undo()
     assert page.size.value() == 1.0
-    deconvolve = dock.page(DeconvolvePage)
+    deconvolve = dock.turn_to(DeconvolvePage)
     deconvolve.map.setCurrentText("Uncertainty (standard deviation)")
     settle(solved)
     assert study.deconvolution.deviation
     study.undo()
     assert deconvolve.map.currentText() == "Proportions"
     assert not study.deconvolution.deviation
-    graph = dock.page(GraphPage)
+    graph = dock.turn_to(GraphPage)
     graph.everywhere.setChecked(True)
     study.undo()
     assert not graph.everywhere.isChecked()

@@ -215,14 +215,15 @@ def test_chosen_numbers_survive_a_touch_of_another_field(
         autoencoder=replace(study.recipe.autoencoder, learning_rate=1.23456e-5),
         graph=replace(study.recipe.graph, radius=123.456789),
     )
-    before = study.recipe
     deconvolve, reduce, impute, graph = (
         open_dock.page(kind) for kind in (DeconvolvePage, ReducePage, ImputePage, GraphPage)
     )
     for page in (deconvolve, reduce, impute):
+        open_dock.turn_to(type(page))
         assert page.lambda_.value() == 0.00183
         assert page.rho.value() == 0.9995
         assert page.rho.field.text() == "0.9995"
+    before = study.recipe
     reduce.components.setValue(7)
     impute.seed.setValue(5)
     reduce.training.epochs.setValue(33)
@@ -254,11 +255,14 @@ def test_pages_show_what_undo_brings_back(
     session.scene.resize_spots(1.57)
     session.scene.fade_image(0.4321)
     assert (data.size.value(), data.image.value()) == (1.57, 0.4321)
+    open_dock.turn_to(DeconvolvePage)
     session.scene.show_quantity("misfit")
     assert deconvolve.map.currentIndex() == 2
+    open_dock.turn_to(GraphPage)
     session.scene.change(edges=True, edges_with_graph=False)
     assert graph.everywhere.isChecked()
     assert not graph.edges.isChecked()
+    open_dock.turn_to(FigurePage)
     figure.columns.setValue(3)
     figure.width_mm.setValue(85.5)
     figure.edges.click()
@@ -267,14 +271,17 @@ def test_pages_show_what_undo_brings_back(
     while study.can_undo:
         study.undo()
     assert study.recipe == first
-    assert data.name.currentText() == "(one colour)"
-    assert (data.size.value(), data.image.value()) == (1.0, 1.0)
-    assert deconvolve.map.currentIndex() == 0
-    assert not graph.everywhere.isChecked()
-    assert graph.edges.isChecked()
     assert (figure.columns.value(), figure.width_mm.value()) == (0, 180.0)
     assert not figure.edges.isChecked()
     assert figure.settings() == FigureSettings()
+    open_dock.turn_to(DataPage)
+    assert data.name.currentText() == "(one colour)"
+    assert (data.size.value(), data.image.value()) == (1.0, 1.0)
+    open_dock.turn_to(DeconvolvePage)
+    assert deconvolve.map.currentIndex() == 0
+    open_dock.turn_to(GraphPage)
+    assert not graph.everywhere.isChecked()
+    assert graph.edges.isChecked()
     settle(session)
 
 

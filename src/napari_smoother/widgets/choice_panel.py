@@ -24,7 +24,7 @@ from napari_smoother.analyses.context import Context, Progress
 from napari_smoother.analyses.deconvolution_steps import can_deviate
 from napari_smoother.analyses.section_counts import SectionCounts
 from napari_smoother.widgets.notices import tell_error, tell_warning
-from napari_smoother.widgets.page import listen, wrapped_label
+from napari_smoother.widgets.page import follow_recipe, listen, wrapped_label
 from napari_smoother.widgets.runner import Runner
 from napari_smoother.widgets.session import heard
 
@@ -213,7 +213,7 @@ class ChoicePanel(QWidget):
         session.closing.connect(self.runner.shut_down)
         session.under_way.watch(self.runner)
         listen(self, self.study.reference_changed, self._forget)
-        listen(self, self.study.recipe_changed, self._show_settings)
+        follow_recipe(self, self.study, self._show_settings)
         self._forget()
 
     def choose(self) -> None:

@@ -28,7 +28,7 @@ from napari_smoother.study.comparison import Comparison
 from napari_smoother.study.ranked_genes import RankedGenes
 from napari_smoother.widgets.compared_genes import ComparedGenes
 from napari_smoother.widgets.compared_types import ComparedTypes
-from napari_smoother.widgets.page import Page, form, listen, silent
+from napari_smoother.widgets.page import Page, follow_recipe, form, listen, silent
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
@@ -114,7 +114,7 @@ class ComparePage(Page):
         for of_form in (self.types.form, self.genes.form):
             of_form.valueChanged.connect(lambda field, value: self._change(**{field: value}))
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.recipe_changed, self._show_recipe)
+        follow_recipe(self, self.study, self._show_recipe)
         listen(self, self.study.composition_changed, self._show_groups)
         for name, _ in DOMAINS.values():
             if name in self.study.analyses:

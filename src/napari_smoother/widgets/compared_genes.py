@@ -25,7 +25,7 @@ from napari_smoother.analyses.shown import ComparisonShown, View
 from napari_smoother.errors import InputError
 from napari_smoother.layers.scene import DATA
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import listen, silent, wrapped_label
+from napari_smoother.widgets.page import follow_recipe, listen, silent, wrapped_label
 from napari_smoother.widgets.settings_form import SettingsForm
 from napari_smoother.widgets.sliders import ExactField
 from napari_smoother.widgets.sorted_table import Column, SortedTable
@@ -164,7 +164,7 @@ class ComparedGenes(QWidget):
         preview.busy_changed.connect(self.show_state)
         preview.status_changed.connect(self.show_state)
         listen(self, self.ranking.result_changed, self.show_result)
-        listen(self, self.study.recipe_changed, self._show_recipe)
+        follow_recipe(self, self.study, self._show_recipe)
         self.show_result(self.ranking.result)
 
     def _explain_filters(self) -> None:

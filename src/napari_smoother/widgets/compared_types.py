@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_smoother.analyses.spot_groups import REST
 from napari_smoother.layers.scene import COMPOSITION
 from napari_smoother.widgets.interval_delegate import PICTURE, IntervalDelegate
-from napari_smoother.widgets.page import listen, silent, wrapped_label
+from napari_smoother.widgets.page import follow_recipe, listen, silent, wrapped_label
 from napari_smoother.widgets.settings_form import SettingsForm
 from napari_smoother.widgets.sliders import ExactField
 from napari_smoother.widgets.sorted_table import Column, SortedTable
@@ -148,7 +148,7 @@ class ComparedTypes(QWidget):
         self.table.row_chosen.connect(lambda row: self.scene.show_type(str(row["cell_type"])))
         self.deviation.toggled.connect(self._change_deviation)
         listen(self, comparison.result_changed, self.show_result)
-        listen(self, self.study.recipe_changed, self._show_recipe)
+        follow_recipe(self, self.study, self._show_recipe)
         self._show_recipe()
         self.show_result(comparison.result)
 

@@ -25,7 +25,7 @@ from napari_smoother.study.view import palette_fault, viewable
 from napari_smoother.widgets import files, opening, recipes
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.notices import tell, tell_error
-from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import Page, follow_recipe, form, listen, silent, wrapped_label
 from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.sliders import NumberSlider
 
@@ -140,7 +140,7 @@ class DataPage(Page):
         self.percentiles.sliderReleased.connect(lambda: self._hold(False))
         self._view = self.scene.shown.view
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.recipe_changed, lambda recipe: self._show_shown(recipe.shown))
+        follow_recipe(self, self.study, lambda recipe: self._show_shown(recipe.shown))
         self._show_section(self.study.section)
 
     def enter(self) -> None:

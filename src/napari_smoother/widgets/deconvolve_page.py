@@ -22,7 +22,15 @@ from napari_smoother.widgets import files, opening
 from napari_smoother.widgets.choice_panel import ChoicePanel
 from napari_smoother.widgets.counts_choice import CountsChoice
 from napari_smoother.widgets.model_panel import ModelPanel
-from napari_smoother.widgets.page import Page, form, listen, scroll_area, silent, wrapped_label
+from napari_smoother.widgets.page import (
+    Page,
+    follow_recipe,
+    form,
+    listen,
+    scroll_area,
+    silent,
+    wrapped_label,
+)
 from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.sliders import NumberSlider
 from napari_smoother.widgets.type_table import TypeTable
@@ -146,7 +154,7 @@ class DeconvolvePage(Page):
         self.types.type_chosen.connect(self.scene.show_type)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.reference_changed, self._show_reference)
-        listen(self, self.study.recipe_changed, self._show_settings)
+        follow_recipe(self, self.study, self._show_settings)
         listen(self, self.study.composition_changed, self._show_composition)
         self._show_section(self.study.section)
         self._show_settings(self.study.recipe)

@@ -23,7 +23,15 @@ from napari_smoother.layers.region_effects import next_colour, next_name
 from napari_smoother.study.plotted_embedding import plotted, sources_of
 from napari_smoother.study.umap import FOUND_BY
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, form, listen, silent, while_kept, wrapped_label
+from napari_smoother.widgets.page import (
+    Page,
+    follow_recipe,
+    form,
+    listen,
+    silent,
+    while_kept,
+    wrapped_label,
+)
 from napari_smoother.widgets.scatter_canvas import ScatterCanvas
 from napari_smoother.widgets.umap_panel import UmapPanel
 
@@ -124,7 +132,7 @@ class EmbeddingView(Page):
         self.make.clicked.connect(self.make_region)
         self.clear.clicked.connect(self.highlight.clear)
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.recipe_changed, self._show_recipe)
+        follow_recipe(self, self.study, self._show_recipe)
         listen(self, self.study.regions_changed, self._show_regions)
         listen(self, self.scene.key_changed, self._show_colours)
         listen(self, self.highlight.changed, self._show_selected)

@@ -33,7 +33,7 @@ from napari_smoother.widgets.figure_drawing import FigureDrawing
 from napari_smoother.widgets.figure_fields import FIELDS, NAMES, OWN_WIDTH, beside
 from napari_smoother.widgets.figure_preview import FigurePreview
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import Page, follow_recipe, form, listen, silent, wrapped_label
 from napari_smoother.widgets.panel_table import PanelTable, with_panel
 from napari_smoother.widgets.part_rows import PartRows
 from napari_smoother.widgets.search_box import SearchBox
@@ -159,7 +159,7 @@ class FigurePage(Page):
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.composition_changed, self._show_composition)
         listen(self, self.study.regions_changed, lambda regions: self._list_panels())
-        listen(self, self.study.recipe_changed, lambda recipe: self._show_recipe(recipe.figure))
+        follow_recipe(self, self.study, lambda recipe: self._show_recipe(recipe.figure))
         listen(self, self.scene.key_changed, lambda key: self._draw_soon())
         for analysis in self.study.analyses.values():
             listen(self, analysis.result_changed, lambda result: self._show_found())

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_smoother.analyses.graph_similarity import comparable_tables
 from napari_smoother.weights.summary import HALVED, NEARLY_CUT
-from napari_smoother.widgets.page import Page, form, listen, reserved_label, silent
+from napari_smoother.widgets.page import Page, follow_recipe, form, listen, reserved_label, silent
 from napari_smoother.widgets.reach_panel import ReachPanel
 from napari_smoother.widgets.settings_form import SettingsForm
 from napari_smoother.widgets.sliders import ExactField
@@ -202,7 +202,7 @@ class GraphPage(Page):
         self.everywhere.toggled.connect(lambda wanted: self.scene.change(edges=wanted))
         self.form.valueChanged.connect(self._change)
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.recipe_changed, self._show_settings)
+        follow_recipe(self, self.study, self._show_settings)
         listen(self, self.study.graph_changed, self._show_graph)
         listen(self, self.scene.graph.remarked, self._show_remark)
         listen(self, self.scene.graph.highlight.pointed, self._show_neighbours)

@@ -25,7 +25,7 @@ from napari_smoother.analyses.imputed import NAME
 from napari_smoother.analyses.observed_spots import class_columns
 from napari_smoother.layers.imputation_map import ImputationMap
 from napari_smoother.study.imputation import Imputation
-from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import Page, follow_recipe, form, listen, silent, wrapped_label
 from napari_smoother.widgets.raw_against_smoothed import RawAgainstSmoothed
 from napari_smoother.widgets.search_box import SearchBox
 from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
@@ -119,7 +119,7 @@ class ImputePage(Page):
         self.hold.pressed.connect(lambda: self._hold_raw(True))
         self.hold.released.connect(lambda: self._hold_raw(False))
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.recipe_changed, self._show_picture)
+        follow_recipe(self, self.study, lambda recipe: self._show_picture())
         listen(self, self.analysis.settings_changed, self._show_settings)
         listen(self, self.analysis.result_changed, self._show_result)
         self._show_section(self.study.section)

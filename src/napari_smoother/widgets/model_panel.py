@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QLabel, QWidget
 from napari_smoother.models.deconv.catalogue import MODELS, SectionScale, TubeLoss
 from napari_smoother.models.deconv.composition import Shares
 from napari_smoother.models.deconv.preparation import GeneWeights
-from napari_smoother.widgets.page import form, listen, silent
+from napari_smoother.widgets.page import follow_recipe, form, listen, silent
 from napari_smoother.widgets.settings_form import SettingsForm
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class ModelPanel(QGroupBox):
 
         self.model.currentIndexChanged.connect(self._change_model)
         self.form.valueChanged.connect(lambda field, value: self._change(**{field: value}))
-        listen(self, study.recipe_changed, self.show_settings)
+        follow_recipe(self, study, self.show_settings)
         listen(self, study.reference_changed, self._show_reference)
         self.show_settings(study.recipe)
         self._show_reference(study.reference)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakMethod, ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from psygnal import SignalInstance
-    from qtpy.QtCore import QObject
     from qtpy.QtGui import QPaintEvent, QShowEvent
 
+    from napari_smoother.analyses.recipe import Recipe
     from napari_smoother.layers.graph_layers import EdgesShown
     from napari_smoother.layers.spot_map import Key
+    from napari_smoother.study.study import Study
     from napari_smoother.widgets.session import Session
 
 
@@ -177,6 +178,36 @@ def while_kept(
 def listen(widget: QWidget, signal: SignalInstance, callback: Callable[..., None]) -> None:
     """Let a widget follow a signal of the study for as long as Qt keeps the widget."""
     signal.connect(while_kept(widget, callback, signal.disconnect))
+
+
+class _Following(QObject):
+    """Shows a recipe in a widget that can be seen, or else as it comes into view."""
+
+    def __init__(self, widget: QWidget, study: Study, show: Callable[[Recipe], None]) -> None:
+        super().__init__(widget)
+        self._widget, self._study, self._show = widget, study, show
+        self._is_late = False
+        widget.installEventFilter(self)
+        listen(widget, study.recipe_changed, self._on_recipe)
+
+    def _on_recipe(self, recipe: Recipe) -> None:
+        self._is_late = not self._widget.isVisible()
+        if not self._is_late:
+            self._show(recipe)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Show and self._is_late:
+            self._is_late = False
+            self._show(self._study.recipe)
+        return False
+
+
+def follow_recipe(widget: QWidget, study: Study, show: Callable[[Recipe], None]) -> None:
+    """Have a widget show the recipe for as long as it can be seen, and again when it can.
+
+    A slider waits for everything that follows it: eight pages of nine are behind another.
+    """
+    _Following(widget, study, show)
 
 
 @contextmanager

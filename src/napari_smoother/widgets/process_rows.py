@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout
 from napari_smoother.analyses.deconvolution_settings import INTRINSIC
 from napari_smoother.weights.precision import Process
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import listen
+from napari_smoother.widgets.page import follow_recipe, listen
 from napari_smoother.widgets.runner import LatestRunner
 from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
 
@@ -85,7 +85,7 @@ class ProcessRows(QObject):
         self._runner.failed.connect(tell_error)
         session.closing.connect(self._runner.shut_down)
         self.form.valueChanged.connect(self._change)
-        listen(self.process, self.study.recipe_changed, self.show_settings)
+        follow_recipe(self.process, self.study, self.show_settings)
         listen(self.process, self.study.graph_changed, self._show_graph)
         self.show_settings(self.study.recipe)
 

@@ -25,7 +25,7 @@ from napari_smoother.layers.quality_map import QualityMap
 from napari_smoother.widgets.limit_field import LimitField
 from napari_smoother.widgets.limit_histogram import LimitHistogram
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import Page, listen, wrapped_label
+from napari_smoother.widgets.page import Page, follow_recipe, listen, wrapped_label
 from napari_smoother.widgets.type_table import colour_icon
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class QualityPage(Page):
         self.prefix.editingFinished.connect(self._change_prefix)
         self.all.clicked.connect(self._keep_all)
         listen(self, self.study.section_changed, self._show_section)
-        listen(self, self.study.recipe_changed, self._show_recipe)
+        follow_recipe(self, self.study, self._show_recipe)
         listen(self, self.analysis.result_changed, self._show_result)
         self._show_section(self.study.section)
 

@@ -14,7 +14,7 @@ from napari_smoother.analyses.context import Context
 from napari_smoother.analyses.prior_reach import PriorReach, length_in_words, reach_on
 from napari_smoother.errors import InputError
 from napari_smoother.widgets.notices import tell_error
-from napari_smoother.widgets.page import form, listen, reserved_label, silent
+from napari_smoother.widgets.page import follow_recipe, form, listen, reserved_label, silent
 from napari_smoother.widgets.process_rows import ProcessRows
 from napari_smoother.widgets.runner import LatestRunner
 
@@ -184,7 +184,7 @@ class ReachPanel(QWidget):
         self._runner.failed.connect(self._on_failed)
         session.closing.connect(self._runner.shut_down)
         self.ring.toggled.connect(lambda wanted: session.scene.change(reach=wanted))
-        listen(self, self.study.recipe_changed, self._on_change)
+        follow_recipe(self, self.study, lambda recipe: self._on_change())
         listen(self, self.study.graph_changed, self._on_change)
         listen(self, self.study.section_changed, self._on_section)
         self._on_change()

@@ -24,7 +24,7 @@ from napari_smoother.layers.embedding_map import EmbeddingMap
 from napari_smoother.study.embedding import EmbeddingAnalysis
 from napari_smoother.widgets.agreement_bars import AgreementBars
 from napari_smoother.widgets.component_table import ComponentTable
-from napari_smoother.widgets.page import Page, form, listen, silent
+from napari_smoother.widgets.page import Page, follow_recipe, form, listen, silent
 from napari_smoother.widgets.settings_form import PRIOR, SettingsForm
 from napari_smoother.widgets.sliders import LogSlider, NumberSlider
 from napari_smoother.widgets.training_panel import TrainingPanel
@@ -199,7 +199,7 @@ class ReducePage(Page):
         for preview in self.previews.values():
             listen(self, preview.analysis.settings_changed, self._show_settings)
             listen(self, preview.analysis.result_changed, self._show_result)
-        listen(self, self.study.recipe_changed, self._show_recipe)
+        follow_recipe(self, self.study, lambda recipe: self._show_recipe())
         self._list_data(self.study.section)
         self._show_method()
 

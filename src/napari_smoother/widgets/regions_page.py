@@ -25,7 +25,7 @@ from napari_smoother.layers.region_effects import next_colour, next_name
 from napari_smoother.layers.scene import DATA, REGIONS
 from napari_smoother.widgets import files, opening, region_files
 from napari_smoother.widgets.notices import tell, tell_error
-from napari_smoother.widgets.page import Page, form, listen, silent, wrapped_label
+from napari_smoother.widgets.page import Page, follow_recipe, form, listen, silent, wrapped_label
 from napari_smoother.widgets.picture_question import PictureQuestion
 from napari_smoother.widgets.region_table import RegionTable
 from napari_smoother.widgets.region_tools import RegionTools
@@ -145,7 +145,7 @@ class RegionsPage(Page):
         listen(self, self.scene.stage_changed, self._show_stage)
         listen(self, self.study.section_changed, self._show_section)
         listen(self, self.study.sections_changed, self._show_sections)
-        listen(self, self.study.recipe_changed, self._show_settings)
+        follow_recipe(self, self.study, self._show_settings)
         listen(self, self.study.regions_changed, self._show_regions)
         listen(self, self.study.graph_changed, self._show_cut)
         self._show_section(self.study.section)
