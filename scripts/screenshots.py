@@ -50,9 +50,9 @@ def simulated(folder: Path) -> None:
     study.regions = study.regions.with_class(lesion).with_shapes([outline])
     regions.connectivity.slider.setValue(0)
     wait_for_rest(session)
-    viewer.camera.zoom *= 3.2
+    viewer.scene.camera.zoom *= 3.2
     save_screenshot(viewer, folder / "regions.png")
-    viewer.reset_view()
+    viewer.fit_to_view()
 
     deconvolve = dock.turn_to(DeconvolvePage)
     deconvolve.lambda_.slider.setValue(round(1000 * deconvolve.lambda_.place_of(1.0)))
@@ -106,7 +106,7 @@ def measured(folder: Path) -> None:
     session.scene.resize_spots(1.6)
     session.scene.fade_image(0.25)
     reduce = dock.turn_to(ReducePage)
-    reduce.smoothing.field.setValue(10.0)
+    reduce.smoothing.number.field.setValue(10.0)
     reduce.map.setCurrentText("Three components as red, green, blue")
     wait_for_rest(session)
     save_screenshot(viewer, folder / "reduce.png")
