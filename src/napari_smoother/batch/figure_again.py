@@ -62,16 +62,7 @@ def figure_from_file(
     content = from_toml(text, str(figure))
     if reference is None and "deconvolution" in content.run.analyses:
         reference = _reference_beside(content.run.reference, Path(figure), Path(section))
-    task = Task(
-        sample="section",
-        path=str(section),
-        recipe=text,
-        recipe_folder="",
-        output="",
-        library=library,
-        reference=None if reference is None else str(reference),
-        cell_type=cell_type,
-    )
+    task = Task.alone(text, section, reference, cell_type, library)
     drawn = plan(studied(task, content)).compose()
     for remark in drawn.left_out:
         warnings.warn(remark, UserWarning, stacklevel=2)

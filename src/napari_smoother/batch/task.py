@@ -41,6 +41,8 @@ from napari_smoother.study.study import Study
 from napari_smoother.study.umap import Umap
 
 if TYPE_CHECKING:
+    import os
+
     from anndata import AnnData
 
     from napari_smoother.analyses.recipe_file import RecipeFile
@@ -85,6 +87,27 @@ class Task:
     reference: str | None = None
     cell_type: str | None = None
     regions: str | None = None
+
+    @classmethod
+    def alone(
+        cls,
+        recipe: str,
+        section: str | os.PathLike[str],
+        reference: str | os.PathLike[str] | None,
+        cell_type: str | None,
+        library: str | None,
+    ) -> Task:
+        """Return a task whose results are not written."""
+        return cls(
+            sample="section",
+            path=str(section),
+            recipe=recipe,
+            recipe_folder="",
+            output="",
+            library=library,
+            reference=None if reference is None else str(reference),
+            cell_type=cell_type,
+        )
 
     @property
     def section_file(self) -> Path:
@@ -175,16 +198,7 @@ def run_recipe(
     InputError
         If recipe, section or reference cannot be used.
     """
-    task = Task(
-        sample="section",
-        path=str(section),
-        recipe=recipe,
-        recipe_folder="",
-        output="",
-        library=library,
-        reference=None if reference is None else str(reference),
-        cell_type=cell_type,
-    )
+    task = Task.alone(recipe, section, reference, cell_type, library)
     content = from_toml(recipe)
     return annotate(findings_of(studied(task, content))).copy()
 
