@@ -11,13 +11,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from qtpy.QtWidgets import QSlider
 
@@ -144,39 +144,49 @@ def measure(n_spots: int, n_types: int, n_genes: int) -> tuple[dict[float, list[
     return found, drag
 
 
-def measure_controls(n_spots: int, n_types: int, n_genes: int) -> dict[str, list[float]]:
-    """Return seconds from a move of each live control to the colours that belong to it."""
+def measure_controls(n_spots: int, n_types: int, n_genes: int) -> None:
+    """Report the time from a move of each live control to the colours that belong to it."""
     viewer, dock = new_window()
     session, study = dock.session, dock.session.study
     sample = simulate_large(n_spots, n_types=n_types, n_genes=n_genes)
     study.open(sample.section)
     study.set_reference(Reference.from_cells(sample.reference, "cell_type", "cells"))
     spin(lambda: study.composition is not None and session.is_at_rest, 1200)
-    painted: list[float] = []
-    connected: list[float] = []
-    session.scene.key_changed.connect(lambda key: painted.append(time.perf_counter()))
-    study.graph_changed.connect(lambda graph: connected.append(time.perf_counter()))
-    found: dict[str, list[float]] = {}
+    seen: list[float] = []
+    awaited: list[tuple[Preview, object]] = []  # with the outcome that it showed before
 
-    def move(name: str, act: Callable[[], object], preview: Preview | None = None) -> None:
+    def note(news: object) -> None:
+        if any(preview.analysis.shown is not before for preview, before in awaited):
+            seen.append(time.perf_counter())
+
+    session.scene.key_changed.connect(note)
+    study.graph_changed.connect(note)
+    print(f"\n### Every live control, {n_spots:,} spots\n")
+    print("| control | to colours, ms | worst |")
+    print("|-|-|-|")
+
+    def move(act: Callable[[], object], preview: Preview | None) -> float:
         spin(lambda: session.is_at_rest, 1200)
         pause(300)  # frames that were asked for are drawn
-        painted.clear()
-        connected.clear()
+        seen.clear()
+        awaited[:] = [] if preview is None else [(preview, preview.analysis.shown)]
         start = time.perf_counter()
         act()
         if preview is None:
-            found.setdefault(name, []).append(time.perf_counter() - start)
-            return
-        # The first is the optimum from a warm start; at rest it is solved from the canonical one.
-        seen = connected if preview is session.connecting else painted
+            return time.perf_counter() - start
+        # The first optimum, from a warm start; at rest it is solved from the canonical one.
         spin(lambda: bool(seen) and preview.analysis.is_up_to_date, 1200)
-        found.setdefault(name, []).append(seen[0] - start)
+        return seen[0] - start
+
+    def measure_moves(
+        name: str, act: Callable[[Any], object], values: Iterable[Any], preview: Preview | None
+    ) -> None:
+        seconds = [move(lambda value=value: act(value), preview) for value in values]
+        seconds = seconds[1:]  # the first warms caches
+        print(f"| {name} | {1e3 * np.median(seconds):.0f} | {1e3 * np.max(seconds):.0f} |")
 
     def slide(slider: QSlider, name: str, preview: Preview) -> None:
-        for place in range(500, 620, 20):  # the first warms caches and is left out
-            move(name, lambda place=place: slider.setValue(place), preview)
-        found[name] = found[name][1:]
+        measure_moves(name, slider.setValue, range(500, 620, 20), preview)
 
     page = dock.turn_to(DeconvolvePage)
     session.scene.show_type(study.composition.types[0])
@@ -188,12 +198,10 @@ def measure_controls(n_spots: int, n_types: int, n_genes: int) -> dict[str, list
     study.regions = regions.with_shapes([RegionShape("core", corners)])
     slide(page.connectivity.slider, "what crosses a border", session.preview)
     graph = dock.turn_to(GraphPage)
-    for neighbours in (7, 8, 7, 8):
-        move(
-            "neighbours of the graph",
-            lambda k=neighbours: graph.neighbours.setValue(k),
-            session.connecting,
-        )
+    neighbours = (7, 8, 7, 8)
+    measure_moves(
+        "neighbours of the graph", graph.neighbours.setValue, neighbours, session.connecting
+    )
     reduce = dock.turn_to(ReducePage)
     spin(lambda: session.is_at_rest, 1200)
     slide(reduce.lambda_.slider, "λ of the components", session.reduction)
@@ -203,24 +211,13 @@ def measure_controls(n_spots: int, n_types: int, n_genes: int) -> dict[str, list
     slide(impute.lambda_.slider, "λ of a gene", impute.preview)
     data = dock.turn_to(DataPage)
     data.name.choose(str(sample.section.adata.var_names[4]))
-    for high in (99.0, 98.0, 97.0, 96.0):
-        move("contrast", lambda high=high: data.percentiles.setValue((1.0, high)))
-    for place in (300, 320, 340, 360):
-        move("size of spots", lambda place=place: data.size.slider.setValue(place))
-    for place in range(4):
-        gene = str(sample.section.adata.var_names[10 + place])
-        move("another gene", lambda gene=gene: data.name.choose(gene))
+    limits = [(1.0, high) for high in (99.0, 98.0, 97.0, 96.0)]
+    measure_moves("contrast", data.percentiles.setValue, limits, None)
+    measure_moves("size of spots", data.size.slider.setValue, (300, 320, 340, 360), None)
+    genes = list(map(str, sample.section.adata.var_names[10:14]))
+    measure_moves("another gene", data.name.choose, genes, None)
     session.may_close = lambda window: True
     viewer.close()
-    return found
-
-
-def report_controls(n_spots: int, found: dict[str, list[float]]) -> None:
-    print(f"\n### Every live control, {n_spots:,} spots\n")
-    print("| control | to colours, ms | worst |")
-    print("|-|-|-|")
-    for name, seconds in found.items():
-        print(f"| {name} | {1e3 * np.median(seconds):.0f} | {1e3 * np.max(seconds):.0f} |")
 
 
 def report(n_spots: int, n_types: int, found: dict[float, list[Move]], drag: Drag) -> None:
@@ -299,7 +296,7 @@ def main() -> None:
     for n_spots in chosen.sizes:
         report(n_spots, 20, *measure(n_spots, 20, 1000))
     for n_spots in chosen.controls:
-        report_controls(n_spots, measure_controls(n_spots, 20, 500))
+        measure_controls(n_spots, 20, 500)
 
 
 if __name__ == "__main__":
