@@ -434,6 +434,11 @@ def test_rings_are_as_large_as_the_reach(
     far = np.linalg.norm(starts - section.positions[spot][::-1], axis=1)
     radii = np.unique(np.round(far * section.micrometres_per_pixel, 4))
     np.testing.assert_allclose(radii, [reach.half, reach.tenth], rtol=1e-4)
+    page.scene.layer(RINGS).visible = False
+    page.scene.resize_spots(1.5)
+    assert not page.scene.layer(RINGS).visible, "a hand has hidden it"
+    page.study.undo()
+    page.scene.layer(RINGS).visible = True
     page.reach.process_rows.rho.field.setValue(1.0)
     find_reach()
     assert not len(page.scene.layer(RINGS).data), "it reaches without limit"

@@ -50,6 +50,7 @@ class ReachRing:
         self._study = study
         self._reach: PriorReach | None = None
         self._spot: int | None = None
+        self._is_drawn = False  # whether or not a hand has hidden the layer since
         highlight.pointed.connect(self._move)
         study.recipe_changed.connect(self._on_recipe)
         study.section_changed.connect(self._on_section)
@@ -60,12 +61,12 @@ class ReachRing:
         self._draw()
 
     def _on_recipe(self, recipe: Recipe) -> None:
-        layer = self._shelf.layer(RINGS)
-        if recipe.shown.reach != (layer is not None and layer.visible):
+        if recipe.shown.reach != self._is_drawn:
             self._draw()
 
     def _on_section(self, section: object) -> None:
         self._reach = self._spot = None
+        self._is_drawn = False
 
     def _move(self, found: NeighboursOfSpot | None) -> None:
         if found is not None:
@@ -76,6 +77,7 @@ class ReachRing:
         graph, reach = self._study.graph, self._reach
         if graph is None or reach is None or not self._study.recipe.shown.reach:
             self._shelf.hide(RINGS)
+            self._is_drawn = False
             return
         positions = graph.section.positions
         spot = self._spot
@@ -91,12 +93,13 @@ class ReachRing:
         if layer is None:
             layer = edges.edge_layer(graph, RINGS, width, vectors, colours)
             self._shelf.put(RINGS, layer, below=REGIONS)
+            self._is_drawn = True
             return
         if layer.edge_width != width:
             layer.edge_width = width
         edges.draw(layer, vectors, colours)
-        if not layer.visible:
-            layer.visible = True
+        if not self._is_drawn:
+            layer.visible = self._is_drawn = True
 
 
 def ring(radius: float) -> NDArray[np.float64]:
