@@ -93,6 +93,7 @@ class SpotHighlight:
             self._unfade()
             scene.shelf.hide(SELECTED)
             return
+        begins = self._faded is None
         self._fade(top)
         colours = np.asarray(scene.colours, dtype=np.float32)[spots]
         layer = scene.shelf.layer(SELECTED)
@@ -106,7 +107,7 @@ class SpotHighlight:
             layer.data = to_rows_and_columns(section.positions[spots])
             layer.size = scene.spot_diameter
             layer.face_color = colours
-        if not layer.visible:
+        if begins:  # later a hand may have hidden it
             layer.visible = True
         layer.refresh()
 
